@@ -1,0 +1,1 @@
+"""The words of the language: recipe schema, columns, stage shapes, errors, seeds, cards, events."""

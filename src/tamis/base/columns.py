@@ -1,0 +1,56 @@
+"""Every column that stages agree on: its name, its Arrow type, who writes it and what it means."""
+
+import pyarrow as pa
+
+ID = "id"
+"""string, written by pool: 32 hex digits, blake2b of (WARC-Record-ID, or url + content digest); never a row number."""
+
+URL = "url"
+"""string, written by pool: the target URI as recorded ('' when the record has none)."""
+
+CONTENT = "content"
+"""large_binary, written by pool, ended by extract: the HTTP body (transfer and content encodings undone)."""
+
+CONTENT_TYPE = "content_type"
+"""string, written by pool, ended by extract: the HTTP Content-Type header as sent, '' when absent."""
+
+TEXT = "text"
+"""string (UTF-8), written by pool (WET, JSONL, Parquet) or extract; the only column that later stages may change."""
+
+METADATA = "metadata"
+"""map<string, string>, written by pool: WARC record headers, as in DCLM's records."""
+
+WARCINFO = "warcinfo"
+"""string, nullable, written by pool: text of the warcinfo record in force, as in DCLM's records."""
+
+EXTRA = "extra"
+"""string, nullable, written by pool: JSON object of input fields that have no column here, so that none is lost."""
+
+DROP_REASON = "drop_reason"
+"""string, nullable: set by a stage to remove the row; the runner splits on it after every stage."""
+
+ERROR = "error"
+"""string, nullable: set by a stage to quarantine the row ('kind: detail'); split off by the runner after every stage."""
+
+TOKEN_IDS = "token_ids"
+"""list<int32>, written by tokenize: ids of the document, end-of-text last; stored in token shards, not in Parquet."""
+
+NUM_TOKENS = "num_tokens"
+"""int32, written by tokenize: length of token_ids."""
+
+POOL_SCHEMA = pa.schema(
+    [
+        (ID, pa.string()),
+        (URL, pa.string()),
+        (METADATA, pa.map_(pa.string(), pa.string())),
+        (WARCINFO, pa.string()),
+        (EXTRA, pa.string()),
+        (CONTENT, pa.large_binary()),
+        (CONTENT_TYPE, pa.string()),
+        (TEXT, pa.string()),
+        (DROP_REASON, pa.string()),
+        (ERROR, pa.string()),
+    ]
+)
+"""What every Source yields. HTML sources leave `text` null, text sources leave `content` null; rows whose record could
+not be read carry `error`, rows outside the pool's part carry `drop_reason`."""

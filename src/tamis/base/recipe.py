@@ -1,0 +1,52 @@
+"""The recipe: which pool, which stages with which settings, and (optionally) what to train and how to evaluate.
+
+Here stages are names with raw settings; `flow` knows the stages and validates each one's settings.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from tamis.base.config import Config
+
+
+class OutputConfig(Config):
+    """What the last stage writes beside its Parquet shards."""
+
+    jsonl: Literal["", "gz", "zst"] = ""
+    """Also write DCLM's JSONL layout, compressed so; '' = do not."""
+    removed_text: bool = False
+    """Keep the whole text of removed documents, not only an excerpt."""
+
+
+class Recipe(Config):
+    """One YAML file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    description: str = ""
+    seed: int = 0
+    mode: Literal["fixed", "paper"] = "fixed"
+    """`paper` reproduces DCLM's published code, its bugs included; `fixed` does what the paper says."""
+    pool: dict[str, Any] = Field(default_factory=dict)
+    stages: list[dict[str, dict[str, Any] | None]]
+    output: OutputConfig = OutputConfig()
+    quarantine_budget: float = Field(default=0.05, ge=0, le=1)
+    """Largest share of a stage's rows that may be quarantined before the run fails."""
+    train: dict[str, Any] | None = None
+    evaluate: dict[str, Any] | None = None
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _bare_names(cls, value: Any) -> Any:
+        """`- extract` is short for `- extract: {}`."""
+        if isinstance(value, list):
+            return [{item: {}} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("stages")
+    @classmethod
+    def _one_name_each(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for item in value:
+            if len(item) != 1:
+                raise ValueError(f"each stage is one '- name: settings' entry, got {sorted(item)}")
+        return value

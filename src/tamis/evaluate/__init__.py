@@ -1,0 +1,1 @@
+"""Tasks, scoring, aggregation and comparison with intervals."""

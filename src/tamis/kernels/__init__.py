@@ -1,0 +1,1 @@
+"""Numba kernels over Arrow buffers; each has a plain-Python twin in reference.py that is its specification."""

@@ -1,0 +1,1 @@
+"""Cards and events to one self-contained HTML page."""

@@ -1,0 +1,1 @@
+"""Runs any plan: task body, ledger, checks, engines. Knows the stage shapes, not the stages."""

@@ -1,0 +1,1 @@
+"""Decontaminate: remove documents that overlap with evaluation data."""

@@ -1,0 +1,1 @@
+"""Dedup: remove copies across the whole corpus."""

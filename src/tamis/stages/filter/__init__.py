@@ -1,0 +1,1 @@
+"""Filter: measure signals once, then apply tables of rules and text edits."""

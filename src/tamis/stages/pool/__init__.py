@@ -1,0 +1,1 @@
+"""Pool: which pages there are, under which ids, and which part of them this run may see."""

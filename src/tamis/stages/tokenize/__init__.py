@@ -1,0 +1,1 @@
+"""Tokenize: text to token ids."""

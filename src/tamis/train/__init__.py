@@ -1,0 +1,1 @@
+"""Model, data, optimizer, loop, checkpoint, scales: DCLM's fixed training recipe."""
