@@ -19,6 +19,17 @@ class OutputConfig(Config):
     """Keep the whole text of removed documents, not only an excerpt."""
 
 
+class Limits(Config):
+    """What a page may cost before it is given up. Not part of any fingerprint: they decide nothing on sane pages."""
+
+    batch_seconds: float = Field(default=300, gt=0)
+    """A batch that takes longer is tried row by row."""
+    row_seconds: float = Field(default=60, gt=0)
+    """A row that takes longer on its own is quarantined."""
+    worker_memory_gb: float = Field(default=8, gt=0)
+    """A worker that grows beyond this is stopped and the batch tried row by row."""
+
+
 class Recipe(Config):
     """One YAML file."""
 
@@ -32,6 +43,7 @@ class Recipe(Config):
     output: OutputConfig = OutputConfig()
     quarantine_budget: float = Field(default=0.05, ge=0, le=1)
     """Largest share of a stage's rows that may be quarantined before the run fails."""
+    limits: Limits = Limits()
     train: dict[str, Any] | None = None
     evaluate: dict[str, Any] | None = None
 

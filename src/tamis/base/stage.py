@@ -98,12 +98,14 @@ class Group(Stage):
     """Needs the whole corpus: `sketch` per shard -> `decide` per bucket -> `mark` per shard."""
 
     num_buckets: int = 1
+    one_line_per_row: bool = True
+    """Whether `sketch` returns one line per row; a group that samples sets it to False."""
 
     @abstractmethod
     def sketch(self, batch: pa.RecordBatch) -> pa.Table:
-        """What `decide` needs to know of these rows. The runner adds int32 `shard` and int64 `row` (position of the
-        document among those that reached this stage in that shard) when the table has one line per row, and requires
-        a column `bucket` (int32) when num_buckets > 1. Tables with another number of lines must carry no `row`."""
+        """What `decide` needs to know of these rows. The runner adds int32 `shard` and, with `one_line_per_row`, int64
+        `row` (position of the document among those that reached this stage in that shard). A column `bucket` (int32)
+        is required when num_buckets > 1."""
 
     @abstractmethod
     def decide(self, bucket: int, sketches: pa.Table, context: Context) -> pa.Table:

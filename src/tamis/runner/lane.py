@@ -1,0 +1,214 @@
+"""What one step does to one shard (`Lane`), and where the rows go that survive the whole pass (`Sink`)."""
+
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from tamis.base import columns
+from tamis.base.cards import Counts
+from tamis.base.stage import Group, InputShard, Map, Source, Stage
+from tamis.runner.ledger import Record, describe_outputs, write_record
+from tamis.runner.plan import Pass, Plan, Step
+from tamis.runner.split import Apply, Split, apply_guarded, text_bytes
+from tamis.store.jsonl import JsonlWriter
+from tamis.store.rundir import RunDir, StageDir
+from tamis.store.shards import ShardWriter
+from tamis.store.tokens import TokenShardWriter
+
+Opened = dict[str, Stage]
+"""Stages that are open in this worker, by step fingerprint: a model is loaded once per worker, not per shard."""
+
+POSITION = "__row"
+"""Travels with the batch of a group's mark, so that a row tried alone still knows where its sketch stood."""
+
+
+class Heartbeat:
+    """What a task tells its engine while it works; this one keeps it to itself."""
+
+    def batch(self, number: int, rows_done: int) -> None:
+        """Batch `number` is about to start; `rows_done` rows of the shard are finished."""
+
+    def row(self, row_id: str) -> None:
+        """One row is about to be tried alone."""
+
+
+def opened(step: Step, seed: int, cache: Opened) -> Stage:
+    """The step's stage, opened in this worker."""
+    if step.fingerprint not in cache:
+        step.stage.open(step.context(seed))
+        cache[step.fingerprint] = step.stage
+    return cache[step.fingerprint]
+
+
+class Lane:
+    """One step of a pass on one shard."""
+
+    def __init__(
+        self, *, plan: Plan, step: Step, index: int, folder: StageDir, files: ExitStack, cache: Opened, stores: bool
+    ) -> None:
+        self.step = step
+        self.stage = opened(step, plan.recipe.seed, cache)
+        self._plan, self._index, self._folder, self._files, self._stores = plan, index, folder, files, stores
+        self._split = Split(self.stage, plan.recipe.output.removed_text)
+        self._writers: dict[Path, ShardWriter] = {}
+        self._decisions = _read_decisions(self.stage, folder, index) if isinstance(self.stage, Group) else None
+        self._rows_marked = 0
+
+    def run(self, batch: pa.RecordBatch, heartbeat: Heartbeat, careful: bool, poison: dict[str, str]) -> pa.RecordBatch:
+        """The rows that survive this step. With `careful`, or a row in `poison`, rows are tried one by one."""
+        entered = text_bytes(batch)
+        if not isinstance(self.stage, Source):
+            batch = self._apply(batch, heartbeat, careful, poison)
+        kept, removed, quarantined = self._split(entered, batch)
+        if removed is not None:
+            self._write(self._folder.removed(self._index), removed)
+        if quarantined is not None:
+            self._write(self._folder.quarantine(self._index), quarantined)
+        if self._stores and kept.num_rows:
+            hidden = (columns.DROP_REASON, columns.ERROR, columns.TOKEN_IDS)
+            self._write(
+                self._folder.shard(self._index), kept.drop_columns([c for c in hidden if c in kept.schema.names])
+            )
+        return kept
+
+    def _apply(
+        self, batch: pa.RecordBatch, heartbeat: Heartbeat, careful: bool, poison: dict[str, str]
+    ) -> pa.RecordBatch:
+        if isinstance(self.stage, Group):
+            positions = np.arange(self._rows_marked, self._rows_marked + batch.num_rows, dtype=np.int64)
+            self._rows_marked += batch.num_rows
+            batch = batch.append_column(POSITION, pa.array(positions))
+            apply: Apply = partial(_mark, self.stage, self._decisions)
+        else:
+            assert isinstance(self.stage, Map)
+            apply = self.stage.apply
+        if careful or (poison and not poison.keys().isdisjoint(batch.column(columns.ID).to_pylist())):
+            apply = partial(_one_by_one, apply, poison)
+        out = apply_guarded(self.stage, apply, batch, heartbeat.row)
+        return out.drop_columns([POSITION]) if POSITION in out.schema.names else out
+
+    def _write(self, path: Path, batch: pa.RecordBatch) -> None:
+        if path not in self._writers:
+            self._writers[path] = self._files.enter_context(ShardWriter(path, batch.schema))
+        self._writers[path].write(batch)
+
+    def publish_record(self, shard: InputShard, extra: list[Path]) -> None:
+        folder, index = self._folder, self._index
+        books = self._split.books
+        books.check(f"{self.step.folder}, shard {shard.name}")
+        record = Record(
+            fingerprint=self._plan.task_fingerprint(self.step, shard),
+            shard=shard.name,
+            books=books,
+            histograms=self._split.histograms,
+            examples=self._split.examples(),
+            notes=dict(self.stage.notes()) if isinstance(self.stage, Source) else {},
+            outputs=describe_outputs(
+                folder.root, [folder.shard(index), folder.removed(index), folder.quarantine(index), *extra]
+            ),
+        )
+        write_record(folder.task(index), record)
+
+
+def _mark(group: Group, decisions: pa.Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+    return group.mark(batch.drop_columns([POSITION]), batch.column(POSITION), decisions)
+
+
+def _one_by_one(apply: Apply, poison: dict[str, str], batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Refuses whole batches, which makes the guard go row by row, and refuses rows that cost a worker before."""
+    if batch.num_rows > 1:
+        raise ValueError("row by row")
+    verdict = poison.get(batch.column(columns.ID)[0].as_py())
+    if verdict is not None:
+        raise PoisonRowError(verdict)
+    return apply(batch)
+
+
+class PoisonRowError(Exception):
+    """The row hung or killed the worker that tried it."""
+
+
+def _read_decisions(group: Group, folder: StageDir, index: int) -> pa.Table:
+    """What the group decided that concerns this shard, ordered by row; or all of it, where it concerns every shard."""
+    tables = []
+    for bucket in range(group.num_buckets):
+        path = folder.decisions(bucket)
+        by_shard = "shard" in pq.read_schema(path).names
+        tables.append(pq.read_table(path, filters=ds.field("shard") == index if by_shard else None))
+    table = pa.concat_tables(tables)
+    return table.sort_by("row") if "row" in table.schema.names else table
+
+
+class Sink:
+    """Where the rows of a pass end up beside their Parquet shard: token shard, JSONL, the next group's sketch."""
+
+    def __init__(
+        self, plan: Plan, one: Pass, index: int, run: RunDir, files: ExitStack, cache: Opened, writes_output: bool
+    ) -> None:
+        self._plan, self._one, self._index, self._files = plan, one, index, files
+        self._writes_output = writes_output
+        self._folder = run.stage(one.output.folder)
+        self._tokens: TokenShardWriter | None = None
+        self._jsonl: JsonlWriter | None = None
+        self._sketches: ShardWriter | None = None
+        self._sketch_folder = run.stage(one.sketch.folder) if one.sketch else None
+        self._group = opened(one.sketch, plan.recipe.seed, cache) if one.sketch else None
+        self._row = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        if self._writes_output and columns.TOKEN_IDS in batch.schema.names:
+            if self._tokens is None:
+                self._tokens = self._files.enter_context(TokenShardWriter(self._folder.token_shard(self._index)))
+            self._tokens.write(batch)
+        if self._writes_output and self._jsonl_wanted():
+            if self._jsonl is None:
+                self._jsonl = self._files.enter_context(JsonlWriter(self._jsonl_path()))
+            self._jsonl.write(batch)
+        if self._group is not None:
+            self._sketch(batch)
+        self._row += batch.num_rows
+
+    def _jsonl_wanted(self) -> bool:
+        return bool(self._plan.recipe.output.jsonl) and self._one is self._plan.passes[-1]
+
+    def _jsonl_path(self) -> Path:
+        return self._folder.jsonl(self._index, self._plan.recipe.output.jsonl)
+
+    def _sketch(self, batch: pa.RecordBatch) -> None:
+        assert isinstance(self._group, Group) and self._sketch_folder is not None
+        table = self._group.sketch(batch)
+        table = table.append_column("shard", pa.array(np.full(table.num_rows, self._index, np.int32)))
+        if self._group.one_line_per_row:
+            assert table.num_rows == batch.num_rows, f"{self._group.name}: sketch must return one line per row"
+            rows = np.arange(self._row, self._row + batch.num_rows, dtype=np.int64)
+            table = table.append_column("row", pa.array(rows))
+        if self._sketches is None:
+            path = self._sketch_folder.sketch(self._index)
+            self._sketches = self._files.enter_context(ShardWriter(path, table.schema))
+        for part in table.to_batches():
+            self._sketches.write(part)
+
+    def output_files(self) -> list[Path]:
+        """Files beside the Parquet shard that belong to the output step's record."""
+        token_shard = self._folder.token_shard(self._index)
+        beside = sorted(token_shard.parent.glob(f"{token_shard.stem}.*")) if self._tokens is not None else []
+        return [*beside, *([self._jsonl_path()] if self._jsonl is not None else [])]
+
+    def publish_record(self, shard: InputShard) -> None:
+        if self._one.sketch is None or self._sketch_folder is None:
+            return
+        path = self._sketch_folder.sketch(self._index)
+        if self._sketches is None:
+            path.unlink(missing_ok=True)
+        record = Record(
+            fingerprint=self._plan.sketch_fingerprint(self._one, shard),
+            shard=shard.name,
+            books=Counts(),
+            outputs=describe_outputs(self._sketch_folder.root, [path]),
+        )
+        write_record(self._sketch_folder.sketch_task(self._index), record)

@@ -1,0 +1,194 @@
+"""Apply one stage to one batch and split the rows: kept go on, removed and quarantined are written with their reason.
+
+This is where the books are kept, and the one place where an exception becomes a quarantined row.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.base import columns
+from tamis.base.cards import Counts
+from tamis.base.stage import Stage
+
+EXCERPT_CHARACTERS = 400
+EXAMPLES_PER_REASON = 3
+BULKY = (columns.CONTENT, columns.METADATA, columns.WARCINFO, columns.TOKEN_IDS)
+"""Columns never copied to removed rows: large, and to be found in the pool under the same id."""
+
+Apply = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+class StageContractError(AssertionError):
+    """A stage broke its promise (same rows, same order, declared columns); a defect of the stage, never of the data."""
+
+
+def apply_guarded(stage: Stage, apply: Apply, batch: pa.RecordBatch, on_row: Callable[[str], None]) -> pa.RecordBatch:
+    """`apply(batch)`; when it raises, again row by row, so that only the rows that raise get `error`.
+
+    `on_row` is told the id of each row before it is tried alone.
+    """
+    try:
+        out = apply(batch)
+    except StageContractError:
+        raise
+    except Exception:  # noqa: BLE001 - the stage may fail in any way; the rows are tried one by one below
+        return _row_by_row(stage, apply, batch, on_row)
+    _check(stage, batch, out)
+    return out
+
+
+def _row_by_row(stage: Stage, apply: Apply, batch: pa.RecordBatch, on_row: Callable[[str], None]) -> pa.RecordBatch:
+    """Rows that raise keep their input columns, with nulls in the columns the stage would have added."""
+    done: list[pa.RecordBatch | None] = []
+    failures: dict[int, str] = {}
+    for index in range(batch.num_rows):
+        row = batch.slice(index, 1)
+        on_row(row.column(columns.ID)[0].as_py())
+        try:
+            out = apply(row)
+        except Exception as error:  # noqa: BLE001 - this is the row that costs itself, and no more
+            failures[index] = f"{type(error).__name__}: {error}"
+            done.append(None)
+            continue
+        _check(stage, row, out)
+        done.append(out)
+    schema = next((out.schema for out in done if out is not None), None)
+    rows = [out if out is not None else batch.slice(i, 1) for i, out in enumerate(done)]
+    if schema is None:
+        merged = pa.Table.from_batches(rows)
+    else:
+        merged = pa.concat_tables([_conform(row, schema) for row in rows])
+    errors = [failures.get(i) for i in range(batch.num_rows)]
+    present = merged[columns.ERROR].to_pylist()
+    merged = _set(merged, columns.ERROR, pa.array([e or p for e, p in zip(errors, present, strict=True)], pa.string()))
+    return merged.combine_chunks().to_batches()[0]
+
+
+def _conform(row: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    arrays = [row.column(f.name).cast(f.type) if f.name in row.schema.names else pa.nulls(1, f.type) for f in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _set(table: Any, name: str, values: pa.Array) -> Any:
+    return table.set_column(table.schema.get_field_index(name), pa.field(name, values.type), values)
+
+
+def _check(stage: Stage, before: pa.RecordBatch, after: pa.RecordBatch) -> None:
+    if after.num_rows != before.num_rows or not after.column(columns.ID).equals(before.column(columns.ID)):
+        raise StageContractError(f"stage '{stage.name}' must return the same rows in the same order")
+    names = after.schema.names
+    missing = [f.name for f in stage.adds if f.name not in names]
+    missing += [name for name in (columns.DROP_REASON, columns.ERROR) if name not in names]
+    if missing:
+        raise StageContractError(f"stage '{stage.name}' did not add its columns {missing}")
+
+
+def with_status(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """`batch` with empty `drop_reason` and `error` columns, as every stage gets it."""
+    for name in (columns.DROP_REASON, columns.ERROR):
+        if name not in batch.schema.names:
+            batch = batch.append_column(pa.field(name, pa.string()), pa.nulls(batch.num_rows, pa.string()))
+    return batch
+
+
+def text_bytes(batch: pa.RecordBatch) -> np.ndarray:
+    """UTF-8 bytes of `text` per row, int64, 0 where there is none."""
+    if columns.TEXT not in batch.schema.names:
+        return np.zeros(batch.num_rows, np.int64)
+    lengths = pc.fill_null(pc.binary_length(batch.column(columns.TEXT)), 0)
+    return lengths.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+class Split:
+    """Books, histograms, examples and outcome of one stage on one shard, fed batch by batch."""
+
+    def __init__(self, stage: Stage, keep_text: bool) -> None:
+        self.stage = stage
+        self.keep_text = keep_text
+        self.books = Counts()
+        self.histograms: dict[str, list[int]] = {}
+        self._examples: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+
+    def __call__(
+        self, entered: np.ndarray, batch: pa.RecordBatch
+    ) -> tuple[pa.RecordBatch, pa.RecordBatch | None, pa.RecordBatch | None]:
+        """Split a batch as the stage returned it; `entered` are its rows' text bytes before the stage.
+
+        Returns (kept, removed or None, quarantined or None).
+        """
+        self._histogram(batch)
+        failed = pc.is_valid(batch.column(columns.ERROR)).to_numpy(zero_copy_only=False)
+        dropped = pc.is_valid(batch.column(columns.DROP_REASON)).to_numpy(zero_copy_only=False) & ~failed
+        keep = ~(failed | dropped)
+        self.books.rows_in += batch.num_rows
+        self.books.bytes_in += int(entered.sum())
+        self.books.kept += int(keep.sum())
+        kept = batch if keep.all() else batch.filter(pa.array(keep))
+        self.books.kept_bytes += int(text_bytes(kept).sum())
+        removed = quarantined = None
+        if dropped.any():
+            removed = self._outcome(batch.filter(pa.array(dropped)), columns.DROP_REASON)
+            _tally(removed, columns.DROP_REASON, entered[dropped], self.books.removed, self.books.removed_bytes)
+            self._remember(removed)
+        if failed.any():
+            quarantined = self._outcome(batch.filter(pa.array(failed)), columns.ERROR)
+            _tally(quarantined, columns.ERROR, entered[failed], self.books.quarantined, self.books.quarantined_bytes)
+        return kept, removed, quarantined
+
+    def _histogram(self, batch: pa.RecordBatch) -> None:
+        for signal in self.stage.signals:
+            values = batch.column(signal.column).cast(pa.float64()).to_numpy(zero_copy_only=False)
+            new = signal.histogram(values)
+            old = self.histograms.get(signal.column, [0] * len(new))
+            self.histograms[signal.column] = [a + b for a, b in zip(old, new, strict=True)]
+
+    def _outcome(self, rows: pa.RecordBatch, status: str) -> pa.RecordBatch:
+        """Removed or quarantined rows as they are stored: an excerpt for the text, no bulky columns."""
+        other = columns.ERROR if status == columns.DROP_REASON else columns.DROP_REASON
+        names = rows.schema.names
+        hidden = {*BULKY, other} | (set() if self.keep_text or status == columns.ERROR else {columns.TEXT})
+        out = rows.select([name for name in names if name not in hidden])
+        if columns.TEXT in names:
+            excerpt = pc.utf8_slice_codeunits(rows.column(columns.TEXT), 0, EXCERPT_CHARACTERS)
+            out = out.append_column(pa.field("excerpt", pa.string()), excerpt)
+        return out
+
+    def _remember(self, removed: pa.RecordBatch) -> None:
+        """Keep a few examples per reason: those with the lowest hash of their id, so that any order gives the same."""
+        for row in range(removed.num_rows):
+            reason = removed.column(columns.DROP_REASON)[row].as_py()
+            rank = hashlib.blake2b(removed.column(columns.ID)[row].as_py().encode(), digest_size=8).hexdigest()
+            best = self._examples.setdefault(reason, [])
+            if len(best) < EXAMPLES_PER_REASON or rank < best[-1][0]:
+                best.append((rank, _example(removed, row)))
+                best.sort(key=lambda item: item[0])
+                del best[EXAMPLES_PER_REASON:]
+
+    def examples(self) -> list[dict[str, Any]]:
+        return [{"rank": rank, **row} for reason in sorted(self._examples) for rank, row in self._examples[reason]]
+
+
+def _tally(rows: pa.RecordBatch, status: str, size: np.ndarray, count: Counter[str], volume: Counter[str]) -> None:
+    """Add rows and bytes per reason; errors are 'kind: detail' and counted by kind."""
+    for value, num_bytes in zip(rows.column(status).to_pylist(), size.tolist(), strict=True):
+        name = value.split(":", 1)[0] if status == columns.ERROR else value
+        count[name] += 1
+        volume[name] += num_bytes
+
+
+def _example(rows: pa.RecordBatch, row: int) -> dict[str, Any]:
+    plain = {columns.ID, columns.URL, columns.DROP_REASON, columns.TEXT, columns.EXTRA, "excerpt"}
+    values = {name: rows.column(name)[row].as_py() for name in rows.schema.names}
+    return {
+        "id": values[columns.ID],
+        "url": values[columns.URL],
+        "reason": values[columns.DROP_REASON],
+        "excerpt": values.get("excerpt") or "",
+        "signals": {k: v for k, v in values.items() if k not in plain and isinstance(v, int | float | str)},
+    }

@@ -1,0 +1,99 @@
+"""Worker processes of the local engine: they run jobs, say what they are at, and die with their parent."""
+
+import io
+import os
+import pickle
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tamis.base.errors import TamisError
+from tamis.runner.jobs import Job, run_job
+from tamis.runner.lane import Heartbeat, Opened
+from tamis.runner.plan import Plan
+
+ROW_ID_BYTES = 128
+
+
+class _JobPickler(pickle.Pickler):
+    def persistent_id(self, obj: Any) -> str | None:
+        return "plan" if isinstance(obj, Plan) else None
+
+
+class _JobUnpickler(pickle.Unpickler):
+    def __init__(self, data: bytes, plan: Plan) -> None:
+        super().__init__(io.BytesIO(data))
+        self._plan = plan
+
+    def persistent_load(self, pid: Any) -> Plan:
+        return self._plan
+
+
+def dump_job(job: Job) -> bytes:
+    """A job without its plan, which every worker was sent once: plans list every shard of the pool."""
+    buffer = io.BytesIO()
+    _JobPickler(buffer).dump(job)
+    return buffer.getvalue()
+
+
+class SharedState:
+    """A few numbers and one row id that the parent reads while the worker works. Built on shared memory arrays."""
+
+    def __init__(self, context: Any) -> None:
+        self.numbers = context.RawArray("d", 3)
+        self.row_id = context.RawArray("c", ROW_ID_BYTES)
+
+    def set(self, batch: int, rows_done: int, row_id: str) -> None:
+        self.row_id.value = row_id.encode("utf-8", "replace")[: ROW_ID_BYTES - 1]
+        self.numbers[0], self.numbers[1], self.numbers[2] = batch, rows_done, time.monotonic()
+
+    def get(self) -> tuple[int, int, float, str]:
+        """(batch, rows done, monotonic seconds when set, id of the row being tried alone or '')."""
+        batch, rows_done, since = self.numbers[0], self.numbers[1], self.numbers[2]
+        return int(batch), int(rows_done), since, self.row_id.value.decode("utf-8", "replace")
+
+
+class SharedHeartbeat(Heartbeat):
+    """Writes into the shared state."""
+
+    def __init__(self, state: SharedState) -> None:
+        self._state, self._batch, self._rows = state, 0, 0
+
+    def batch(self, number: int, rows_done: int) -> None:
+        self._batch, self._rows = number, rows_done
+        self._state.set(number, rows_done, "")
+
+    def row(self, row_id: str) -> None:
+        self._state.set(self._batch, self._rows, row_id)
+
+
+def main(pipe: Connection, lifeline: Connection, state: SharedState) -> None:
+    """Receive the plan, then jobs; send back ('done', result) or ('failed', error); end when the pipe closes.
+
+    `lifeline` is never written to: when the parent dies, however it dies, reading it ends and so does this process.
+    """
+    threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
+    cache: Opened = {}
+    plan: Plan = pickle.loads(pipe.recv_bytes())
+    while True:
+        try:
+            job: Job = _JobUnpickler(pipe.recv_bytes(), plan).load()
+        except EOFError:
+            return
+        state.set(0, 0, "")
+        try:
+            answer: tuple[str, Any] = ("done", run_job(job, cache, SharedHeartbeat(state)))
+        except TamisError as error:
+            answer = ("failed", error)
+        except BaseException as error:  # noqa: BLE001 - carried to the parent, which raises it there
+            answer = ("failed", RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+        pipe.send(answer)
+
+
+def _die_with_parent(lifeline: Connection) -> None:
+    try:
+        lifeline.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
