@@ -1,1 +1,1 @@
-"""Dedup: remove copies across the whole corpus."""
+"""Dedup: remove documents that say again what an earlier document of the corpus already said."""
