@@ -5,7 +5,6 @@
 A recipe names stages from `STAGES`; each becomes one or more Source, Map or Group objects; `runner` does the rest.
 """
 
-import getpass
 import importlib
 import os
 import platform
@@ -21,12 +20,12 @@ from typing import Any
 import yaml
 
 from tamis import __version__
-from tamis.base.errors import ConfigError, DataError, TamisError, did_you_mean
+from tamis.base.errors import ConfigError, TamisError, did_you_mean
 from tamis.base.events import Event
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Source, Stage
 from tamis.runner.plan import Plan, make_plan
-from tamis.store.atomic import read_json, write_json, write_text
+from tamis.store.atomic import write_json, write_text
 from tamis.store.rundir import RunDir
 
 STAGES: dict[str, str] = {
@@ -212,58 +211,16 @@ def run_recipe(story: Story, output: Path, num_workers: int, on_event: OnEvent) 
 
 
 def _train_and_evaluate(recipe: Recipe, run: RunDir, on_event: OnEvent) -> None:
+    from tamis import products
+
     if recipe.train is not None:
-        train_run(run, recipe.train, on_event)
+        products.train_model(run, recipe.train, on_event)
     if recipe.evaluate is not None:
         settings = dict(recipe.evaluate)
         heldout = settings.pop("heldout", None)
         if heldout is None:
             raise ConfigError("evaluate.heldout: give the folder of held-out tasks that `tamis heldout` wrote")
-        evaluate_run(run, Path(heldout), settings, on_event)
-
-
-def train_run(run: RunDir, settings: dict[str, Any], on_event: OnEvent) -> None:
-    """Train on the run's token shards into `train/`. Raises ConfigError when the run has none."""
-    from tamis.train.run import TrainConfig, run_training
-
-    config = TrainConfig.parse(settings, "train")
-
-    def progress(fields: dict[str, Any]) -> None:
-        on_event(Event(kind="progress", fields={"stage": "train"} | fields))
-
-    on_event(Event(kind="step_started", fields={"stage": "train"}))
-    run_training(config, tokens_folder(run), run.train, progress)
-    on_event(Event(kind="step_finished", fields={"stage": "train"}))
-
-
-def evaluate_run(run: RunDir, heldout: Path, settings: dict[str, Any], on_event: OnEvent) -> None:
-    """Evaluate the run's model on the held-out tasks in `heldout` into `evaluate/`."""
-    from tamis.evaluate.run import EvaluateConfig, run_evaluation
-
-    config = EvaluateConfig.parse(settings, "evaluate")
-
-    def progress(fields: dict[str, Any]) -> None:
-        on_event(Event(kind="progress", fields={"stage": "evaluate"} | fields))
-
-    on_event(Event(kind="step_started", fields={"stage": "evaluate"}))
-    run_evaluation(config, run.train, heldout, run.evaluate, progress)
-    on_event(Event(kind="step_finished", fields={"stage": "evaluate"}))
-
-
-def tokens_folder(run: RunDir) -> Path:
-    """Folder of the run's token shards."""
-    for folder in reversed(run.stage_folders()):
-        if (run.stage(folder).tokens / "manifest.json").exists():
-            return run.stage(folder).tokens
-    raise ConfigError(f"{run.root}: no token shards here. The recipe needs a 'tokenize' stage, and must have run to it.")
-
-
-def dataset_folder(run: RunDir) -> Path:
-    """Folder of the Parquet shards that came out of the last stage."""
-    for folder in reversed(run.stage_folders()):
-        if (run.root / folder / "shards").is_dir():
-            return run.root / folder / "shards"
-    raise DataError(f"{run.root}: no finished stage here. Run it first: tamis run RECIPE --output {run.root}")
+        products.evaluate_model(run, Path(heldout), settings, on_event)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -282,17 +239,7 @@ def provenance() -> dict[str, Any]:
         "pyarrow": pyarrow.__version__,
         "platform": platform.platform(),
         "host": socket.gethostname(),
-        "user": getpass.getuser(),
         "cores": os.cpu_count(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "directory": str(Path.cwd()),
     }
-
-
-def score_files(run: RunDir) -> Path:
-    """The run's evaluation results. Raises ConfigError when it has not been evaluated."""
-    path = run.evaluate / "results.json"
-    if not path.exists():
-        raise ConfigError(f"{run.root}: not evaluated yet. Do so with: tamis eval {run.root}")
-    read_json(path)
-    return path

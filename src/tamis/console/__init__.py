@@ -1,0 +1,1 @@
+"""What the command line prints: progress while a run works, tables and plans afterwards."""

@@ -1,0 +1,93 @@
+"""Tables for the terminal: books, scores, comparisons, assets, and the way of one page through a run."""
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tamis.base.cards import Card
+from tamis.console.display import largest
+
+SCRIPT_WIDTH = 160
+
+
+def books_table(cards: list[tuple[str, Card]]) -> Table:
+    """The accounting table of a run: per stage, documents in = kept + removed + quarantined."""
+    table = _table("stage")
+    for name in ("in", "kept", "removed", "quarantined"):
+        table.add_column(name, justify="right")
+    table.add_column("reasons")
+    for folder, card in cards:
+        books = card.books
+        if books is None:
+            continue
+        reasons = [*largest(dict(books.removed)), *largest(dict(books.quarantined))]
+        table.add_row(
+            folder, f"{books.rows_in:,}", f"{books.kept:,}", f"{books.removed.total():,}",
+            f"{books.quarantined.total():,}", ", ".join(f"{name} {count:,}" for name, count in reasons),
+        )  # fmt: skip
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print on standard output, wide enough for scripts when it is not a terminal."""
+    _console().print(table)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else SCRIPT_WIDTH, highlight=False)
+
+
+def _table(*names: str) -> Table:
+    return Table(*names, box=None, pad_edge=False)
+
+
+def scores_table(results: dict[str, Any]) -> Table:
+    """One line per task: the value and its 95 % interval."""
+    table = _table("task", "metric")
+    for name in ("value", "low", "high", "items"):
+        table.add_column(name, justify="right")
+    for name, task in results["tasks"].items():
+        numbers = [f"{task[key]:.4f}" for key in ("value", "low", "high")]
+        table.add_row(name, task["metric"], *numbers, f"{task['num_items']:,}")
+    return table
+
+
+def comparison_table(result: dict[str, Any]) -> Table:
+    """One line per task: both values, the paired difference with its interval, and what it says."""
+    table = _table("task", "metric")
+    for name in (result["a"], result["b"], "difference", "low", "high"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for name, task in result["tasks"].items():
+        numbers = [f"{task['a']:.4f}", f"{task['b']:.4f}"]
+        interval = [f"{task[key]:+.4f}" for key in ("difference", "low", "high")]
+        table.add_row(name, task["metric"], *numbers, *interval, task["verdict"])
+    return table
+
+
+def assets_table(rows: list[dict[str, Any]]) -> Table:
+    """One line per downloadable asset."""
+    table = _table(*rows[0])
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    return table
+
+
+def print_story(story: dict[str, Any]) -> None:
+    """The way of one page: per step its signals against the thresholds, then the text that was kept."""
+    console = _console()
+    console.print(f"{story['url'] or '(no URL)'}  id {story['id']}: {story['outcome']}", markup=False)
+    for step in story["steps"]:
+        reason = f": {step['reason']}" if step["reason"] else ""
+        console.print(f"\n{step['stage']}: {step['outcome']}{reason}", markup=False)
+        if step["tests"]:
+            table = _table("  signal", "value", "removed if", "reason", "")
+            for test in step["tests"]:
+                value = f"{test['value']:.4g}" if isinstance(test["value"], float) else str(test["value"])
+                mark = "<- removes it" if test["fired"] else ""
+                table.add_row(f"  {test['column']}", value, test["removes_if"], test["reason"], mark)
+            console.print(table)
+    label = "text" if story["outcome"] == "kept" else "beginning of the text"
+    console.print(f"\n{label}:\n{story['text']}", markup=False)

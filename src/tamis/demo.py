@@ -1,0 +1,132 @@
+"""The demo: the whole story on the documentation of the user's own machine, with the machinery every run uses."""
+
+import multiprocessing as mp
+import queue
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tamis import flow, products
+from tamis.base.errors import DataError
+from tamis.base.events import Event
+from tamis.store.atomic import read_json
+from tamis.store.rundir import RunDir
+
+VOCAB_SIZE = 4096
+HOLDOUT_FRACTION = 0.08
+"""Share of hosts (one per Python package) whose pages neither recipe may train on."""
+RECIPES = ("raw", "dclm-baseline")
+
+OnEvent = Callable[[Event], None]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """`pool` (WARC files) or `crawl` (a Common Crawl id) replace the documentation crawl; `pages`: how many to take."""
+
+    output: Path
+    pool: list[str]
+    crawl: str | None
+    pages: int
+    num_workers: int
+
+
+def run_demo(config: DemoConfig, on_event: OnEvent, say: Say) -> Path:
+    """Run every step that is not done yet. Returns the report's path."""
+    pool = _pool(config, on_event, say)
+    say("held-out pages: what neither recipe may train on")
+    heldout = _curate("heldout", config, pool, [], on_event)
+    tasks = products.make_heldout(heldout, None, seed=0)
+    say("tokenizer: byte-level BPE on the raw text, shared by both recipes")
+    raw = _curate("raw", config, pool, [], on_event, until="extract")
+    tokenizer = config.output / "tokenizer.json"
+    if not tokenizer.exists():
+        products.make_tokenizer(raw, tokenizer, VOCAB_SIZE)
+    settings = [f"tokenize.tokenizer={tokenizer}"]
+    decontaminate = [f"decontaminate.reference=[{tasks / 'documents.jsonl'}, {tasks / 'continuation.jsonl'}]"]
+    say("recipe raw: extraction only")
+    runs = [_curate("raw", config, pool, settings, on_event)]
+    say("recipe dclm-baseline: rules, dedup, quality, decontamination")
+    runs.append(_curate("dclm-baseline", config, pool, settings + decontaminate, on_event))
+    num_tokens = _equal_tokens(runs)
+    say(f"training two nano models, on {num_tokens:,} tokens each")
+    _train(runs, {"scale": "nano", "tokens": num_tokens, "threads": 1}, on_event)
+    for run in runs:
+        products.evaluate_model(run, tasks, {}, on_event)
+    return products.write_report([heldout.root, *(run.root for run in runs)], config.output / "report.html")
+
+
+def _pool(config: DemoConfig, on_event: OnEvent, say: Say) -> dict[str, Any]:
+    """Settings of the pool that all recipes share."""
+    shared: dict[str, Any] = {"holdout_fraction": HOLDOUT_FRACTION}
+    if config.crawl:
+        return shared | {"crawl": config.crawl, "pages": config.pages}
+    if config.pool:
+        return shared | {"inputs": config.pool, "pages": config.pages}
+    from tamis.stages.pool.docs_crawl import write_docs_crawl
+
+    say("pool: rendering the documentation of this machine's Python as a WARC crawl (read statically, nothing is run)")
+    folder = config.output / "pool"
+    if not (folder / "summary.json").exists():
+        write_docs_crawl(folder, max_pages=config.pages, workers=config.num_workers, on_progress=_counting(on_event))
+    return shared | {"inputs": [str(folder)]}
+
+
+def _counting(on_event: OnEvent) -> Callable[[dict[str, Any]], None]:
+    return lambda fields: on_event(Event(kind="progress", fields={"stage": "pool"} | fields))
+
+
+def _curate(
+    recipe: str,
+    config: DemoConfig,
+    pool: dict[str, Any],
+    settings: list[str],
+    on_event: OnEvent,
+    until: str | None = None,
+) -> RunDir:
+    raw = flow.load_recipe(recipe)
+    raw["pool"] = (raw.get("pool") or {}) | pool
+    for assignment in settings:
+        flow.override(raw, assignment)
+    story = flow.resolve(raw, until=until)
+    return flow.run_recipe(story, config.output / recipe, config.num_workers, on_event)
+
+
+def _equal_tokens(runs: list[RunDir]) -> int:
+    """The largest number of training tokens that every run has, at most the scale's own."""
+    from tamis.train.scales import get_scale
+
+    available = [read_json(products.tokens_folder(run) / "manifest.json")["num_tokens"] for run in runs]
+    if min(available) == 0:
+        raise DataError("the demo: a recipe left no tokens to train on. Take more --pages.")
+    return int(min([*available, get_scale("nano").tokens]))
+
+
+def _train(runs: list[RunDir], settings: dict[str, Any], on_event: OnEvent) -> None:
+    """Train all models at once, a process and a core each, with one shared progress line."""
+    context = mp.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(len(runs), mp_context=context) as pool:
+        news = manager.Queue()
+        jobs = [pool.submit(_train_one, run.root, settings, news) for run in runs]
+        done: dict[str, dict[str, Any]] = {}
+        while not all(job.done() for job in jobs):
+            try:
+                name, fields = news.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            done[name] = fields
+            slowest = min(done.values(), key=lambda item: item.get("done", 0))
+            on_event(Event(kind="progress", fields={"stage": "train"} | slowest))
+        for job in jobs:
+            job.result()
+
+
+def _train_one(root: Path, settings: dict[str, Any], news: Any) -> None:
+    def tell(event: Event) -> None:
+        if event.kind == "progress":
+            news.put((root.name, event.fields))
+
+    products.train_model(RunDir(root), settings, tell)
