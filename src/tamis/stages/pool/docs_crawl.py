@@ -12,16 +12,19 @@ import sysconfig
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tamis.base.errors import ConfigError
 from tamis.stages.pool.docs_pydoc import render
 from tamis.stages.pool.docs_skeleton import Library, ModuleFile, SkeletonError
+from tamis.store.atomic import write_json
 from tamis.store.warc_write import response_record, warcinfo_record, write_warc
 
 DATE = "2024-01-01T00:00:00Z"
 """WARC-Date of every record: the crawl is a rendering, and equal machines should give equal bytes."""
+SUMMARY_NAME = "summary.json"
 CONTENT_TYPE = "text/html; charset=utf-8"
 SHOWN_LIBRARY = f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
 """What pages give as the folder of the standard library, on every machine."""
@@ -46,14 +49,15 @@ def write_docs_crawl(
     max_pages: int | None = 4000,
     pages_per_file: int = 500,
     workers: int = 2,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[dict[str, Any]], None] = lambda fields: None,
     library: Path | None = None,
     sites: list[Path] | None = None,
 ) -> DocsCrawl:
-    """Write `output`/docs-00000.warc.gz and so on: one response record per module, in an order that mixes hosts.
+    """Write `output`/docs-00000.warc.gz and so on, one response record per module in an order that mixes hosts; last of
+    all `output`/summary.json, whose presence says that the crawl is whole.
 
-    `max_pages` (None = all) is shared out so that every host has its pages before any host has many; `on_progress` is
-    called with (modules done, modules in all); `library` and `sites` are the folders searched, those of the running
+    `max_pages` (None = all) is shared out so that every host has its pages before any host has many; `on_progress` gets
+    `{"done", "total", "unit"}` after every module; `library` and `sites` are the folders searched, those of the running
     interpreter unless given. The bytes depend on the packages installed and on Python's version, not on `workers`.
     Raises ConfigError when no module is found, StorageError when a file cannot be written.
     """
@@ -61,6 +65,7 @@ def write_docs_crawl(
     chosen = choose_modules(list(modules), max_pages)
     if not chosen:
         raise ConfigError("docs crawl: no Python modules found in the library and site folders; nothing to render.")
+    (output / SUMMARY_NAME).unlink(missing_ok=True)
     failures: Counter[str] = Counter()
     html_bytes = num_pages = 0
     hosts: set[str] = set()
@@ -82,12 +87,14 @@ def write_docs_crawl(
             hosts.add(page_host(page.module))
         if len(pending) == pages_per_file:
             close_file()
-        on_progress(done, len(chosen))
+        on_progress({"done": done, "total": len(chosen), "unit": "modules"})
     if pending:
         close_file()
     for stale in set(output.glob("docs-*.warc.gz")) - set(files):
         stale.unlink()
-    return DocsCrawl(files, num_pages, len(hosts), html_bytes, len(modules), dict(sorted(failures.items())))
+    crawl = DocsCrawl(files, num_pages, len(hosts), html_bytes, len(modules), dict(sorted(failures.items())))
+    write_json(output / SUMMARY_NAME, asdict(crawl) | {"files": [path.name for path in files]})
+    return crawl
 
 
 def find_modules(library: Path | None = None, sites: list[Path] | None = None) -> dict[str, ModuleFile]:
