@@ -1,0 +1,342 @@
+"""SVG figures that stretch without stretching their text.
+
+Positions across are percentages, positions down are pixels, and curves live in a nested viewBox that alone is scaled:
+so one figure serves a phone, a wide screen and paper, with the type always at its own size. Colours are CSS classes
+(page.css), for light and dark schemes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tamis.report.formats import count, escape, real, tick
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One segment of a stacked bar: `share` of the full width, CSS class, hover text."""
+
+    share: float
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One curve of a line chart. `kind` is its CSS class."""
+
+    label: str
+    kind: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """One estimate with its interval; NaN ends mean that there is none. `text` is written beside it."""
+
+    kind: str
+    value: float
+    low: float
+    high: float
+    title: str
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForestRow:
+    """A named line of a forest plot, with one estimate or one per run; `text` stands at its right."""
+
+    label: str
+    marks: Sequence[Mark]
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A rule drawn on a histogram: removes values that are `op threshold`."""
+
+    op: str
+    threshold: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """`counts` are [below low, bins..., at or above high]; `cuts` the rules on this signal."""
+
+    label: str
+    low: float
+    high: float
+    log: bool
+    counts: Sequence[int]
+    cuts: Sequence[Cut] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Values -> percent of the width, linear or logarithmic, between `start` and `end` percent."""
+
+    low: float
+    high: float
+    log: bool = False
+    start: float = 0.0
+    end: float = 100.0
+
+    def at(self, value: float) -> float:
+        if self.log:
+            value, low, high = (math.log(max(v, 1e-300)) for v in (value, self.low, self.high))
+        else:
+            low, high = self.low, self.high
+        share = (value - low) / (high - low) if high > low else 0.5
+        return self.start + (self.end - self.start) * min(1.0, max(0.0, share))
+
+
+def pct(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "%"
+
+
+def px(value: float) -> str:
+    return f"{value:.1f}".rstrip("0").rstrip(".")
+
+
+def round_ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """At most `most` round values within [low, high]."""
+    span = high - low
+    if not (span > 0 and math.isfinite(span)):
+        return [low] if math.isfinite(low) else []
+    power = 10.0 ** math.floor(math.log10(span / most))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10, 20, 50, 100) if span / (power * m) + 1e-9 < most)
+    index = math.ceil(low / step - 1e-9)
+    found = []
+    while index * step <= high + step * 1e-9:
+        found.append(float(f"{index * step:.10g}"))
+        index += 1
+    return found
+
+
+def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Powers of ten within [low, high], thinned to `most`; round ticks when there are fewer than two."""
+    powers = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
+    if len(powers) < 2:
+        return [low, high]
+    return [float(f"1e{p}") for p in powers[:: math.ceil(len(powers) / most)]]
+
+
+def figure(body: str, *, height: int, label: str, kind: str = "") -> str:
+    """A full-width SVG of fixed height. Text at its edges may reach into the figure's CSS margins."""
+    return (
+        f'<div class="plot {kind}"><svg role="img" aria-label="{escape(label)}" width="100%" height="{height}">'
+        f"{body}</svg></div>"
+    )
+
+
+def text(x: float, y: float, content: str, kind: str = "", anchor: str = "middle", dx: float = 0) -> str:
+    shift = f' dx="{px(dx)}"' if dx else ""
+    return (
+        f'<text x="{pct(x)}" y="{px(y)}" text-anchor="{anchor}"{shift}'
+        f'{f""" class="{kind}" """.rstrip() if kind else ""}>{escape(content)}</text>'
+    )
+
+
+def rule(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    return f'<line x1="{pct(x1)}" y1="{px(y1)}" x2="{pct(x2)}" y2="{px(y2)}" class="{kind}"/>'
+
+
+def rect(x: float, y: float, width: float, height: float, kind: str, title: str = "") -> str:
+    shape = f'<rect x="{pct(x)}" y="{px(y)}" width="{pct(width)}" height="{px(height)}" class="{kind}"'
+    return f"{shape}><title>{escape(title)}</title></rect>" if title else f"{shape}/>"
+
+
+def bar(parts: Sequence[Part], label: str, height: int = 18) -> str:
+    """A horizontal stacked bar; shares are of the full width, so bars under one another compare."""
+    out, left = [], 0.0
+    for part in parts:
+        width = 100 * part.share
+        if width > 0:
+            out.append(rect(left, 0, width, height, part.kind, part.title))
+            if left > 0:
+                out.append(rule(left, 0, left, height, "seam"))
+        left += width
+    return figure("".join(out), height=height, label=label, kind="bar")
+
+
+def histogram(data: Histogram, height: int = 104) -> str:
+    """Bars of counts with cut-off lines; what the rules remove is shaded and drawn in the colour of removal.
+
+    Values outside the plotted range stand apart at the two ends.
+    """
+    bins = list(data.counts[1:-1])
+    below, above = data.counts[0], data.counts[-1]
+    axis = Axis(data.low, data.high, data.log, 5.0 if below else 0.0, 95.0 if above else 100.0)
+    top, tallest = 4, max([1, *data.counts])
+    out = [_shade(axis, cut, height) for cut in data.cuts]
+    for index, number in enumerate(bins):
+        low, high = _edge(data, index, len(bins)), _edge(data, index + 1, len(bins))
+        title = f"{real(low)} to {real(high)}: {count(number)}"
+        out += _column(axis.at(low), axis.at(high), _split(axis, low, high, data.cuts), number / tallest, height, title)
+    for number, left, value, sign in ((below, 0.0, data.low, "<"), (above, 96.2, data.high, "≥")):
+        if number:
+            gone = removes(data.cuts, value - 1e-9 if sign == "<" else value)
+            kind = "bin gone" if gone else "bin"
+            tall = max(1.0, (height - top) * number / tallest)
+            title = f"{sign} {real(value)}: {count(number)}"
+            out.append(rect(left, height - tall, 3.8, tall, kind, title))
+            out.append(text(left + 1.9, height + 14, sign, "tick"))
+    out.append(rule(axis.start, height, axis.end, height, "axis"))
+    out += [rule(axis.at(cut.threshold), -2, axis.at(cut.threshold), height + 3, "cut") for cut in data.cuts]
+    ticks = log_ticks(data.low, data.high, 4) if data.log else round_ticks(data.low, data.high, 4)
+    out += [text(axis.at(v), height + 14, tick(v), "tick") for v in ticks]
+    cuts = "; ".join(f"removed where {cut.op} {real(cut.threshold)}" for cut in data.cuts)
+    label = f"Histogram of {data.label}, {count(sum(data.counts))} documents{'; ' + cuts if cuts else ''}"
+    return figure("".join(out), height=height + 18, label=label, kind="histogram")
+
+
+def _edge(data: Histogram, index: int, num_bins: int) -> float:
+    if data.log:
+        return float(data.low * (data.high / data.low) ** (index / num_bins))
+    return data.low + (data.high - data.low) * index / num_bins
+
+
+def removes(cuts: Sequence[Cut], value: float) -> bool:
+    """Whether any rule removes documents with this value."""
+    tests = {
+        "<": lambda v, t: v < t, "<=": lambda v, t: v <= t, ">": lambda v, t: v > t, ">=": lambda v, t: v >= t,
+        "==": lambda v, t: v == t, "!=": lambda v, t: v != t,
+    }  # fmt: skip
+    return any(cut.op in tests and tests[cut.op](value, cut.threshold) for cut in cuts)
+
+
+def _split(axis: Axis, low: float, high: float, cuts: Sequence[Cut]) -> list[tuple[float, float, bool]]:
+    """A bin as (from, to, removed) pieces in percent, cut where a threshold falls inside it."""
+    inside = sorted({cut.threshold for cut in cuts if low < cut.threshold < high})
+    edges = [low, *inside, high]
+    return [(axis.at(a), axis.at(b), removes(cuts, (a + b) / 2)) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def _column(
+    left: float, right: float, pieces: list[tuple[float, float, bool]], share: float, height: int, title: str
+) -> list[str]:
+    """One histogram bar, in one or more pieces, with a hair of air to the next."""
+    if share <= 0:
+        return []
+    tall = max(1.0, (height - 4) * share)
+    gap = (right - left) * 0.12
+    out = []
+    for start, end, gone in pieces:
+        end = end - gap if end == right else end
+        kind = "bin gone" if gone else "bin"
+        out.append(rect(start, height - tall, max(0.0, end - start), tall, kind, title))
+    return out
+
+
+def _shade(axis: Axis, cut: Cut, height: int) -> str:
+    place = axis.at(cut.threshold)
+    if cut.op in ("<", "<="):
+        return rect(0, 0, place, height, "shade")
+    if cut.op in (">", ">="):
+        return rect(place, 0, 100 - place, height, "shade")
+    return ""
+
+
+def lines(curves: Sequence[Line], *, x_label: str, y_label: str, label: str, height: int = 250) -> str:
+    """Curves on shared linear axes. A curve of many points is drawn pale with its running mean over it."""
+    points = [point for curve in curves for point in curve.points if all(map(math.isfinite, point))]
+    x_axis = Axis(min(0.0, min(x for x, _ in points)), max(x for x, _ in points))
+    low, high = _trimmed([y for _, y in points])
+    y_axis = Axis(low, high, start=100.0, end=0.0)
+    out = []
+    for value in round_ticks(low, high, 6):
+        y = y_axis.at(value) / 100 * height
+        out.append(rule(0, y, 100, y, "grid"))
+        out.append(text(0, y + 4, tick(value), "tick", "end", dx=-8))
+    for value in round_ticks(x_axis.low, x_axis.high, 5):
+        out.append(text(x_axis.at(value), height + 18, tick(value), "tick"))
+    out.append(rule(0, height, 100, height, "axis"))
+    paths = []
+    for curve in curves:
+        smooth = running_mean(curve.points) if len(curve.points) > 60 else []
+        for points_drawn, kind in ((curve.points, "curve faint" if smooth else "curve"), (smooth, "curve")):
+            if points_drawn:
+                steps = " ".join(
+                    f"{px(10 * x_axis.at(x))},{px(10 * y_axis.at(y))}"
+                    for x, y in thin(points_drawn)
+                    if math.isfinite(y)
+                )
+                name = f"<title>{escape(curve.label)}</title>"
+                paths.append(f'<polyline class="{kind} {curve.kind}" points="{steps}">{name}</polyline>')
+    box = f'width="100%" height="{height}" viewBox="0 0 1000 1000" preserveAspectRatio="none"'
+    out.append(f"<svg {box}>{''.join(paths)}</svg>")
+    out.append(text(100, height + 38, x_label, "unit", "end"))
+    out.append(text(0, -12, y_label, "unit", "start", dx=-44))
+    return figure("".join(out), height=height + 44, label=label, kind="lines")
+
+
+def _trimmed(values: list[float]) -> tuple[float, float]:
+    """Range of a loss axis: the highest 1 % (a first step, a spike) may leave the picture, with a little air."""
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[max(0, math.ceil(0.99 * len(ordered)) - 1)]
+    air = 0.06 * (high - low) or 0.5
+    return low - air, high + air
+
+
+def running_mean(points: Sequence[tuple[float, float]], share: float = 0.05) -> list[tuple[float, float]]:
+    """Mean over a centred window of `share` of the points."""
+    half = max(1, round(len(points) * share / 2))
+    sums = [0.0]
+    for _, y in points:
+        sums.append(sums[-1] + y)
+    out = []
+    for index, (x, _) in enumerate(points):
+        reach = min(half, index, len(points) - 1 - index)
+        out.append((x, (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)))
+    return out
+
+
+def thin(points: Sequence[tuple[float, float]], most: int = 500) -> Sequence[tuple[float, float]]:
+    """At most about `most` points, always with the first and the last."""
+    step = max(1, math.ceil(len(points) / most))
+    picked = list(points[::step])
+    return picked if picked[-1] == points[-1] else [*picked, points[-1]]
+
+
+def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool) -> str:
+    """Estimates with intervals under one another on one axis; `zero` draws the line of no difference.
+
+    The name of a row and its `text` stand above its intervals, so that nothing has to share a line on a phone.
+    """
+    ends = [v for r in rows for m in r.marks for v in (m.value, m.low, m.high) if math.isfinite(v)]
+    ends += [0.0] if zero else []
+    air = 0.1 * (max(ends) - min(ends)) or max(0.05 * abs(max(ends)), 0.01)
+    axis = Axis(min(ends) - air, max(ends) + air)
+    out, y = [], 0.0
+    for row in rows:
+        out.append(text(0, y + 16, row.label, "name", "start"))
+        if row.text:
+            out.append(text(100, y + 16, row.text, "value", "end"))
+        y += 34
+        for mark in row.marks:
+            out.append(_estimate(axis, mark, y))
+            y += 18
+        y -= 4
+    bottom = y + 2
+    back = [rule(axis.at(v), 0, axis.at(v), bottom, "grid") for v in round_ticks(axis.low, axis.high, 5)]
+    back += [text(axis.at(v), bottom + 16, tick(v), "tick") for v in round_ticks(axis.low, axis.high, 5)]
+    if zero:
+        back.append(rule(axis.at(0), 0, axis.at(0), bottom, "zero"))
+    back += [rule(0, bottom, 100, bottom, "axis"), text(100, bottom + 36, x_label, "unit", "end")]
+    return figure("".join(back + out), height=math.ceil(bottom) + 42, label=label, kind="forest")
+
+
+def _estimate(axis: Axis, mark: Mark, y: float) -> str:
+    parts = []
+    left = right = axis.at(mark.value)
+    if math.isfinite(mark.low) and math.isfinite(mark.high):
+        left, right = axis.at(mark.low), axis.at(mark.high)
+        parts.append(rule(left, y, right, y, "whisker"))
+        parts += [rule(end, y - 4, end, y + 4, "whisker") for end in (left, right)]
+    parts.append(f'<circle cx="{pct(axis.at(mark.value))}" cy="{px(y)}" r="4.5" class="dot"/>')
+    if mark.text:
+        after = right < 70
+        place, anchor, shift = (right, "start", 10) if after else (left, "end", -10)
+        parts.append(text(place, y + 4, mark.text, "tick", anchor, dx=shift))
+    return f'<g class="mark {mark.kind}"><title>{escape(mark.title)}</title>{"".join(parts)}</g>'

@@ -1,0 +1,143 @@
+"""Numbers and text for human eyes: thin-space thousands, units, true minus signs, escaped and cleaned strings."""
+
+import html
+import math
+import re
+import urllib.parse
+from datetime import UTC, datetime
+from typing import Any
+
+THIN = "\u202f"
+"""Narrow no-break space: separates thousands, and a number from its unit."""
+MINUS = "\u2212"
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def escape(value: Any) -> str:
+    """Safe as element text and as a quoted attribute. Characters that HTML forbids become U+FFFD."""
+    return html.escape(_CONTROLS.sub("\ufffd", str(value).replace("\r\n", "\n")), quote=True)
+
+
+def count(value: float) -> str:
+    """A whole number: `12 345 678`."""
+    return f"{round(value):,}".replace(",", THIN).replace("-", MINUS)
+
+
+def scaled(value: float, units: tuple[str, ...], base: float = 1000.0) -> str:
+    """Three significant digits with the unit that fits: `1.23 MB`; below the first unit, a whole number."""
+    amount, index = float(value), 0
+    while abs(amount) >= base and index + 1 < len(units):
+        amount, index = amount / base, index + 1
+    if index and round(abs(amount), 0) >= base and index + 1 < len(units):
+        amount, index = amount / base, index + 1
+    digits = 0 if index == 0 or abs(amount) >= 99.95 else 1 if abs(amount) >= 9.995 else 2
+    text = f"{amount:.{digits}f}".replace("-", MINUS)
+    return f"{text}{THIN}{units[index]}" if units[index] else text
+
+
+def size(num_bytes: float) -> str:
+    """Bytes in decimal units, as the field counts text."""
+    return scaled(num_bytes, ("B", "kB", "MB", "GB", "TB", "PB"))
+
+
+def short_count(value: float) -> str:
+    """A count where space is dear: `1.23 M`."""
+    return count(value) if abs(value) < 10_000 else scaled(value, ("", "k", "M", "G", "T"))
+
+
+def percent(part: float, whole: float) -> str:
+    """`12.3 %`; a nonzero share never reads as 0 %, one that is not all never as 100 %, and none of nothing is a dash."""
+    if not whole:
+        return "–"
+    share = 100 * part / whole
+    if 0 < share < 0.1:
+        return f"<{THIN}0.1{THIN}%"
+    if 99.95 <= share < 100:
+        return f">{THIN}99.9{THIN}%"
+    digits = 0 if share in (0, 100) else 1
+    return f"{share:.{digits}f}{THIN}%"
+
+
+def real(value: float, digits: int = 3) -> str:
+    """A measurement to `digits` significant digits, without an exponent where it can be read without."""
+    if not math.isfinite(value):
+        return {math.inf: "∞", -math.inf: MINUS + "∞"}.get(value, "–")
+    if value == 0:
+        return "0"
+    if abs(value) >= 10 ** max(digits, 5) or abs(value) < 1e-4:
+        text = f"{value:.{digits - 1}e}"
+        mantissa, exponent = text.split("e")
+        return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{places}f}".replace(",", THIN).replace("-", MINUS)
+    return text
+
+
+def tick(value: float) -> str:
+    """The shortest exact label of a round axis value."""
+    if abs(value) >= 10_000:
+        return short_count(value).replace(".00" + THIN, THIN).replace(".0" + THIN, THIN).replace(MINUS + "0", "0")
+    return f"{value:.6g}".replace("-", MINUS)
+
+
+def fixed(value: float, places: int, signed: bool = False) -> str:
+    """A number of a column whose numbers share their decimal places."""
+    text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", MINUS)
+
+
+def places_for(width: float) -> int:
+    """Decimal places that show two significant digits of an interval's width."""
+    return 3 if width <= 0 or not math.isfinite(width) else min(6, max(0, 1 - math.floor(math.log10(width))))
+
+
+def duration(seconds: float) -> str:
+    """`0.42 s`, `38 s`, `4 min 05 s`, `3 h 20 min`."""
+    if seconds < 10:
+        return f"{seconds:.2f}{THIN}s"
+    if seconds < 60:
+        return f"{seconds:.1f}{THIN}s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}{THIN}min {whole % 60:02d}{THIN}s"
+    return f"{whole // 3600}{THIN}h {whole % 3600 // 60:02d}{THIN}min"
+
+
+def date(timestamp: float) -> str:
+    """`20 November 2026, 21:57 UTC`, from seconds since the epoch."""
+    try:
+        moment = datetime.fromtimestamp(timestamp, UTC)
+    except (OverflowError, ValueError, OSError):
+        return "–"
+    months = "January February March April May June July August September October November December".split()
+    return f"{moment.day} {months[moment.month - 1]} {moment.year}, {moment:%H:%M} UTC"
+
+
+def words(name: str) -> str:
+    """`too_few_stop_words` as prose."""
+    return name.replace("_", " ").strip()
+
+
+def plural(number: int, noun: str) -> str:
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
+def data(value: float, text: str) -> str:
+    """The readable text with the exact number kept for machines and for hovering."""
+    exact = f"{value:.10g}" if isinstance(value, float) else str(value)
+    return f'<data value="{exact}">{text}</data>'
+
+
+def safe_link(url: str) -> str:
+    """A link where the address is plainly http(s), otherwise its text only; long addresses are cut for the eye."""
+    shown = url if len(url) <= 110 else url[:80] + "…" + url[-28:]
+    try:
+        parsed = urllib.parse.urlsplit(url)
+        plain = parsed.scheme in ("http", "https") and bool(parsed.netloc)
+    except ValueError:
+        plain = False
+    if not plain:
+        return f"<span>{escape(shown) or '(no address)'}</span>"
+    return f'<a href="{escape(url)}" rel="noopener noreferrer nofollow">{escape(shown)}</a>'

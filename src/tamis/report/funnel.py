@@ -1,0 +1,162 @@
+"""The funnel: what each stage kept, removed for which reason, and gave up on; as bars, and as balanced books."""
+
+import math
+
+from tamis.report.charts import Part, bar
+from tamis.report.collect import Amount, RunView, StageView
+from tamis.report.formats import THIN, count, data, escape, percent, plural, short_count, size, words
+from tamis.report.tables import Row, disclosure, table
+
+NUM_SHADES = 4
+"""Shades of the removal colour in page.css; neighbouring reasons take different ones."""
+
+
+def funnel(run: RunView, open_books: bool) -> str:
+    """Bars per stage, then the accounting table."""
+    done = [stage for stage in run.stages if stage.status == "done"]
+    most_rows = max([stage.taken.rows for stage in done], default=0)
+    most_bytes = max([max(stage.taken.text_bytes, stage.kept.text_bytes) for stage in done], default=0)
+    rows = [
+        '<div class="funnel-row funnel-head"><span></span>'
+        f"<span>documents <small>full width: {count(most_rows)}</small></span>"
+        f"<span>text <small>full width: {size(most_bytes)}</small></span></div>"
+    ]
+    rows += [_bars(stage, most_rows, most_bytes) for stage in run.stages]
+    if not run.stages:
+        return '<p class="quiet">No stage of this run has started.</p>\n'
+    unbalanced = [stage for stage in done if stage.lost_rows]
+    verdict = (
+        f"✗ {plural(len(unbalanced), 'stage')} out of balance" if unbalanced else "✓ every document is accounted for"
+    )
+    books = disclosure(
+        f'The books of {escape(run.label)} <span class="{"bad" if unbalanced else "good"}">{verdict}</span>',
+        _books(run, done),
+        open_=open_books or bool(unbalanced),
+    )
+    return f'<div class="funnel">{"".join(rows)}</div>\n{books}'
+
+
+def _bars(stage: StageView, most_rows: int, most_bytes: int) -> str:
+    name = f'<span class="stage-name">{escape(words(stage.name))}</span>'
+    if stage.status != "done":
+        said = {"missing": "not run", "unfinished": "not finished: no card", "broken": "card not readable"}
+        return f'<div class="funnel-row">{name}<span class="quiet">{said[stage.status]}</span><span></span></div>'
+    rows = bar(_row_parts(stage, most_rows), _spoken(stage), 16)
+    text = bar(_byte_parts(stage, most_bytes), f"{stage.name}: {size(stage.kept.text_bytes)} of text kept", 16)
+    return (
+        f'<div class="funnel-row">{name}'
+        f'<div>{rows}<p class="under"><b>{count(stage.kept.rows)}</b> kept{_reasons(stage)}</p></div>'
+        f'<div>{text}<p class="under"><b>{size(stage.kept.text_bytes)}</b> kept{_text_change(stage)}</p></div></div>'
+    )
+
+
+def _spoken(stage: StageView) -> str:
+    gone = sum(amount.rows for amount in stage.removed.values())
+    lost = sum(amount.rows for amount in stage.quarantined.values())
+    return (
+        f"{stage.name}: {count(stage.taken.rows)} documents in, {count(stage.kept.rows)} kept, {count(gone)} removed, "
+        f"{count(lost)} quarantined"
+    )
+
+
+def _row_parts(stage: StageView, most: int) -> list[Part]:
+    total = stage.taken.rows
+    parts = [
+        _part(stage.kept.rows, most, "kept", f"kept: {count(stage.kept.rows)} ({percent(stage.kept.rows, total)})")
+    ]
+    for index, (reason, amount) in enumerate(stage.removed.items()):
+        title = f"{reason}: {count(amount.rows)} removed ({percent(amount.rows, total)})"
+        parts.append(_part(amount.rows, most, f"gone{index % NUM_SHADES}", title))
+    for kind, amount in stage.quarantined.items():
+        title = f"{kind}: {count(amount.rows)} quarantined ({percent(amount.rows, total)})"
+        parts.append(_part(amount.rows, most, "quarantined", title))
+    return parts
+
+
+def _byte_parts(stage: StageView, most: int) -> list[Part]:
+    kept = stage.kept.text_bytes
+    parts = [_part(kept, most, "kept", f"kept: {size(kept)}")]
+    for index, (reason, amount) in enumerate(stage.removed.items()):
+        title = f"{reason}: {size(amount.text_bytes)} removed"
+        parts.append(_part(amount.text_bytes, most, f"gone{index % NUM_SHADES}", title))
+    for kind, amount in stage.quarantined.items():
+        parts.append(_part(amount.text_bytes, most, "quarantined", f"{kind}: {size(amount.text_bytes)} quarantined"))
+    if stage.edited_bytes < 0:
+        cut = -stage.edited_bytes
+        parts.append(_part(cut, most, "edited", f"cut inside kept documents: {size(cut)}"))
+    return parts
+
+
+def _part(amount: int, most: int, kind: str, title: str) -> Part:
+    return Part(share=amount / most if most else 0.0, kind=kind, title=title)
+
+
+def _reasons(stage: StageView) -> str:
+    """The largest reasons in words; the rest are in the books."""
+    named = [f"{escape(words(reason))}{THIN}{count(amount.rows)}" for reason, amount in stage.removed.items()]
+    named = [f'<span class="reason">{name}</span>' for name in named]
+    lost = sum(amount.rows for amount in stage.quarantined.values())
+    listed = named[:3] + ([f'<span class="reason">{len(named) - 3} more reasons</span>'] if len(named) > 3 else [])
+    if len(named) == 4:
+        listed = named
+    if lost:
+        listed.append(f'<span class="reason">quarantined{THIN}{count(lost)}</span>')
+    return "".join(f" · {item}" for item in listed)
+
+
+def _text_change(stage: StageView) -> str:
+    if stage.edited_bytes < 0:
+        return f' · <span class="reason">{size(-stage.edited_bytes)} cut inside</span>'
+    if stage.edited_bytes > 0:
+        return f' · <span class="reason">{size(stage.edited_bytes)} new</span>'
+    return ""
+
+
+def _books(run: RunView, done: list[StageView]) -> str:
+    per_token = run.bytes_per_token
+    pool_rows = done[0].taken.rows if done else 0
+    rows: list[Row] = []
+    for stage in done:
+        rows += _book_lines(stage, per_token, pool_rows)
+    heads = ["", "Documents", "of stage", "of pool", "Text", "≈ Tokens"]
+    if math.isnan(per_token):
+        heads = heads[:-1]
+        note = "No token counts: this run has not tokenized."
+    else:
+        note = (
+            f"Tokens are estimated as bytes of text ÷ {per_token:.3f} bytes per token, as measured by tokenize "
+            f"({count(run.tokens)} tokens counted)."
+        )
+    caption = f"Books of {run.label}: in = kept + removed by reason + quarantined by error, for every stage"
+    return table(caption, heads, rows) + (
+        f'<p class="note">For every stage, documents in = kept + removed + quarantined. {escape(note)} Text is counted as '
+        "it entered the stage, kept text as it left.</p>\n"
+    )
+
+
+def _book_lines(stage: StageView, per_token: float, pool_rows: int) -> list[Row]:
+    def line(name: str, amount: Amount, kind: str) -> Row:
+        share = percent(amount.rows, stage.taken.rows)
+        cells = [
+            name, data(amount.rows, count(amount.rows)), share, percent(amount.rows, pool_rows),
+            data(amount.text_bytes, size(amount.text_bytes)),
+        ]  # fmt: skip
+        if not math.isnan(per_token):
+            tokens = amount.text_bytes / per_token
+            cells.append(f"≈{THIN}{short_count(tokens)}" if tokens else "–")
+        return Row(cells=cells, kind=kind, cell_titles={4: f"{count(amount.text_bytes)} bytes"})
+
+    balance = (
+        f'<span class="bad">✗ {count(abs(stage.lost_rows))} unaccounted for</span>'
+        if stage.lost_rows
+        else '<span class="good" title="in = kept + removed + quarantined">✓</span>'
+    )
+    lines = [line(f"{escape(stage.name)} {balance}", stage.taken, "stage-in")]
+    for reason, amount in stage.removed.items():
+        lines.append(line(f"− {escape(reason)}", amount, "out removed"))
+    for kind, amount in stage.quarantined.items():
+        lines.append(line(f"− quarantined: {escape(kind)}", amount, "out lost"))
+    if stage.edited_bytes:
+        did = "± text made or added" if stage.edited_bytes > 0 else "− text cut inside kept documents"
+        lines.append(line(did, Amount(rows=0, text_bytes=abs(stage.edited_bytes)), "out edited"))
+    return [*lines, line("= kept", stage.kept, "out total")]

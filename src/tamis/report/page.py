@@ -1,0 +1,265 @@
+"""The page: run directories in, one self-contained report.html out, in the order in which a reader asks."""
+
+import math
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tamis.report.collect import RunView, label_apart, read_run
+from tamis.report.evidence import comparison_plot, examples, gain_text, losses, scores, signals, unit
+from tamis.report.formats import (
+    THIN,
+    count,
+    date,
+    duration,
+    escape,
+    percent,
+    plural,
+    short_count,
+    size,
+    words,
+)
+from tamis.report.funnel import funnel
+from tamis.report.scores import Comparison, read_comparison
+from tamis.report.tables import Row, definitions, disclosure, table
+from tamis.store.atomic import write_text
+
+NUM_RUN_COLOURS = 6
+"""Colours for runs in page.css; further runs start over."""
+
+
+def build_report(
+    runs: list[Path], output: Path, comparison: dict[str, Any] | None = None, title: str | None = None
+) -> Path:
+    """Write the report of one or several run directories to `output` and return it.
+
+    `comparison` is what comparing two of the runs gave: {baseline, candidate, level, differences: [{task, metric,
+    difference, low, high, higher_is_better, ...}]}. The same inputs give the same bytes. Unfinished and damaged runs are
+    shown as far as they go. Raises FileNotFoundError for a path that is no directory, StorageError when `output` cannot
+    be written.
+    """
+    views = [read_run(run) for run in runs]
+    label_apart(views)
+    write_text(output, render(views, read_comparison(comparison), title))
+    return output
+
+
+def render(runs: Sequence[RunView], comparison: Comparison | None, title: str | None) -> str:
+    """The whole page as HTML."""
+    title = title or (" · ".join(run.label for run in runs) if runs else "No runs")
+    kinds = {run.label: f"run{index % NUM_RUN_COLOURS}" for index, run in enumerate(runs)}
+    focus = comparison.candidate if comparison else (runs[-1].label if runs else "")
+    sections = [
+        ("funnel", "What each step removed", _per_run(runs, lambda run: funnel(run, open_books=len(runs) == 1))),
+        ("signals", "Signals and cut-offs", _folded(runs, signals, focus)),
+        ("loss", "Training", losses(runs, kinds)),
+        ("scores", "Scores", scores(runs, kinds)),
+        ("examples", "Examples of removed pages", _folded(runs, examples, focus)),
+        ("time", "Time and memory", _per_run([run for run in runs if run.timings], _timings)),
+        ("provenance", "Provenance and recipes", _per_run(runs, _provenance)),
+    ]
+    sections = [(name, heading, body) for name, heading, body in sections if body]
+    body = "".join(
+        f'<section id="{name}" aria-labelledby="{name}-h"><h2 id="{name}-h">{heading}</h2>\n{body}</section>\n'
+        for name, heading, body in sections
+    )
+    links = "".join(f'<li><a href="#{name}">{heading}</a></li>' for name, heading, _ in sections)
+    css = resources.files("tamis.report").joinpath("page.css").read_text(encoding="utf-8")
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
+        f"<title>{escape(title)} – Tamis report</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
+        f"{_header(runs, title, kinds)}"
+        f'<main>\n{_answer(runs, comparison)}<nav aria-label="Sections"><ul>{links}</ul></nav>\n{body}</main>\n'
+        f"<footer><p>Written by Tamis from the cards and events of {plural(len(runs), 'run')}.</p></footer>\n"
+        "</body>\n</html>\n"
+    )
+
+
+def _per_run(runs: Sequence[RunView], section: Any) -> str:
+    """A section of every run, under its name where there are several."""
+    out = []
+    for run in runs:
+        heading = f"<h3>{escape(run.label)}</h3>\n" if len(runs) > 1 else ""
+        out.append(f'<div class="run">{heading}{section(run)}</div>\n')
+    return "".join(out)
+
+
+def _folded(runs: Sequence[RunView], section: Any, focus: str) -> str:
+    """As `_per_run`, with all runs but the one in question folded away, and runs with nothing to show left out."""
+    shown = [(run, body) for run in runs if (body := section(run))]
+    if len(shown) == 1:
+        heading = f"<h3>{escape(shown[0][0].label)}</h3>\n" if len(runs) > 1 else ""
+        return f'<div class="run">{heading}{shown[0][1]}</div>\n'
+    focus = focus if focus in [run.label for run, _ in shown] else shown[-1][0].label if shown else ""
+    return "".join(
+        disclosure(f"<h3>{escape(run.label)}</h3>", body, kind="run", open_=run.label == focus) for run, body in shown
+    )
+
+
+def _header(runs: Sequence[RunView], title: str, kinds: dict[str, str]) -> str:
+    starts = [run.started for run in runs if math.isfinite(run.started)]
+    versions = sorted({str(v) for run in runs for v in _versions(run)})
+    facts = [date(min(starts))] if starts else []
+    facts += [f"Tamis {escape(', '.join(versions))}"] if versions else []
+    rows = [_header_row(run, kinds[run.label]) for run in runs]
+    heads = ["Run", "State", "Pool", "Seed", "Fingerprint", "Pages", "Kept", "Text kept", "Tokens"]
+    runs_table = table("The runs of this report", heads, rows, numeric_from=5) if rows else ""
+    troubles = [
+        f"<li><b>{escape(run.label)}</b>: {escape(text)}</li>"
+        for run in runs
+        for text in ([f"failed: {run.failure}"] if run.failure else []) + run.problems
+    ]
+    alerts = f'<ul class="troubles" role="note">{"".join(troubles)}</ul>' if troubles else ""
+    line = f'<p class="meta">{" · ".join(facts)}</p>' if facts else ""
+    return (
+        f'<header>\n<p class="kicker">Tamis report</p>\n<h1>{escape(title)}</h1>\n{line}{runs_table}{alerts}</header>\n'
+    )
+
+
+def _versions(run: RunView) -> list[Any]:
+    found = [stage.card.get("tamis_version") for stage in run.stages]
+    return [version for version in (run.provenance.get("tamis"), *found) if version]
+
+
+def _header_row(run: RunView, kind: str) -> Row:
+    pool, last = run.pool, run.last
+    description = str(run.recipe.get("description") or "")
+    name = f'<span class="swatch {kind}"></span>{escape(run.label)}'
+    fingerprint = str(last.card.get("fingerprint") or "") if last else ""
+    cells = [
+        name, escape(run.status), escape(_pool_name(run)), escape(run.recipe.get("seed", "–")),
+        f'<code title="{escape(fingerprint)}">{escape(fingerprint[:8]) or "–"}</code>',
+        count(pool.taken.rows) if pool else "–",
+        f"{count(last.kept.rows)} <small>{percent(last.kept.rows, pool.taken.rows)}</small>" if pool and last else "–",
+        size(last.kept.text_bytes) if last else "–",
+        short_count(run.tokens) if run.tokens else "–",
+    ]  # fmt: skip
+    return Row(cells=cells, kind="" if run.status == "finished" else "warn", cell_titles={0: description})
+
+
+def _pool_name(run: RunView) -> str:
+    pool = run.recipe.get("pool")
+    inputs = pool.get("inputs") if isinstance(pool, dict) else None
+    if isinstance(inputs, str):
+        inputs = [inputs]
+    if not isinstance(inputs, list) or not inputs:
+        return "–"
+    shown = str(inputs[0])
+    shown = shown if len(shown) <= 30 else "…" + shown[-29:]
+    return shown + (f" + {len(inputs) - 1} more" if len(inputs) > 1 else "")
+
+
+def _answer(runs: Sequence[RunView], comparison: Comparison | None) -> str:
+    """What the reader came for: the comparison in words and numbers; without one, what was kept."""
+    out = ['<section id="answer" aria-labelledby="answer-h"><h2 id="answer-h" class="hidden">Answer</h2>\n']
+    if comparison is not None and comparison.differences:
+        out.append(f'<p class="headline">{_verdict(comparison)}</p>\n')
+        out.append(comparison_plot(comparison))
+        out += [f'<p class="note">{escape(note)}</p>\n' for note in comparison.notes]
+        level = percent(comparison.level, 1).replace(".0", "")
+        out.append(
+            f'<p class="note">The interval covers the true difference in {level} of such experiments. An interval that '
+            "touches zero means that this evaluation cannot tell the two apart.</p>\n"
+        )
+    else:
+        done = [run for run in runs if run.pool and run.last]
+        said = "; ".join(_kept_sentence(run) for run in done) + "." if done else "Nothing has been measured yet."
+        out.append(f'<p class="headline">{said}</p>\n')
+    return "".join(out) + "</section>\n"
+
+
+def _verdict(comparison: Comparison) -> str:
+    first = comparison.differences[0]
+    candidate, baseline = escape(comparison.candidate), escape(comparison.baseline)
+    name = unit(first.metric)
+    if not first.clear:
+        return (
+            f"<b>No clear difference</b> between {candidate} and {baseline}: "
+            f'<span class="numbers">{gain_text(first, signed=True)}</span> {escape(name)}.'
+        )
+    better, worse = (candidate, baseline) if first.gain > 0 else (baseline, candidate)
+    turned = first if first.gain > 0 else type(first)(
+        task=first.task, metric=first.metric, gain=-first.gain, low=-first.high, high=-first.low
+    )  # fmt: skip
+    return f'<b>{better}</b> is better than {worse} by <span class="numbers">{gain_text(turned)}</span> {escape(name)}.'
+
+
+def _kept_sentence(run: RunView) -> str:
+    pool, last = run.pool, run.last
+    assert pool is not None and last is not None
+    share = percent(last.kept.rows, pool.taken.rows)
+    tokens = f", {short_count(run.tokens)} tokens" if run.tokens else ""
+    return (
+        f"<b>{escape(run.label)}</b> kept {count(last.kept.rows)} of {count(pool.taken.rows)} pages ({share}): "
+        f"{size(last.kept.text_bytes)} of text{tokens}"
+    )
+
+
+def _timings(run: RunView) -> str:
+    longest = max([timing.wall_seconds or timing.task_seconds for timing in run.timings] or [0.0]) or 1.0
+    memory = any(timing.peak_bytes for timing in run.timings)
+    rows = []
+    for timing in run.timings:
+        wall = timing.wall_seconds or timing.task_seconds
+        bar = f'<span class="meter" style="--share:{wall / longest:.3f}"></span>'
+        work = timing.task_seconds
+        rate = f"{count(timing.rows / work)}{THIN}/s" if work and timing.rows else "–"
+        speed = f"{size(timing.input_bytes / work)}/s" if work and timing.input_bytes else "–"
+        cells = [
+            escape(words(timing.name)) + (f" <small>{timing.retries} retried</small>" if timing.retries else ""),
+            f"{bar}{duration(wall)}", duration(work) if work else "–", count(timing.tasks) if timing.tasks else "–",
+            count(timing.rows) if timing.rows else "–", rate, speed,
+        ]  # fmt: skip
+        rows.append(Row(cells=cells + ([size(timing.peak_bytes) if timing.peak_bytes else "–"] if memory else [])))
+    heads = ["Work", "Took", "Task time", "Tasks", "Documents", "per second", "input"] + (
+        ["Peak memory"] if memory else []
+    )
+    total = f" The whole run took {duration(run.wall_seconds)}." if math.isfinite(run.wall_seconds) else ""
+    return table(f"Time of {run.label}", heads, rows) + (
+        f'<p class="note">Task time adds up tasks that ran side by side; speeds are per second of task time.{total}</p>\n'
+    )
+
+
+def _provenance(run: RunView) -> str:
+    pairs: list[tuple[str, str]] = [("run directory", f"<code>{escape(run.path.name)}</code>")]
+    pairs += [(words(name), _value(value)) for name, value in sorted(_flat(run.provenance))]
+    prints = [
+        Row(cells=[
+            escape(stage.folder), f"<code>{escape(stage.card.get('fingerprint') or '–')}</code>",
+            escape(stage.card.get("version", "–")),
+        ])
+        for stage in run.stages
+        if stage.status == "done"
+    ]  # fmt: skip
+    prints += [
+        Row(cells=[name, f"<code>{escape(card.get('fingerprint') or '–')}</code>", escape(card.get("version", "–"))])
+        for name, card in run.cards.items()
+    ]
+    caption = f"Fingerprints of {run.label}"
+    cards = table(caption, ["Artefact", "Fingerprint", "Version"], prints, numeric_from=2) if prints else ""
+    out = definitions(pairs)
+    if cards:
+        out += disclosure("Fingerprints", cards)
+    if run.recipe_text:
+        recipe = f'<div class="scroll" tabindex="0"><pre><code>{escape(run.recipe_text)}</code></pre></div>'
+        out += disclosure("Resolved recipe", recipe)
+    return out
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested provenance as dotted names."""
+    out: list[tuple[str, Any]] = []
+    for name, value in data.items():
+        if isinstance(value, dict):
+            out += _flat(value, f"{prefix}{name}.")
+        else:
+            out.append((f"{prefix}{name}", value))
+    return out
+
+
+def _value(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"<code>{escape(text)}</code>" if " " in text or "/" in text or len(text) > 24 else escape(text)
