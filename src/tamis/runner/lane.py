@@ -15,9 +15,9 @@ from tamis.base.stage import Group, InputShard, Map, Source, Stage
 from tamis.runner.ledger import Record, describe_outputs, write_record
 from tamis.runner.plan import Pass, Plan, Step
 from tamis.runner.split import Apply, Split, apply_guarded, text_bytes
-from tamis.store.jsonl import JsonlWriter
+from tamis.store.jsonl import write_jsonl
 from tamis.store.rundir import RunDir, StageDir
-from tamis.store.shards import ShardWriter
+from tamis.store.shards import ShardWriter, read_shard
 from tamis.store.tokens import TokenShardWriter
 
 Opened = dict[str, Stage]
@@ -154,7 +154,6 @@ class Sink:
         self._writes_output = writes_output
         self._folder = run.stage(one.output.folder)
         self._tokens: TokenShardWriter | None = None
-        self._jsonl: JsonlWriter | None = None
         self._sketches: ShardWriter | None = None
         self._sketch_folder = run.stage(one.sketch.folder) if one.sketch else None
         self._group = opened(one.sketch, plan.recipe.seed, cache) if one.sketch else None
@@ -165,19 +164,9 @@ class Sink:
             if self._tokens is None:
                 self._tokens = self._files.enter_context(TokenShardWriter(self._folder.token_shard(self._index)))
             self._tokens.write(batch)
-        if self._writes_output and self._jsonl_wanted():
-            if self._jsonl is None:
-                self._jsonl = self._files.enter_context(JsonlWriter(self._jsonl_path()))
-            self._jsonl.write(batch)
         if self._group is not None:
             self._sketch(batch)
         self._row += batch.num_rows
-
-    def _jsonl_wanted(self) -> bool:
-        return bool(self._plan.recipe.output.jsonl) and self._one is self._plan.passes[-1]
-
-    def _jsonl_path(self) -> Path:
-        return self._folder.jsonl(self._index, self._plan.recipe.output.jsonl)
 
     def _sketch(self, batch: pa.RecordBatch) -> None:
         assert isinstance(self._group, Group) and self._sketch_folder is not None
@@ -193,11 +182,14 @@ class Sink:
         for part in table.to_batches():
             self._sketches.write(part)
 
-    def output_files(self) -> list[Path]:
-        """Files beside the Parquet shard that belong to the output step's record."""
-        token_shard = self._folder.token_shard(self._index)
-        beside = sorted(token_shard.parent.glob(f"{token_shard.stem}.*")) if self._tokens is not None else []
-        return [*beside, *([self._jsonl_path()] if self._jsonl is not None else [])]
+    def finish_output(self) -> list[Path]:
+        """Files beside the Parquet shard, which is published by now, that belong to the output step's record."""
+        files = [self._folder.token_shard(self._index)] if self._tokens is not None else []
+        compression, shard = self._plan.recipe.output.jsonl, self._folder.shard(self._index)
+        if compression and self._one is self._plan.passes[-1] and shard.exists():
+            files.append(self._folder.jsonl(self._index, compression))
+            write_jsonl(files[-1], read_shard(shard))
+        return files
 
     def publish_record(self, shard: InputShard) -> None:
         if self._one.sketch is None or self._sketch_folder is None:

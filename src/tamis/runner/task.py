@@ -76,7 +76,7 @@ def run_task(task: Task, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
             rows_done += batch.num_rows
             _push(task, lanes, number, batch, sink, heartbeat)
     for lane in lanes:
-        extra = sink.output_files() if lane.step is task.one.output else []
+        extra = sink.finish_output() if lane.step is task.one.output else []
         lane.publish_record(task.shard, extra)
     sink.publish_record(task.shard)
     return {"rows": rows_done}

@@ -76,12 +76,16 @@ def main(pipe: Connection, lifeline: Connection, state: SharedState) -> None:
     """
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
     cache: Opened = {}
-    plan: Plan = pickle.loads(pipe.recv_bytes())
+    plan: Plan | None = None
     while True:
         try:
-            job: Job = _JobUnpickler(pipe.recv_bytes(), plan).load()
+            message = pipe.recv_bytes()
         except EOFError:
             return
+        if plan is None:
+            plan = pickle.loads(message)
+            continue
+        job: Job = _JobUnpickler(message, plan).load()
         state.set(0, 0, "")
         try:
             answer: tuple[str, Any] = ("done", run_job(job, cache, SharedHeartbeat(state)))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,9 +26,11 @@ class ShardWriter:
         self.num_rows = 0
 
     def __enter__(self) -> Self:
-        self._publication = publish(self.path)
-        self._temporary = self._publication.__enter__()
-        self._writer = pq.ParquetWriter(self._temporary, self.schema, compression="zstd", compression_level=3)
+        self._stack = ExitStack()
+        temporary = self._stack.enter_context(publish(self.path))
+        self._writer = self._stack.enter_context(
+            pq.ParquetWriter(temporary, self.schema, compression="zstd", compression_level=3)
+        )
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         return self
@@ -48,14 +51,10 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                self._flush()
-            self._writer.close()
-        except BaseException as failure:
-            if not self._publication.__exit__(type(failure), failure, failure.__traceback__):
-                raise
-        self._publication.__exit__(kind, error, trace)
+        with self._stack:  # closes the file, then publishes it, or deletes it when an error passes through
+            if error is not None:
+                raise error
+            self._flush()
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:

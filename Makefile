@@ -1,0 +1,31 @@
+# Sets up its own virtual environment; needs only Python >= 3.11 with pip, and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/.installed
+
+.PHONY: demo test check bench clean
+
+demo: $(DONE)  ## the whole story on this machine's own documentation, offline; prints where the report is
+	$(BIN)/tamis demo --output demo
+
+test: check  ## every check and every test
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: $(DONE)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(DONE)  ## speed and memory of every step with a benchmark; prints one JSON line each
+	set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean:
+	rm -rf $(VENV) demo build src/*.egg-info
+
+$(DONE): pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.11"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable ".[train,dev]"
+	touch $(DONE)

@@ -1,0 +1,163 @@
+"""Small stages that show every way a stage can behave: for testing the runner without any real stage."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.base import columns
+from tamis.base.config import Config
+from tamis.base.recipe import Limits, Recipe
+from tamis.base.signals import Rule, Signal
+from tamis.base.stage import Context, Group, InputShard, Map, Source
+
+Docs = list[dict[str, Any]]
+
+
+class ToyPool(Source):
+    """Shards of (id, text) held in the settings; a text of None is a record that could not be read."""
+
+    name: ClassVar[str] = "pool"
+    version: ClassVar[int] = 1
+
+    class Settings(Config):
+        shards: list[list[list[str | None]]]
+        batch_rows: int = 3
+
+    config: Settings
+
+    def shards(self) -> list[InputShard]:
+        return [
+            InputShard(name=f"s{i}", uri=f"mem://{i}", size_bytes=len(str(rows)), fingerprint=str(rows))
+            for i, rows in enumerate(self.config.shards)
+        ]
+
+    def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
+        rows = self.config.shards[int(shard.name[1:])]
+        for start in range(0, len(rows), self.config.batch_rows):
+            part = rows[start : start + self.config.batch_rows]
+            data: dict[str, list[Any]] = {name: [None] * len(part) for name in columns.POOL_SCHEMA.names}
+            data[columns.ID] = [row[0] for row in part]
+            data[columns.URL] = [f"https://toy.example/{row[0]}" for row in part]
+            data[columns.TEXT] = [row[1] for row in part]
+            data[columns.ERROR] = [None if row[1] is not None else "truncated_record: short" for row in part]
+            yield pa.RecordBatch.from_pydict(data, schema=columns.POOL_SCHEMA)
+
+    def notes(self) -> dict[str, int]:
+        return {"requests": 2}
+
+
+class Shout(Map):
+    """Upper-cases; misbehaves on texts that say so, and logs each batch so that tests see what was redone."""
+
+    name: ClassVar[str] = "shout"
+    version: ClassVar[int] = 1
+    reads = (columns.TEXT,)
+    ends = (columns.CONTENT, columns.CONTENT_TYPE)
+    keeps_output = True
+
+    class Settings(Config):
+        log: str = ""
+
+    config: Settings
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        texts = batch.column(columns.TEXT).to_pylist()
+        if self.config.log:
+            with Path(self.config.log).open("a") as handle:
+                handle.write(f"{len(texts)}\n")
+        for text in texts:
+            if text == "raise":
+                raise ValueError("no shouting here")
+            if text == "hang":
+                time.sleep(60)
+            if text == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if text == "slow":
+                time.sleep(0.05)
+        out = batch.drop_columns([columns.CONTENT, columns.CONTENT_TYPE])
+        position = out.schema.get_field_index(columns.TEXT)
+        return out.set_column(position, columns.TEXT, pa.array([t.upper() for t in texts], pa.string()))
+
+
+class Measure(Map):
+    """Length as a signal, with one rule."""
+
+    name: ClassVar[str] = "measure"
+    version: ClassVar[int] = 1
+    reads = (columns.TEXT,)
+    adds = pa.schema([("num_chars", pa.int32())])
+    signals = (Signal(column="num_chars", label="characters", low=0, high=10, num_bins=5),)
+
+    class Settings(Config):
+        min_chars: int = 3
+
+    config: Settings
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        threshold = self.config.min_chars
+        self.rules = (Rule(reason="too_short", column="num_chars", op="<", threshold=threshold, source="toy"),)
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        length = pc.utf8_length(batch.column(columns.TEXT))
+        batch = batch.append_column("num_chars", length)
+        fired = self.rules[0].fires(length.to_numpy(zero_copy_only=False))
+        reasons = pa.array(np.where(fired, "too_short", None).tolist(), pa.string())
+        return batch.set_column(batch.schema.get_field_index(columns.DROP_REASON), columns.DROP_REASON, reasons)
+
+
+class Unique(Group):
+    """Keeps the first of equal texts, in `num_buckets` buckets."""
+
+    name: ClassVar[str] = "unique"
+    version: ClassVar[int] = 1
+    reads = (columns.TEXT,)
+
+    class Settings(Config):
+        num_buckets: int = 2
+
+    config: Settings
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.num_buckets = self.config.num_buckets
+
+    def sketch(self, batch: pa.RecordBatch) -> pa.Table:
+        texts = batch.column(columns.TEXT)
+        buckets = [sum(t.encode()) % self.num_buckets for t in texts.to_pylist()]
+        return pa.table({"key": texts, "bucket": pa.array(buckets, pa.int32())})
+
+    def decide(self, bucket: int, sketches: pa.Table, context: Context) -> pa.Table:
+        seen: set[str] = set()
+        drop = []
+        for key in sketches["key"].to_pylist():
+            drop.append(key in seen)
+            seen.add(key)
+        out = sketches.select(["shard", "row"]).filter(pa.array(drop, pa.bool_()))
+        return out.replace_schema_metadata({b"details": b'{"buckets": 2}'})
+
+    def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
+        gone = pc.is_in(rows, decisions["row"].combine_chunks() if decisions.num_rows else pa.array([], pa.int64()))
+        reasons = pc.if_else(gone, "duplicate", pa.scalar(None, pa.string()))
+        return batch.set_column(batch.schema.get_field_index(columns.DROP_REASON), columns.DROP_REASON, reasons)
+
+
+def toy_recipe(**changes: Any) -> Recipe:
+    limits = Limits(batch_seconds=1.5, row_seconds=1.0)
+    return Recipe(name="toy", stages=[], quarantine_budget=1.0, limits=limits).model_copy(update=changes)
+
+
+def toy_docs(num_shards: int, num_docs: int) -> list[list[list[str | None]]]:
+    """Documents with short texts, copies across shards, and one unreadable record per shard."""
+    out: list[list[list[str | None]]] = []
+    for shard in range(num_shards):
+        rows: list[list[str | None]] = [[f"{shard}-{n}", f"text {n % 7}" if n % 5 else "ab"] for n in range(num_docs)]
+        out.append([*rows, [f"{shard}-broken", None]])
+    return out

@@ -1,0 +1,77 @@
+"""Who may import whom, checked on the syntax tree: imports inside functions count too."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "tamis"
+STAGES = ("pool", "extract", "filter", "dedup", "quality", "decontaminate", "tokenize")
+
+ALLOWED: dict[str, set[str]] = {
+    "base": set(),
+    "kernels": set(),
+    "store": {"base"},
+    "stages.pool": {"base", "kernels", "store"},
+    **{f"stages.{name}": {"base", "kernels"} for name in STAGES if name != "pool"},
+    "runner": {"base", "store"},
+    "train": {"base", "store", "kernels"},
+    "evaluate": {"base", "store", "train.model", "train.checkpoint"},
+    "report": {"base", "store"},
+    "recipes": set(),
+    "console": {"base", "store", "runner"},
+    "fetch": {"base", "store.atomic"},
+    "flow": {"base", "store", "runner", "products"},
+    "products": {"base", "store", "stages", "train", "evaluate", "report"},
+    "demo": {"base", "store", "stages", "train", "flow", "products"},
+    "cli": {"base", "store", "runner", "console", "flow", "products", "demo", "fetch"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+"""Package -> what it may import of tamis. Everyone may import itself and the package root (`__version__`)."""
+
+
+def modules() -> list[Path]:
+    return sorted(SRC.rglob("*.py"))
+
+
+def place_of(path: Path) -> str:
+    """The key of `ALLOWED` that a module belongs to."""
+    parts = path.relative_to(SRC).with_suffix("").parts
+    if parts[0] == "stages" and len(parts) > 2:
+        return f"stages.{parts[1]}"
+    return parts[0]
+
+
+def imports_of(path: Path) -> list[str]:
+    """Dotted names below `tamis` that a module imports, `from x import y` given as `x.y` and `x`."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the layer; write the whole name"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name.removeprefix("tamis.") for name in found if name.startswith("tamis.")]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SRC)))
+def test_imports_stay_in_their_layer(path: Path) -> None:
+    place = place_of(path)
+    if place == "stages":
+        return
+    assert place in ALLOWED, f"{path}: a new package needs a line in ALLOWED and in docs/decisions"
+    permitted = ALLOWED[place] | {place, "__version__"}
+    for name in imports_of(path):
+        assert any(name == ok or name.startswith(f"{ok}.") for ok in permitted), (
+            f"{path.name} may not import tamis.{name}"
+        )
+
+
+@pytest.mark.parametrize("command", ["import tamis", "import tamis.cli", "import tamis.base.stage, tamis.runner.run"])
+def test_heavy_libraries_load_only_where_they_work(command: str) -> None:
+    script = f"{command}\nimport sys\nprint([m for m in ('numba', 'torch', 'ray', 'fasttext', 'tokenizers') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
