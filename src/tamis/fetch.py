@@ -1,0 +1,313 @@
+"""Every file that Tamis can use but does not ship: where it comes from, how large it is, its checksum and its licence.
+
+Nothing is downloaded unless `fetch` is called; recipes name files, and any file of the right kind will do. A download
+goes to a `.part` file that a later call continues, and gets its name only when size and checksum are right.
+"""
+
+import errno
+import hashlib
+import http.client
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tamis.base.errors import ConfigError, DataError, TamisError, did_you_mean
+from tamis.store.atomic import storage_errors
+
+CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = 30.0
+"""Longest silence of a server before a download counts as interrupted."""
+
+OnProgress = Callable[[int, int | None], None]
+"""Called with (bytes so far, bytes in all or None)."""
+
+
+class DownloadError(TamisError):
+    """A file could not be downloaded; nothing that was usable before is lost."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """One downloadable file. `size_bytes` and `sha256` (hex) are None where the publisher states neither: such a file
+    is taken as it comes. Either way a run's fingerprint covers the bytes of every file it used."""
+
+    name: str
+    file_name: str
+    urls: tuple[str, ...]
+    """Tried in this order."""
+    size_bytes: int | None
+    sha256: str | None
+    licence: str
+    used_for: str
+
+
+_DCLM = (
+    "https://raw.githubusercontent.com/mlfoundations/dclm/361714bdd60bb9b7f4b2d8354cebbf0dec0c329e/baselines/mappers"
+)
+_HUGGING_FACE = "https://huggingface.co"
+_FASTTEXT = "https://dl.fbaipublicfiles.com/fasttext/supervised-models"
+
+ASSETS: tuple[Asset, ...] = (
+    Asset(
+        name="lid176",
+        file_name="lid.176.bin",
+        urls=(f"{_FASTTEXT}/lid.176.bin",),
+        size_bytes=131_266_198,
+        sha256="7e69ec5451bc261cc7844e49e4792a85d7f09c06789ec800fc4a44aec362764e",
+        licence="CC-BY-SA-3.0",
+        used_for="language identification, fastText, 176 languages (DCLM's)",
+    ),
+    Asset(
+        name="lid176-small",
+        file_name="lid.176.ftz",
+        urls=(f"{_FASTTEXT}/lid.176.ftz",),
+        size_bytes=938_013,
+        sha256="8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83",
+        licence="CC-BY-SA-3.0",
+        used_for="the same model compressed: a little less accurate, 140 times smaller",
+    ),
+    Asset(
+        name="dclm-quality",
+        file_name="openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train.bin",
+        urls=(
+            f"{_HUGGING_FACE}/mlfoundations/fasttext-oh-eli5/resolve/main/"
+            "openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train.bin",
+        ),
+        size_bytes=None,  # the page says 2.39 GB
+        sha256=None,
+        licence="MIT",
+        used_for="quality classifier of DCLM-Baseline (fastText, about 2.4 GB)",
+    ),
+    Asset(
+        name="refinedweb-domains",
+        file_name="refinedweb_banned_domains_curated.txt",
+        urls=(
+            f"{_HUGGING_FACE}/datasets/mlfoundations/refinedweb_banned_domains_curated/resolve/main/"
+            "refinedweb_banned_domains_curated.txt",
+        ),
+        size_bytes=None,
+        sha256=None,
+        licence="see the data set's page",
+        used_for="URL filter of RefinedWeb: banned domains, curated by DCLM",
+    ),
+    Asset(
+        name="refinedweb-words-strict",
+        file_name="refinedweb_banned_words_strict_reverse_engineered.txt",
+        urls=(f"{_DCLM}/banlists/refinedweb_banned_words_strict_reverse_engineered.txt",),
+        size_bytes=1_368,
+        sha256="88933938dd7459c788145126dceffd3db3b856b1d091dcc1d994c417e75c35ff",
+        licence="MIT",
+        used_for="URL filter of RefinedWeb: one hit anywhere removes the page",
+    ),
+    Asset(
+        name="refinedweb-words-hard",
+        file_name="refinedweb_banned_words_hard_reverse_engineered.txt",
+        urls=(f"{_DCLM}/banlists/refinedweb_banned_words_hard_reverse_engineered.txt",),
+        size_bytes=1_375,
+        sha256="f3c17480a9fbe7aefbed474cb9ec1f05c5105f17b814dbbedd11c11b7b67a3ba",
+        licence="MIT",
+        used_for="URL filter of RefinedWeb: one hit as a whole word removes the page",
+    ),
+    Asset(
+        name="refinedweb-words-soft",
+        file_name="refinedweb_banned_words_soft_reverse_engineered.txt",
+        urls=(f"{_DCLM}/banlists/refinedweb_banned_words_soft_reverse_engineered.txt",),
+        size_bytes=647,
+        sha256="933835a07e4bb9c50301ec6e02be2aa707256134c6e840bf12488682565ea742",
+        licence="MIT",
+        used_for="URL filter of RefinedWeb: two different hits remove the page",
+    ),
+    Asset(
+        name="ldnoobw",
+        file_name="ldnoobw.txt",
+        urls=(f"{_DCLM}/banlists/ldnoobw.txt",),
+        size_bytes=3_566,
+        sha256="a506cbcf8a31935b122299f3bb1d32be6db3d0ad498765d28f365dfc4f4d7b8c",
+        licence="MIT (DCLM's copy; the list it is taken from is CC-BY-4.0)",
+        used_for="word filter of C4",
+    ),
+    Asset(
+        name="iana-tlds",
+        file_name="iana_tlds.txt",
+        urls=(f"{_DCLM}/iana_tlds.txt",),
+        size_bytes=10_407,
+        sha256="313c6f4954dd07fff52ac09476e8e5bd1e1e8deec390e2ff767b59b4cf1dd58a",
+        licence="MIT (DCLM's copy)",
+        used_for="top-level domains, as DCLM's URL removal uses them",
+    ),
+    Asset(
+        name="gpt-neox-20b",
+        file_name="gpt-neox-20b-tokenizer.json",
+        urls=(f"{_HUGGING_FACE}/EleutherAI/gpt-neox-20b/resolve/main/tokenizer.json",),
+        size_bytes=None,
+        sha256=None,
+        licence="Apache-2.0",
+        used_for="tokenizer of DCLM's published models",
+    ),
+)
+
+
+def list_assets() -> list[Asset]:
+    """Every asset, in the order of a pipeline."""
+    return list(ASSETS)
+
+
+def rows() -> list[dict[str, Any]]:
+    """What `tamis fetch --list` shows: one mapping per asset, with the local path or None where it is not cached."""
+    return [
+        {
+            "name": asset.name,
+            "used for": asset.used_for,
+            "bytes": asset.size_bytes,
+            "licence": asset.licence,
+            "checksum": "known" if asset.sha256 else "not published",
+            "cached": str(path) if (path := cache_dir() / asset.file_name).is_file() else None,
+            "address": asset.urls[0],
+        }
+        for asset in ASSETS
+    ]
+
+
+def cache_dir() -> Path:
+    """TAMIS_CACHE, else XDG_CACHE_HOME/tamis, else ~/.cache/tamis."""
+    if own := os.environ.get("TAMIS_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tamis"
+
+
+def get_asset(name: str) -> Asset:
+    """Raises ConfigError naming the nearest asset when there is none of that name."""
+    for asset in ASSETS:
+        if asset.name == name:
+            return asset
+    raise ConfigError(f"fetch: no asset '{name}'{did_you_mean(name, [asset.name for asset in ASSETS])}")
+
+
+def local_path(name: str) -> Path:
+    """Where the asset lies in the cache. Raises ConfigError with both ways on when it does not."""
+    asset = get_asset(name)
+    path = cache_dir() / asset.file_name
+    if not path.is_file():
+        raise ConfigError(
+            f"{name}: {asset.file_name} is not on this machine (looked for {path}). "
+            f"Either run `tamis fetch {name}` where there is a network, or set the path to a copy of your own."
+        )
+    return path
+
+
+def fetch(name: str, folder: Path | None = None, on_progress: OnProgress = lambda done, total: None) -> Path:
+    """Download one asset into `folder` (the cache unless given) and return its path; a file already there is kept.
+
+    An interrupted download is continued by the next call. Raises ConfigError for an unknown name, DownloadError when
+    no address answers, DataError when size or checksum are wrong (nothing is published), StorageError when the disk is
+    full.
+    """
+    return download(get_asset(name), folder or cache_dir(), on_progress)
+
+
+def download(asset: Asset, folder: Path, on_progress: OnProgress = lambda done, total: None) -> Path:
+    """As `fetch`, for any asset."""
+    path = folder / asset.file_name
+    if path.is_file():
+        return path
+    partial = path.with_name(f"{path.name}.part")
+    troubles: list[str] = []
+    with storage_errors(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        for url in asset.urls:
+            try:
+                _transfer(url, partial, on_progress)
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+                    raise
+                troubles.append(f"{url}: {_explain(error)}")
+                continue
+            _check(asset, partial)
+            with partial.open("rb") as handle:
+                os.fsync(handle.fileno())
+            partial.replace(path)
+            _forget(partial)
+            return path
+    kept = f" {partial.stat().st_size:,} bytes are kept and will be continued." if partial.exists() else ""
+    raise DownloadError(
+        f"{asset.name}: could not be downloaded.{kept}\n  "
+        + "\n  ".join(troubles)
+        + f"\nRun `tamis fetch {asset.name}` again where there is a network, or copy the file to {path}."
+    )
+
+
+def _transfer(url: str, partial: Path, on_progress: OnProgress) -> None:
+    """Bring `partial` to the full length of `url`: from where it stands if the server still has the same file (by its
+    ETag, kept beside the part), else from the start. Raises OSError or HTTPException when that fails."""
+    version = partial.with_name(f"{partial.name}.etag")
+    have = partial.stat().st_size if partial.exists() and version.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "tamis"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", version.read_text())
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:
+            raise
+        error.close()  # nothing lies beyond what we have
+        if error.headers.get("Content-Range", "") != f"bytes */{have}":
+            raise
+        return
+    with response:
+        resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        done = have if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length is not None else None
+        if not resumed:
+            version.unlink(missing_ok=True)
+        with partial.open("ab" if resumed else "wb") as handle:
+            if etag := response.headers.get("ETag"):
+                version.write_text(etag)
+            while chunk := response.read(CHUNK_BYTES):
+                handle.write(chunk)
+                done += len(chunk)
+                on_progress(done, total)
+    if total is not None and done < total:
+        raise ConnectionResetError(f"the connection ended after {done:,} of {total:,} bytes")
+
+
+def _check(asset: Asset, partial: Path) -> None:
+    """Raises DataError, and deletes the download, when it is not the file that it should be."""
+    size = partial.stat().st_size
+    with partial.open("rb") as handle:
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    wrong = []
+    if asset.size_bytes is not None and size != asset.size_bytes:
+        wrong.append(f"has {size:,} bytes instead of {asset.size_bytes:,}")
+    if asset.sha256 is not None and sha256 != asset.sha256:
+        wrong.append(f"has the sha256 {sha256} instead of {asset.sha256}")
+    if wrong:
+        _forget(partial)
+        raise DataError(
+            f"{asset.name}: what was downloaded {' and '.join(wrong)}; it was deleted. "
+            "The publisher changed the file, or something between (a proxy's login page?) answered in its place."
+        )
+
+
+def _forget(partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    partial.with_name(f"{partial.name}.etag").unlink(missing_ok=True)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answered {error.code} {error.reason}"
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, ssl.SSLError):
+        return f"the certificate was not accepted ({reason})"
+    if isinstance(reason, TimeoutError):
+        return f"no answer within {TIMEOUT_SECONDS:.0f} s"
+    return f"not reachable ({reason})"

@@ -1,0 +1,205 @@
+"""Downloads, against a server on this machine: good, wrong, interrupted, refused, absent."""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tamis import fetch
+from tamis.base.errors import ConfigError, DataError, StorageError
+
+BODY = bytes(range(256)) * 20_000
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `body` under every path but /missing; `cut_after` ends each answer early."""
+
+    body = BODY
+    etag = '"one"'
+    cut_after: int | None = None
+    ranges: bool = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str | None] = []
+
+    def url(self, path: str = "/file") -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        server = self.server
+        wanted = self.headers.get("Range")
+        server.asked.append(wanted)
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        start = 0
+        if wanted and server.ranges and self.headers.get("If-Range") == server.etag:
+            start = int(re.fullmatch(r"bytes=(\d+)-", wanted).group(1))
+        if start >= len(server.body):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(server.body)}")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(server.body) - start))
+        self.send_header("ETag", server.etag)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}")
+        self.end_headers()
+        self.wfile.write(server.body[start : server.cut_after])
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def asset(*urls: str, body: bytes = BODY, known: bool = True) -> fetch.Asset:
+    return fetch.Asset(
+        name="sample",
+        file_name="sample.bin",
+        urls=urls,
+        size_bytes=len(body) if known else None,
+        sha256=hashlib.sha256(body).hexdigest() if known else None,
+        licence="CC0-1.0",
+        used_for="this test",
+    )
+
+
+def test_good_download(server: Server, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    path = fetch.download(asset(server.url()), tmp_path / "cache", lambda done, total: seen.append((done, total)))
+    assert path.read_bytes() == BODY
+    assert [file.name for file in path.parent.iterdir()] == ["sample.bin"]
+    assert seen[-1] == (len(BODY), len(BODY)) and seen == sorted(seen)
+    fetch.download(asset(server.url()), tmp_path / "cache")
+    assert len(server.asked) == 1, "a file that is there is not downloaded again"
+
+
+def test_wrong_checksum_is_not_published(server: Server, tmp_path: Path) -> None:
+    server.body = BODY[:-1] + b"!"
+    with pytest.raises(DataError, match="sample: what was downloaded has the sha256"):
+        fetch.download(asset(server.url()), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_size_is_named(server: Server, tmp_path: Path) -> None:
+    server.body = b"<html>log in first</html>"
+    with pytest.raises(DataError, match="has 25 bytes instead of 5,120,000"):
+        fetch.download(asset(server.url()), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_interrupted_then_resumed(server: Server, tmp_path: Path, known: bool) -> None:
+    server.cut_after = 2_000_000
+    with pytest.raises(fetch.DownloadError, match="2,000,000 bytes are kept"):
+        fetch.download(asset(server.url(), known=known), tmp_path)
+    assert not (tmp_path / "sample.bin").exists()
+    server.cut_after = None
+    assert fetch.download(asset(server.url(), known=known), tmp_path).read_bytes() == BODY
+    assert server.asked == [None, "bytes=2000000-"]
+    assert [file.name for file in tmp_path.iterdir()] == ["sample.bin"]
+
+
+def test_resume_starts_again_when_the_file_changed(server: Server, tmp_path: Path) -> None:
+    server.cut_after = 2_000_000
+    with pytest.raises(fetch.DownloadError):
+        fetch.download(asset(server.url(), known=False), tmp_path)
+    server.cut_after, server.etag, server.body = None, '"two"', BODY[::-1]
+    assert fetch.download(asset(server.url(), known=False), tmp_path).read_bytes() == BODY[::-1]
+
+
+def test_resume_starts_again_when_the_server_cannot_resume(server: Server, tmp_path: Path) -> None:
+    server.cut_after = 2_000_000
+    with pytest.raises(fetch.DownloadError):
+        fetch.download(asset(server.url()), tmp_path)
+    server.cut_after, server.ranges = None, False
+    assert fetch.download(asset(server.url()), tmp_path).read_bytes() == BODY
+
+
+def test_a_whole_part_is_taken(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "sample.bin.part").write_bytes(BODY)
+    (tmp_path / "sample.bin.part.etag").write_text('"one"')
+    assert fetch.download(asset(server.url()), tmp_path).read_bytes() == BODY
+
+
+def test_missing_then_next_address(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(fetch.DownloadError, match="the server answered 404"):
+        fetch.download(asset(server.url("/missing")), tmp_path)
+    assert fetch.download(asset(server.url("/missing"), server.url()), tmp_path).read_bytes() == BODY
+
+
+def test_offline_is_one_clear_error(tmp_path: Path) -> None:
+    with Server() as closed:
+        address = closed.url()
+    with pytest.raises(fetch.DownloadError) as raised:
+        fetch.download(asset(address), tmp_path)
+    message = str(raised.value)
+    assert "not reachable" in message and "tamis fetch sample" in message
+    assert str(tmp_path / "sample.bin") in message
+    assert raised.value.exit_code != 0
+
+
+def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StorageError, match="not writable"):
+        fetch.download(asset(server.url()), tmp_path / "cache")
+
+
+def test_local_path_says_both_ways_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"run `tamis fetch lid176` .* or set the path to a copy of your own"):
+        fetch.local_path("lid176")
+    (tmp_path / "lid.176.bin").write_bytes(b"model")
+    assert fetch.local_path("lid176") == tmp_path / "lid.176.bin"
+    assert fetch.fetch("lid176") == tmp_path / "lid.176.bin"
+    cached = {row["name"]: row["cached"] for row in fetch.rows()}
+    assert cached["lid176"] == str(tmp_path / "lid.176.bin") and cached["ldnoobw"] is None
+
+
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TAMIS_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert fetch.cache_dir() == tmp_path / "tamis"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert fetch.cache_dir() == Path.home() / ".cache" / "tamis"
+
+
+def test_unknown_name_gets_a_hint() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'lid176'"):
+        fetch.get_asset("lid.176")
+
+
+def test_the_table_is_sound(shared_data: Path) -> None:
+    assets = fetch.list_assets()
+    assert len({asset.name for asset in assets}) == len({asset.file_name for asset in assets}) == len(assets)
+    for each in assets:
+        assert each.licence and each.used_for
+        assert all(url.startswith("https://") and url.isascii() for url in each.urls) and each.urls
+        assert each.sha256 is None or (re.fullmatch("[0-9a-f]{64}", each.sha256) and each.size_bytes)
+    lists = {path.name: path for path in (shared_data / "golden" / "banlists").iterdir()}
+    known = [each for each in assets if each.file_name in lists]
+    assert len(known) == 5
+    for each in known:
+        body = lists[each.file_name].read_bytes()
+        assert (each.size_bytes, each.sha256) == (len(body), hashlib.sha256(body).hexdigest())
