@@ -1,0 +1,242 @@
+"""Counts over one decoded document: characters, lines, words, symbols, stop words.
+
+Each kernel writes its signals to consecutive places of a float64 row; the names are beside it. What each number means
+is stated by its twin in `reference`.
+"""
+
+import numpy as np
+from numba import njit
+
+from tamis.kernels.unicode_tables import ALNUM, ALPHA, LINE_BREAK, SPACE
+
+NEWLINE = 10
+FULL_STOP = 46
+ELLIPSIS = 0x2026
+
+CHARACTER_SIGNALS = ("num_characters", "alphanumeric_fraction", "max_line_characters", "mean_line_characters")
+WORD_SIGNALS = (
+    "num_whitespace_words", "mean_word_length", "words_without_letter_fraction", "num_stop_words",
+    "num_distinct_stop_words", "symbols_per_word",
+)  # fmt: skip
+TOKEN_SIGNALS = ("num_fasttext_tokens", "num_words")
+LINE_SIGNALS = ("num_lines", "num_paragraphs", "bullet_line_fraction", "ellipsis_line_fraction")
+
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+"""Gopher (Rae et al. 2021, appendix A1.1)."""
+
+
+@njit(cache=True, nogil=True)
+def measure_characters(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
+    """CHARACTER_SIGNALS; line lengths as of str.splitlines."""
+    alphanumeric = 0
+    longest = 0
+    num_lines = 0
+    in_lines = 0
+    start = 0
+    i = 0
+    while i < n:
+        word = properties[i]
+        if word & ALNUM:
+            alphanumeric += 1
+        elif word & LINE_BREAK:
+            longest = max(longest, i - start)
+            in_lines += i - start
+            num_lines += 1
+            if code_points[i] == 13 and i + 1 < n and code_points[i + 1] == NEWLINE:
+                i += 1
+            start = i + 1
+        i += 1
+    if start < n:
+        longest = max(longest, n - start)
+        in_lines += n - start
+        num_lines += 1
+    out[0] = n
+    out[1] = alphanumeric / n if n else 0.0
+    out[2] = longest
+    out[3] = in_lines / num_lines if num_lines else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _stop_word(code_points: np.ndarray, start: int, end: int) -> int:
+    """Number (1-8) of the stop word that the word `[start, end)` is when lowercased, or 0."""
+    length = end - start
+    if length < 2 or length > 4:
+        return 0
+    key = np.int64(0)
+    for i in range(start, end):
+        c = code_points[i]
+        if c > 127:
+            return 0
+        key = (key << 8) | (c | 32)
+        if not (65 <= c <= 90 or 97 <= c <= 122):
+            return 0
+    if key == 0x746865:
+        return 1
+    if key == 0x6265:
+        return 2
+    if key == 0x746F:
+        return 3
+    if key == 0x6F66:
+        return 4
+    if key == 0x616E64:
+        return 5
+    if key == 0x74686174:
+        return 6
+    if key == 0x68617665:
+        return 7
+    if key == 0x77697468:
+        return 8
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def count_symbols(code_points: np.ndarray, n: int) -> int:
+    """Sum of the non-overlapping counts of `#`, `...`, `. . .` and U+2026."""
+    total = 0
+    dots_from = 0
+    spaced_from = 0
+    for i in range(n):
+        c = code_points[i]
+        if c == 35 or c == ELLIPSIS:
+            total += 1
+        elif c == FULL_STOP:
+            if i >= dots_from and i + 2 < n and code_points[i + 1] == FULL_STOP and code_points[i + 2] == FULL_STOP:
+                total += 1
+                dots_from = i + 3
+            if i >= spaced_from and _spaced_dots(code_points, i, n):
+                total += 1
+                spaced_from = i + 5
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _spaced_dots(code_points: np.ndarray, at: int, end: int) -> bool:
+    """Whether `. . .` stands at `at`."""
+    return (
+        at + 5 <= end
+        and code_points[at] == FULL_STOP
+        and code_points[at + 1] == 32
+        and code_points[at + 2] == FULL_STOP
+        and code_points[at + 3] == 32
+        and code_points[at + 4] == FULL_STOP
+    )
+
+
+@njit(cache=True, nogil=True)
+def measure_words(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
+    """WORD_SIGNALS, on the words of str.split."""
+    num_words = 0
+    letters = 0
+    without_letter = 0
+    stop_words = 0
+    seen = 0
+    i = 0
+    while i < n:
+        while i < n and properties[i] & SPACE:
+            i += 1
+        if i == n:
+            break
+        start = i
+        union = np.uint16(0)
+        while i < n and not (properties[i] & SPACE):
+            union |= properties[i]
+            i += 1
+        num_words += 1
+        letters += i - start
+        if not (union & ALPHA):
+            without_letter += 1
+        which = _stop_word(code_points, start, i)
+        if which:
+            stop_words += 1
+            seen |= 1 << which
+    distinct = 0
+    for bit in range(1, 9):
+        distinct += (seen >> bit) & 1
+    out[0] = num_words
+    out[1] = letters / num_words if num_words else 0.0
+    out[2] = without_letter / num_words if num_words else 1.0
+    out[3] = stop_words
+    out[4] = distinct
+    out[5] = count_symbols(code_points, n) / num_words if num_words else np.inf
+
+
+@njit(cache=True, nogil=True)
+def measure_tokens(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
+    """TOKEN_SIGNALS: fastText's tokens, and those of them that start with a letter or digit."""
+    tokens = 0
+    words = 0
+    inside = False
+    blank = True
+    for i in range(n):
+        c = code_points[i]
+        if c == 32 or (9 <= c <= 13) or c == 0:
+            if inside and not blank:
+                tokens += 1
+            if c == NEWLINE:
+                tokens += 1
+            inside = False
+            blank = True
+            continue
+        word = properties[i]
+        if not inside:
+            inside = True
+            if word & ALNUM:
+                words += 1
+        if not (word & SPACE):
+            blank = False
+    if inside and not blank:
+        tokens += 1
+    out[0] = tokens
+    out[1] = words
+
+
+@njit(cache=True, nogil=True)
+def _ends_in_ellipsis(code_points: np.ndarray, start: int, end: int) -> bool:
+    last = code_points[end - 1]
+    if last == ELLIPSIS:
+        return True
+    if last != FULL_STOP:
+        return False
+    if end - start >= 3 and code_points[end - 2] == FULL_STOP and code_points[end - 3] == FULL_STOP:
+        return True
+    return end - start >= 5 and _spaced_dots(code_points, end - 5, end)
+
+
+@njit(cache=True, nogil=True)
+def measure_lines(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
+    """LINE_SIGNALS, on lines and paragraphs that are not blank, stripped."""
+    lines = 0
+    paragraphs = 0
+    bullets = 0
+    ellipses = 0
+    in_paragraph = False
+    newlines = 0
+    i = 0
+    while i < n:
+        start = i
+        while i < n and code_points[i] != NEWLINE:
+            i += 1
+        end = i
+        i += 1
+        newlines = 1 if end > start else newlines + 1
+        if newlines >= 2:
+            in_paragraph = False
+        while start < end and properties[start] & SPACE:
+            start += 1
+        while end > start and properties[end - 1] & SPACE:
+            end -= 1
+        if start == end:
+            continue
+        lines += 1
+        if not in_paragraph:
+            paragraphs += 1
+            in_paragraph = True
+        first = code_points[start]
+        if first == 0x25CF or first == 0x2022 or first == 42 or first == 45:
+            bullets += 1
+        if _ends_in_ellipsis(code_points, start, end):
+            ellipses += 1
+    out[0] = lines
+    out[1] = paragraphs
+    out[2] = bullets / lines if lines else 0.0
+    out[3] = ellipses / lines if lines else 0.0

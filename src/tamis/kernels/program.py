@@ -1,0 +1,236 @@
+"""A chain of edits and measurements, run over a whole Arrow column in one call.
+
+A `Program` is a list of steps; `run` decodes each document once, applies the steps in order and returns the measured
+columns and the edited texts. Rule tables are programs plus thresholds: new ones need no new kernel.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from tamis.kernels import counts, edits, links, repetition, text, unicode_tables
+
+(
+    NAMED_LINKS, NUMBERED_LINKS, COLLAPSE_NEWLINES, DROP_LINES, REMOVE_PHRASE, STRIP, CHARACTERS, WORDS, TOKENS, LINES,
+    REPETITION,
+) = range(11)  # fmt: skip
+
+MEASURES: dict[int, tuple[str, ...]] = {
+    CHARACTERS: counts.CHARACTER_SIGNALS,
+    WORDS: counts.WORD_SIGNALS,
+    TOKENS: counts.TOKEN_SIGNALS,
+    LINES: counts.LINE_SIGNALS,
+    REPETITION: (*repetition.SIGNALS, "num_unicode_words"),
+}
+"""Columns that each measuring step writes, in order."""
+
+NOT_EMPTIED = -1
+
+
+@dataclass
+class Program:
+    """Steps in order; build it with the methods, each of which returns the program."""
+
+    steps: list[tuple[float, float, float, float]] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    phrases: list[np.ndarray] = field(default_factory=list)
+    domains: list[str] = field(default_factory=list)
+
+    def _add(self, operation: int, first: float = 0, second: float = 0, third: float = 0) -> "Program":
+        self.steps.append((float(operation), float(first), float(second), float(third)))
+        return self
+
+    def measure(self, group: int, suffix: str = "") -> "Program":
+        """Measure the columns MEASURES[group], their names followed by `suffix`."""
+        self._add(group, len(self.columns))
+        self.columns.extend(name + suffix for name in MEASURES[group])
+        return self
+
+    def remove_links(self, domains: list[str]) -> "Program":
+        """Delete links by name (of documents whose `gate` is set) and by number; `domains` are top-level domains."""
+        self.domains = domains
+        return self._add(NAMED_LINKS)._add(NUMBERED_LINKS)
+
+    def collapse_newlines(self, most: int) -> "Program":
+        """Keep at most `most` newlines in a row."""
+        return self._add(COLLAPSE_NEWLINES, most)
+
+    def drop_lines(self, kind: int, low: float = 0, high: float = np.inf) -> "Program":
+        """Delete lines as `edits.drop_lines`."""
+        return self._add(DROP_LINES, kind, low, high)
+
+    def strip(self) -> "Program":
+        """Delete blanks at both ends."""
+        return self._add(STRIP)
+
+    def remove_phrase(self, phrase: str, place: int, max_words: int, wildcard: str = "") -> "Program":
+        """Delete an ASCII phrase from short lines as `edits.remove_phrase`, then strip; `wildcard` stands for any
+        character."""
+        assert phrase.isascii() and "\0" not in phrase
+        codes = [edits.ANY_CHARACTER if c == wildcard else ord(c) for c in phrase.lower()]
+        self.phrases.append(np.array(codes, np.int32))
+        return self._add(REMOVE_PHRASE, len(self.phrases) - 1, place, max_words).strip()
+
+    def run(self, column: pa.Array, live: np.ndarray | None = None, gate: np.ndarray | None = None) -> "Outcome":
+        """Run over a string column. `live` (bool[len]) marks the rows to work on (default: all that are not null), the
+        others get NaN signals and keep their text; `gate` (bool[len]) the rows whose links by name are removed."""
+        data, offsets = text.views(column)
+        count = len(column)
+        live = ~column.is_null().to_numpy(zero_copy_only=False) if live is None else live
+        gate = np.ones(count, np.bool_) if gate is None else gate
+        values = np.full((count, len(self.columns)), np.nan)
+        emptied = np.full(count, NOT_EMPTIED, np.int32)
+        changed = np.zeros(count, np.bool_)
+        flat, domain_offsets = links.pack_domains(self.domains) if self.domains else _NO_DOMAINS
+        phrases = np.concatenate([*self.phrases, np.zeros(0, np.int32)])
+        phrase_offsets = np.cumsum([0] + [len(phrase) for phrase in self.phrases]).astype(np.int64)
+        out, out_offsets = _run(
+            data, offsets, live.astype(np.bool_), gate.astype(np.bool_),
+            np.array(self.steps, np.float64).reshape(-1, 4), phrases, phrase_offsets,
+            flat, domain_offsets, links.index_domains(flat, domain_offsets), *unicode_tables.load(),
+            values, emptied, changed,
+        )  # fmt: skip
+        return Outcome(self.columns, values, emptied, changed, out, out_offsets, column)
+
+
+_NO_DOMAINS = (np.zeros(0, np.int32), np.zeros(1, np.int64))
+
+
+@dataclass
+class Outcome:
+    """What a program measured (`values` float64[rows, columns], NaN where a row was not live or was emptied before)
+    and made of the text; `emptied[row]` is the number of the step that left no text, or NOT_EMPTIED."""
+
+    columns: list[str]
+    values: np.ndarray
+    emptied: np.ndarray
+    changed: np.ndarray
+    data: np.ndarray
+    offsets: np.ndarray
+    source: pa.Array
+
+    def column(self, name: str) -> np.ndarray:
+        """Float64 values of one measured column."""
+        return self.values[:, self.columns.index(name)]
+
+    def text(self) -> pa.Array:
+        """The edited texts; the source array itself when nothing changed."""
+        if not self.changed.any():
+            return self.source
+        return text.from_buffers(self.data, self.offsets, self.source.is_null() if self.source.null_count else None)
+
+
+@njit(cache=True, nogil=True)
+def _measure(
+    operation: int,
+    code_points: np.ndarray,
+    properties: np.ndarray,
+    n: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    if operation == CHARACTERS:
+        counts.measure_characters(code_points, properties, n, out)
+    elif operation == WORDS:
+        counts.measure_words(code_points, properties, n, out)
+    elif operation == TOKENS:
+        counts.measure_tokens(code_points, properties, n, out)
+    elif operation == LINES:
+        counts.measure_lines(code_points, properties, n, out)
+    else:
+        repetition.measure_repetition(code_points, properties, n, starts, ends, out)
+
+
+@njit(cache=True, nogil=True)
+def _edit(
+    step: np.ndarray,
+    code_points: np.ndarray,
+    properties: np.ndarray,
+    n: int,
+    gate: bool,
+    phrases: np.ndarray,
+    phrase_offsets: np.ndarray,
+    domains: np.ndarray,
+    domain_offsets: np.ndarray,
+    domain_index: np.ndarray,
+) -> int:
+    operation, first = int(step[0]), int(step[1])
+    if operation == NAMED_LINKS:
+        if not gate:
+            return n
+        return links.remove_named(code_points, properties, n, domains, domain_offsets, domain_index)
+    if operation == NUMBERED_LINKS:
+        return links.remove_numbered(code_points, properties, n)
+    if operation == COLLAPSE_NEWLINES:
+        return edits.collapse_newlines(code_points, properties, n, first)
+    if operation == DROP_LINES:
+        return edits.drop_lines(code_points, properties, n, first, step[2], step[3])
+    if operation == REMOVE_PHRASE:
+        phrase = phrases[phrase_offsets[first] : phrase_offsets[first + 1]]
+        return edits.remove_phrase(code_points, properties, n, phrase, int(step[2]), int(step[3]))
+    return edits.strip(code_points, properties, n)
+
+
+@njit(cache=True, nogil=True)
+def _run(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    live: np.ndarray,
+    gate: np.ndarray,
+    steps: np.ndarray,
+    phrases: np.ndarray,
+    phrase_offsets: np.ndarray,
+    domains: np.ndarray,
+    domain_offsets: np.ndarray,
+    domain_index: np.ndarray,
+    index: np.ndarray,
+    table: np.ndarray,
+    values: np.ndarray,
+    emptied: np.ndarray,
+    changed: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    num_rows = len(offsets) - 1
+    room = 1
+    for row in range(num_rows):
+        room = max(room, offsets[row + 1] - offsets[row])
+    code_points = np.empty(room, np.int32)
+    properties = np.empty(room, np.uint16)
+    starts = np.empty(room, np.int32)
+    ends = np.empty(room, np.int32)
+    out = np.empty(offsets[num_rows] - offsets[0] + 64, np.uint8)
+    out_offsets = np.zeros(num_rows + 1, np.int64)
+    at = 0
+    for row in range(num_rows):
+        start, end = offsets[row], offsets[row + 1]
+        n = 0
+        before = 0
+        if live[row]:
+            before = n = text.decode(data, start, end, index, table, code_points, properties)
+        for k in range(len(steps) if live[row] else 0):
+            operation = int(steps[k, 0])
+            if operation >= CHARACTERS:
+                _measure(operation, code_points, properties, n, starts, ends, values[row, int(steps[k, 1]) :])
+                continue
+            n = _edit(
+                steps[k], code_points, properties, n, gate[row],
+                phrases, phrase_offsets, domains, domain_offsets, domain_index,
+            )  # fmt: skip
+            if n == 0:
+                emptied[row] = k
+                break
+        changed[row] = n != before
+        need = 4 * n if changed[row] else end - start
+        if at + need > len(out):
+            grown = np.empty(2 * len(out) + need, np.uint8)
+            grown[:at] = out[:at]
+            out = grown
+        if changed[row]:
+            at = text.encode(code_points, n, out, at)
+        else:
+            out[at : at + end - start] = data[start:end]
+            at += end - start
+        out_offsets[row + 1] = at
+    return out[:at], out_offsets

@@ -1,0 +1,123 @@
+"""From Arrow's UTF-8 to code points and back, one document at a time, into scratch arrays that the kernels share.
+
+A decoded document is a pair `code_points int32[n]`, `properties uint16[n]` (see `unicode_tables`), so that every
+kernel after it counts characters as Python's `str` does and never looks a property up twice. Bytes that are not UTF-8
+decode to U+FFFD, one for each maximal broken part, as `bytes.decode("utf-8", "replace")` does.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
+
+REPLACEMENT = 0xFFFD
+
+
+def views(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """`(data uint8[...], offsets int64[len + 1])` over the buffers of a string or large_string array.
+
+    The data are not copied; a null has length 0. Raises TypeError for any other Arrow type.
+    """
+    if pa.types.is_large_string(column.type):
+        width: np.dtype = np.dtype(np.int64)
+    elif pa.types.is_string(column.type):
+        width = np.dtype(np.int32)
+    else:
+        raise TypeError(f"expected a string column, got {column.type}")
+    _, offsets_buffer, data_buffer = column.buffers()
+    if len(column) == 0 or data_buffer is None:
+        return np.zeros(0, np.uint8), np.zeros(len(column) + 1, np.int64)
+    offsets = np.frombuffer(offsets_buffer, width, len(column) + 1, column.offset * width.itemsize)
+    return np.frombuffer(data_buffer, np.uint8), offsets.astype(np.int64)
+
+
+def from_buffers(data: np.ndarray, offsets: np.ndarray, nulls: pa.Array | None = None) -> pa.Array:
+    """String array (large_string where int32 offsets do not reach) over `data` and int64 `offsets`, without a copy.
+
+    `nulls`, a boolean array, marks rows that are null.
+    """
+    validity = None if nulls is None else pc.invert(nulls).buffers()[1]
+    wide = int(offsets[-1]) > np.iinfo(np.int32).max
+    kind, width = (pa.large_string(), np.int64) if wide else (pa.string(), np.int32)
+    buffers = [validity, pa.py_buffer(offsets.astype(width)), pa.py_buffer(data)]
+    return pa.Array.from_buffers(kind, len(offsets) - 1, buffers)
+
+
+@njit(cache=True, nogil=True)
+def _multibyte(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
+    """`(code point, bytes used)` of the sequence that starts with a non-ASCII byte at `at`."""
+    lead = data[at]
+    if 0xC2 <= lead <= 0xDF:
+        need, low, high, code = 1, 0x80, 0xBF, lead & 0x1F
+    elif 0xE0 <= lead <= 0xEF:
+        need, code = 2, lead & 0x0F
+        low = 0xA0 if lead == 0xE0 else 0x80
+        high = 0x9F if lead == 0xED else 0xBF
+    elif 0xF0 <= lead <= 0xF4:
+        need, code = 3, lead & 0x07
+        low = 0x90 if lead == 0xF0 else 0x80
+        high = 0x8F if lead == 0xF4 else 0xBF
+    else:
+        return REPLACEMENT, 1
+    code_point = int(code)
+    for step in range(1, need + 1):
+        if at + step >= end or data[at + step] < low or data[at + step] > high:
+            return REPLACEMENT, step
+        code_point = (code_point << 6) | int(data[at + step] & 0x3F)
+        low, high = 0x80, 0xBF
+    return code_point, need + 1
+
+
+@njit(cache=True, nogil=True)
+def decode(
+    data: np.ndarray,
+    start: int,
+    end: int,
+    index: np.ndarray,
+    table: np.ndarray,
+    code_points: np.ndarray,
+    properties: np.ndarray,
+) -> int:
+    """Decode `data[start:end]`; returns the number of characters written to both outputs (at most `end - start`)."""
+    n = 0
+    at = start
+    ascii_base = np.int64(index[0]) << 7
+    while at < end:
+        byte = data[at]
+        if byte < 0x80:
+            code_points[n] = byte
+            properties[n] = table[ascii_base + byte]
+            at += 1
+        else:
+            code_point, used = _multibyte(data, at, end)
+            code_points[n] = code_point
+            properties[n] = table[(np.int64(index[code_point >> 7]) << 7) | (code_point & 127)]
+            at += used
+        n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def encode(code_points: np.ndarray, n: int, out: np.ndarray, at: int) -> int:
+    """Write `code_points[:n]` as UTF-8 at `out[at:]`, which must have room for 4 n bytes; returns the end position."""
+    for i in range(n):
+        c = code_points[i]
+        if c < 0x80:
+            out[at] = c
+            at += 1
+        elif c < 0x800:
+            out[at] = 0xC0 | (c >> 6)
+            out[at + 1] = 0x80 | (c & 0x3F)
+            at += 2
+        elif c < 0x10000:
+            out[at] = 0xE0 | (c >> 12)
+            out[at + 1] = 0x80 | ((c >> 6) & 0x3F)
+            out[at + 2] = 0x80 | (c & 0x3F)
+            at += 3
+        else:
+            out[at] = 0xF0 | (c >> 18)
+            out[at + 1] = 0x80 | ((c >> 12) & 0x3F)
+            out[at + 2] = 0x80 | ((c >> 6) & 0x3F)
+            out[at + 3] = 0x80 | (c & 0x3F)
+            at += 4
+    return at

@@ -1,0 +1,148 @@
+"""A rule table turned into kernel programs: one per side of the language check, with the phases inside each."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tamis.kernels import edits, program, text
+from tamis.kernels.program import Outcome, Program
+from tamis.stages.filter.tables import RULES, EditKind, Phase, Table
+
+AFTER = "_after_edits"
+"""Suffix of a signal that is measured a second time, on the edited text."""
+REMOVED = "words_removed_fraction"
+MAX_UPPERCASE = 0.5
+MAX_DIGITS = 0.999999
+MIN_LINE_WORDS = 2
+PHRASE_MAX_WORDS = 10
+_GATE_BYTES = 256
+
+
+def top_level_domains() -> list[str]:
+    """IANA's top-level domains, without the dot, as DCLM lists them."""
+    return Path(__file__).with_name("tlds.txt").read_text("utf-8").split()
+
+
+@dataclass
+class PhaseRun:
+    """Where one phase's results lie in a program's outcome."""
+
+    first_step: int
+    last_step: int = 0
+    columns: list[str] = field(default_factory=list)
+    removed: bool = False
+
+    def emptied(self, outcome: Outcome) -> np.ndarray:
+        """Rows whose text this phase's edits left empty (bool[rows])."""
+        return (outcome.emptied >= self.first_step) & (outcome.emptied < self.last_step)
+
+    def values(self, outcome: Outcome, added: dict[str, pa.Array]) -> dict[str, np.ndarray]:
+        """Signals that this phase measured, by column; they are put into `added` too."""
+        values = {name: outcome.column(name) for name in self.columns}
+        if self.removed:
+            before, after = added["num_words"].to_numpy(zero_copy_only=False), outcome.column("num_words" + AFTER)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values[REMOVED] = np.where(before == 0, 1.0, (before - after) / before)
+        added.update({name: pa.array(array) for name, array in values.items()})
+        return values
+
+
+@dataclass
+class Part:
+    """One program: the phases up to and including a language check, or up to the end."""
+
+    program: Program
+    phases: list[PhaseRun]
+    language: bool
+
+
+class Plan:
+    """The programs of a table. `paper` keeps what DCLM's code does where it differs from its description."""
+
+    def __init__(self, table: Table, *, paper: bool) -> None:
+        self.paper = paper
+        self.parts: list[Part] = []
+        self._domains = top_level_domains()
+        self._starts_with_domain = re.compile("|".join(map(re.escape, self._domains)), re.IGNORECASE)
+        part = Part(Program(), [], False)
+        for phase in table.phases:
+            self._add(phase, part)
+            if phase.language:
+                part.language = True
+                self.parts.append(part)
+                part = Part(Program(), [], False)
+        if part.phases:
+            self.parts.append(part)
+
+    @staticmethod
+    def columns_of(table: Table) -> list[str]:
+        """Signal columns that the table's checks need, with all that are measured beside them, in order."""
+        names: list[str] = []
+        for phase in table.phases:
+            for group in _groups(phase):
+                suffix = AFTER if program.MEASURES[group][0] in names else ""
+                names += [name + suffix for name in program.MEASURES[group]]
+            if any(RULES[rule.setting].column == REMOVED for rule in phase.checks):
+                names.append(REMOVED)
+        return names
+
+    def _add(self, phase: Phase, part: Part) -> None:
+        run = PhaseRun(len(part.program.steps))
+        for edit in phase.edits:
+            self._edit(part.program, edit)
+        run.last_step = len(part.program.steps)
+        run.removed = any(RULES[rule.setting].column == REMOVED for rule in phase.checks)
+        measured = [name for other in self.parts for name in other.program.columns] + part.program.columns
+        for group in _groups(phase):
+            suffix = AFTER if program.MEASURES[group][0] in measured else ""
+            part.program.measure(group, suffix)
+            run.columns += [name + suffix for name in program.MEASURES[group]]
+        part.phases.append(run)
+
+    def _edit(self, target: Program, edit: EditKind) -> None:
+        if edit == "remove_links":
+            target.remove_links(self._domains)
+        elif edit == "collapse_newlines":
+            target.collapse_newlines(2)
+        elif edit == "uppercase_lines":
+            target.drop_lines(edits.UPPERCASE_LINES, 0, MAX_UPPERCASE).strip()
+        elif edit == "numeric_lines":
+            target.drop_lines(edits.NUMERIC_LINES, 0, MAX_DIGITS).strip()
+        elif edit == "counter_lines":
+            target.drop_lines(edits.COUNTER_LINES).strip()
+        elif edit == "short_lines":
+            target.drop_lines(edits.SHORT_LINES, MIN_LINE_WORDS)
+        elif edit == "items_in_cart":
+            target.remove_phrase("items in cart", edits.ANYWHERE, PHRASE_MAX_WORDS)
+        elif edit == "read_more":
+            target.remove_phrase("read more...", edits.SUFFIX, PHRASE_MAX_WORDS, "." if self.paper else "")
+        else:
+            target.remove_phrase("sign-in", edits.PREFIX, PHRASE_MAX_WORDS)
+
+    def link_gate(self, column: pa.Array, live: np.ndarray) -> np.ndarray:
+        """Rows whose links by name are removed (bool[rows]): all, or as DCLM's code has it those whose text starts with
+        the letters of a top-level domain, because its test whether a text has any is anchored at the start."""
+        if not self.paper:
+            return np.ones(len(column), np.bool_)
+        data, offsets = text.views(column)
+        gate = np.zeros(len(column), np.bool_)
+        for row in np.flatnonzero(live):
+            start = offsets[row]
+            head = data[start : min(start + _GATE_BYTES, offsets[row + 1])].tobytes().decode("utf-8", "replace")
+            gate[row] = self._starts_with_domain.match(head) is not None
+        return gate
+
+
+def _groups(phase: Phase) -> list[int]:
+    """Measuring steps that the phase's checks need, in the order of the checks."""
+    groups: list[int] = []
+    for rule in phase.checks:
+        column = RULES[rule.setting].column
+        needed = "num_words" if column == REMOVED else column
+        group = next(group for group, names in program.MEASURES.items() if needed in names)
+        if group not in groups:
+            groups.append(group)
+    return groups
