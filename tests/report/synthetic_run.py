@@ -1,5 +1,6 @@
 """Run directories as `tamis run` leaves them, written by code: realistic enough to judge the report by eye."""
 
+import hashlib
 import json
 import math
 import random
@@ -61,36 +62,56 @@ def filter_details(rng: random.Random, rows: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def card(name: str, rows: dict[str, Any], text: dict[str, Any], details: dict[str, Any], number: int) -> dict[str, Any]:
+REMOVED = {
+    "too_few_words": (1602, 402_118),
+    "not_english": (711, 3_102_551),
+    "repeated_lines": (430, 2_811_092),
+    "too_few_stop_words": (211, 611_204),
+    "too_many_symbols": (77, 301_882),
+    "word_length_out_of_range": (41, 150_031),
+    "too_many_words": (2, 1_930_556),
+}
+"""Reason -> (documents, bytes)."""
+
+Ledger = dict[str, tuple[int, int]]
+
+
+def card(name: str, taken: tuple[int, int], removed: Ledger, quarantined: Ledger, details: dict[str, Any],
+         kept_bytes: int | None = None) -> dict[str, Any]:  # fmt: skip
+    """A card with balanced books; `kept_bytes` where the stage changed the text of what it kept."""
+    gone = [*removed.values(), *quarantined.values()]
+    books = []
+    for index in (0, 1):
+        kept = taken[index] - sum(amounts[index] for amounts in gone)
+        if index == 1 and kept_bytes is not None:
+            kept = kept_bytes
+        out = {reason: amounts[index] for reason, amounts in removed.items()}
+        lost = {kind: amounts[index] for kind, amounts in quarantined.items()}
+        books.append({"in": taken[index], "kept": kept, "removed": out, "quarantined": lost})
+    fingerprint = hashlib.blake2b(f"{name} {taken}".encode(), digest_size=16).hexdigest()
     return {
-        "kind": "stage", "name": name, "version": 1, "fingerprint": f"{number * 0x9E3779B97F4A7C15 % 2**128:032x}",
-        "parents": ["0" * 32], "config": {}, "tamis_version": "0.1.0", "seed": 0, "counts": rows, "text_bytes": text,
-        "details": details,
+        "kind": "stage", "name": name, "version": 1, "fingerprint": fingerprint, "parents": ["0" * 32], "config": {},
+        "tamis_version": "0.1.0", "seed": 0, "counts": books[0], "text_bytes": books[1], "details": details,
     }  # fmt: skip
+
+
+def kept(entry: dict[str, Any]) -> tuple[int, int]:
+    return entry["counts"]["kept"], entry["text_bytes"]["kept"]
 
 
 def stages(rng: random.Random, strict: bool) -> list[dict[str, Any]]:
     """Cards of a run over 9 412 pages; `strict` runs filter, dedup and quality as well."""
-    pool = ({"in": 9412, "kept": 8801, "removed": {"held_out": 608}, "quarantined": {"bad_record": 3}},
-            {"in": 0, "kept": 0, "removed": {}, "quarantined": {}}, {"notes": {"request records": 12}})  # fmt: skip
-    extract = ({"in": 8801, "kept": 8710, "removed": {"empty_text": 84}, "quarantined": {"timeout": 7}},
-               {"in": 0, "kept": 41_230_118, "removed": {"empty_text": 0}, "quarantined": {"timeout": 0}}, {})  # fmt: skip
-    reasons = {"too_few_words": 1602, "not_english": 711, "repeated_lines": 430, "too_few_stop_words": 211,
-               "too_many_symbols": 77, "word_length_out_of_range": 41, "too_many_words": 2}  # fmt: skip
-    sizes = {"too_few_words": 402_118, "not_english": 3_102_551, "repeated_lines": 2_811_092,
-             "too_few_stop_words": 611_204, "too_many_symbols": 301_882, "word_length_out_of_range": 150_031,
-             "too_many_words": 1_930_556}  # fmt: skip
-    kept, text = 8710 - sum(reasons.values()), 41_230_118 - sum(sizes.values())
-    chain = [("pool", *pool), ("extract", *extract)]
+    chain = [
+        card("pool", (9412, 0), {"held_out": (608, 0)}, {"bad_record": (3, 0)}, {"notes": {"request records": 12}})
+    ]
+    chain.append(card("extract", kept(chain[-1]), {"empty_text": (84, 0)}, {"timeout": (7, 0)}, {}, 41_230_118))
     if strict:
-        done = {"in": 8710, "kept": kept, "removed": reasons, "quarantined": {}}
-        chain.append(("filter", done, {"in": 41_230_118, "kept": text, "removed": sizes, "quarantined": {}},
-                      filter_details(rng, 8710)))  # fmt: skip
-        chain.append(("dedup", {"in": kept, "kept": kept - 902, "removed": {"duplicate_document": 902}, "quarantined": {}},
-                      {"in": text, "kept": text - 9_400_000, "removed": {"duplicate_document": 6_100_000},
-                       "quarantined": {}}, {}))  # fmt: skip
-        kept, text = kept - 902, text - 9_400_000
-        score = histogram(rng, "Quality score", 0, 1, 0.3, 0.22, kept)
+        chain.append(card("filter", kept(chain[-1]), REMOVED, {}, filter_details(rng, 8710)))
+        taken = kept(chain[-1])
+        duplicates = {"duplicate_document": (902, 6_100_000)}
+        chain.append(card("dedup", taken, duplicates, {}, {}, taken[1] - 9_400_000))
+        rows, text = kept(chain[-1])
+        score = histogram(rng, "Quality score", 0, 1, 0.3, 0.22, rows)
         rule = {
             "reason": "low_quality",
             "column": "quality_score",
@@ -98,16 +119,10 @@ def stages(rng: random.Random, strict: bool) -> list[dict[str, Any]]:
             "threshold": 0.5214,
             "source": "top 30 %",
         }
-        chain.append(("quality", {"in": kept, "kept": 1399, "removed": {"low_quality": kept - 1399}, "quarantined": {}},
-                      {"in": text, "kept": 9_100_442, "removed": {"low_quality": text - 9_100_442}, "quarantined": {}},
-                      {"rules": [rule], "histograms": {"quality_score": score}}))  # fmt: skip
-        kept, text = 1399, 9_100_442
-    else:
-        kept, text = 8710, 41_230_118
-    tokens = round(text / 4.113)
-    chain.append(("tokenize", {"in": kept, "kept": kept, "removed": {}, "quarantined": {}},
-                  {"in": text, "kept": text, "removed": {}, "quarantined": {}}, {"num_tokens": tokens}))  # fmt: skip
-    return [card(*entry, number) for number, entry in enumerate(chain, start=1)]
+        low = {"low_quality": (rows - 1399, text - 9_100_442)}
+        chain.append(card("quality", (rows, text), low, {}, {"rules": [rule], "histograms": {"quality_score": score}}))
+    chain.append(card("tokenize", kept(chain[-1]), {}, {}, {}))
+    return chain
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -121,6 +136,8 @@ def write_run(root: Path, name: str, *, strict: bool, trained: bool = True, seed
     cards = stages(rng, strict)
     for number, entry in enumerate(cards, start=1):
         write_json(run / f"{number:02d}_{entry['name']}" / "card.json", entry)
+    tokens = round(kept(cards[-1])[1] / 4.113)
+    write_json(run / f"{len(cards):02d}_tokenize" / "tokens" / "manifest.json", {"num_tokens": tokens})
     steps = "".join(f"- {entry['name']}: {{}}\n" for entry in cards[1:])
     later = "train:\n  scale: nano\nevaluate:\n  suite: heldout\n" if trained else ""
     (run / "recipe.yaml").write_text(
@@ -129,7 +146,8 @@ def write_run(root: Path, name: str, *, strict: bool, trained: bool = True, seed
     )
     write_json(run / "provenance.json", {
         "tamis": "0.1.0", "python": "3.11.9", "numpy": "2.1.0", "host": "tuya", "cores": 2,
-        "platform": "Linux-6.1-x86_64", "command": f"tamis run {name} --output runs/{name}", "directory": "/home/me/crawl",
+        "platform": "Linux-6.1-x86_64",
+        "command": f"tamis run {name} --output runs/{name}", "directory": "/home/me/crawl",
     })  # fmt: skip
     write_events(run, cards, trained)
     if trained:
@@ -167,21 +185,28 @@ def write_model(run: Path, rng: random.Random, bits: float) -> None:
     ]
     (run / "train" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     write_json(run / "evaluate" / "results.json", {"tasks": {
-        "heldout_documents": {"metric": "bits_per_byte", "value": bits, "low": bits - 0.04, "high": bits + 0.04,
+        "documents": {"metric": "bits_per_byte", "value": bits, "low": bits - 0.04, "high": bits + 0.04,
                               "num_items": 608, "higher_is_better": False},
-        "heldout_continuation": {"metric": "accuracy", "value": 0.71 - bits / 8, "low": 0.67 - bits / 8,
+        "continuation": {"metric": "accuracy", "value": 0.71 - bits / 8, "low": 0.67 - bits / 8,
                                  "high": 0.75 - bits / 8, "num_items": 600, "chance": 0.25, "higher_is_better": True},
     }})  # fmt: skip
 
 
 COMPARISON: dict[str, Any] = {
-    "baseline": "raw", "candidate": "dclm-baseline", "level": 0.95,
-    "differences": [
-        {"task": "heldout_documents", "metric": "bits_per_byte", "difference": -0.121, "low": -0.142, "high": -0.101,
-         "baseline": 2.53, "candidate": 2.41, "higher_is_better": False},
-        {"task": "heldout_continuation", "metric": "accuracy", "difference": 0.015, "low": -0.011, "high": 0.041,
-         "higher_is_better": True},
-    ],
+    "a": "raw", "b": "dclm-baseline", "confidence": 0.95, "num_seeds": [1, 1], "same_tokens": True,
+    "notes": ["one training seed per side: the intervals leave out how much another seed would change"],
+    "tasks": {
+        "documents": {
+            "metric": "bits_per_byte", "a": 2.531, "b": 2.410, "difference": -0.121, "low": -0.142, "high": -0.101,
+            "confidence": 0.95, "num_items": 608, "num_clusters": 41, "cluster_unit": "host", "p_value": 0.0002,
+            "higher_is_better": False, "verdict": "dclm-baseline is better",
+        },
+        "continuation": {
+            "metric": "accuracy", "a": 0.394, "b": 0.409, "difference": 0.015, "low": -0.011, "high": 0.041,
+            "confidence": 0.95, "num_items": 600, "num_clusters": 41, "cluster_unit": "host", "p_value": 0.21,
+            "higher_is_better": True, "verdict": "no difference seen at 95 %",
+        },
+    },
 }  # fmt: skip
 
 

@@ -8,8 +8,9 @@ so one figure serves a phone, a wide screen and paper, with the type always at i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from tamis.report.formats import count, escape, real, tick
+from tamis.report.formats import THIN, count, escape, real, tick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,12 +182,14 @@ def histogram(data: Histogram, height: int = 104) -> str:
             tall = max(1.0, (height - top) * number / tallest)
             title = f"{sign} {real(value)}: {count(number)}"
             out.append(rect(left, height - tall, 3.8, tall, kind, title))
-            out.append(text(left + 1.9, height + 14, sign, "tick"))
+            place, anchor = (0.0, "start") if sign == "<" else (100.0, "end")
+            out.append(text(place, height + 14, f"{sign}{THIN}{tick(value)}", "tick", anchor))
     out.append(rule(axis.start, height, axis.end, height, "axis"))
     out += [rule(axis.at(cut.threshold), -2, axis.at(cut.threshold), height + 3, "cut") for cut in data.cuts]
     ticks = log_ticks(data.low, data.high, 4) if data.log else round_ticks(data.low, data.high, 4)
-    out += [text(axis.at(v), height + 14, tick(v), "tick") for v in ticks]
-    cuts = "; ".join(f"removed where {cut.op} {real(cut.threshold)}" for cut in data.cuts)
+    low_end, high_end = (18.0 if below else 0.0), (82.0 if above else 100.0)
+    out += [text(axis.at(v), height + 14, tick(v), "tick") for v in ticks if low_end <= axis.at(v) <= high_end]
+    cuts = "; ".join(f"removed where {cut.op} {tick(cut.threshold)}" for cut in data.cuts)
     label = f"Histogram of {data.label}, {count(sum(data.counts))} documents{'; ' + cuts if cuts else ''}"
     return figure("".join(out), height=height + 18, label=label, kind="histogram")
 
@@ -210,7 +213,7 @@ def _split(axis: Axis, low: float, high: float, cuts: Sequence[Cut]) -> list[tup
     """A bin as (from, to, removed) pieces in percent, cut where a threshold falls inside it."""
     inside = sorted({cut.threshold for cut in cuts if low < cut.threshold < high})
     edges = [low, *inside, high]
-    return [(axis.at(a), axis.at(b), removes(cuts, (a + b) / 2)) for a, b in zip(edges, edges[1:], strict=False)]
+    return [(axis.at(a), axis.at(b), removes(cuts, (a + b) / 2)) for a, b in pairwise(edges)]
 
 
 def _column(
@@ -308,21 +311,22 @@ def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool) -
     ends += [0.0] if zero else []
     air = 0.1 * (max(ends) - min(ends)) or max(0.05 * abs(max(ends)), 0.01)
     axis = Axis(min(ends) - air, max(ends) + air)
-    out, y = [], 0.0
+    ticks = round_ticks(axis.low, axis.high, 5)
+    out: list[str] = []
+    back: list[str] = []
+    y = bottom = 0.0
     for row in rows:
         out.append(text(0, y + 16, row.label, "name", "start"))
         if row.text:
             out.append(text(100, y + 16, row.text, "value", "end"))
-        y += 34
-        for mark in row.marks:
-            out.append(_estimate(axis, mark, y))
-            y += 18
-        y -= 4
-    bottom = y + 2
-    back = [rule(axis.at(v), 0, axis.at(v), bottom, "grid") for v in round_ticks(axis.low, axis.high, 5)]
-    back += [text(axis.at(v), bottom + 16, tick(v), "tick") for v in round_ticks(axis.low, axis.high, 5)]
-    if zero:
-        back.append(rule(axis.at(0), 0, axis.at(0), bottom, "zero"))
+        y += 24
+        bottom = y + 2 + 18 * len(row.marks)
+        back += [rule(axis.at(v), y, axis.at(v), bottom, "grid") for v in ticks]
+        back += [rule(axis.at(0), y, axis.at(0), bottom, "zero")] if zero else []
+        for place, mark in enumerate(row.marks):
+            out.append(_estimate(axis, mark, y + 10 + 18 * place))
+        y = bottom
+    back += [text(axis.at(v), bottom + 16, tick(v), "tick") for v in ticks]
     back += [rule(0, bottom, 100, bottom, "axis"), text(100, bottom + 36, x_label, "unit", "end")]
     return figure("".join(back + out), height=math.ceil(bottom) + 42, label=label, kind="forest")
 
@@ -336,7 +340,7 @@ def _estimate(axis: Axis, mark: Mark, y: float) -> str:
         parts += [rule(end, y - 4, end, y + 4, "whisker") for end in (left, right)]
     parts.append(f'<circle cx="{pct(axis.at(mark.value))}" cy="{px(y)}" r="4.5" class="dot"/>')
     if mark.text:
-        after = right < 70
+        after = 100 - right >= left
         place, anchor, shift = (right, "start", 10) if after else (left, "end", -10)
         parts.append(text(place, y + 4, mark.text, "tick", anchor, dx=shift))
     return f'<g class="mark {mark.kind}"><title>{escape(mark.title)}</title>{"".join(parts)}</g>'

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tamis.report.scores import Score, first, number, read_scores
+from tamis.report.scores import Score, as_dict, as_list, number, read_scores, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,26 +116,9 @@ class RunView:
         return math.nan
 
 
-def as_dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def whole(value: Any) -> int:
-    amount = number(value)
-    return int(amount) if math.isfinite(amount) else 0
-
-
 def stage_tokens(stage: StageView) -> int:
     """Tokens that a stage's card or its token manifest counts; 0 when neither does."""
-    details = stage.details
-    for place in (details, as_dict(details.get("notes")), as_dict(details.get("decisions")), stage.manifest):
-        if (tokens := whole(first(place, "num_tokens", "tokens", "total_tokens"))) > 0:
-            return tokens
-    return 0
+    return whole(stage.details.get("num_tokens")) or whole(stage.manifest.get("num_tokens"))
 
 
 class Reader:
@@ -165,7 +148,7 @@ class Reader:
             return None
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """Objects of a JSON-lines file; broken lines (a run killed while writing has one) are counted and passed over."""
+        """Objects of a JSON-lines file; broken lines (a killed run leaves one) are counted and passed over."""
         broken = 0
         for line in (self.text(name) or "").splitlines():
             if not line.strip():
@@ -206,8 +189,8 @@ def read_run(run: Path) -> RunView:
     times = [time for event in events if math.isfinite(time := number(event.get("time")))]
     return RunView(
         path=run, label=str(recipe.get("name") or run.name), recipe=recipe, recipe_text=recipe_text,
-        provenance=as_dict(reader.json("provenance.json")), stages=_stages(reader, recipe, status), timings=_timings(events),
-        status=status, failure=failure, started=times[0] if times else math.nan,
+        provenance=as_dict(reader.json("provenance.json")), stages=_stages(reader, recipe, status),
+        timings=_timings(events), status=status, failure=failure, started=times[0] if times else math.nan,
         wall_seconds=_wall(events), losses=losses, loss_axis=axis,
         scores=read_scores(reader.json("evaluate/results.json")),
         later=_later(run, recipe, later_cards), cards={k: v for k, v in later_cards.items() if v},
@@ -291,9 +274,9 @@ def _losses(lines: Iterable[dict[str, Any]]) -> tuple[str, list[tuple[float, flo
     """The training loss against tokens seen where the log has them, against steps otherwise."""
     points: dict[str, list[tuple[float, float]]] = {"tokens": [], "step": []}
     for line in lines:
-        loss = number(first(line, "loss", "train_loss"))
-        for axis, names in (("tokens", ("tokens", "tokens_seen", "num_tokens")), ("step", ("step",))):
-            x = number(first(line, *names))
+        loss = number(line.get("loss"))
+        for axis in points:
+            x = number(line.get(axis))
             if math.isfinite(loss) and math.isfinite(x):
                 points[axis].append((x, loss))
     axis = "tokens" if points["tokens"] else "step"
@@ -320,12 +303,11 @@ def _timings(events: list[dict[str, Any]]) -> list[Timing]:
             timing.retries += 1
         elif kind in ("task_finished", "task_failed"):
             timing.tasks += 1
-            seconds = number(first(event, "seconds", "duration_seconds"))
+            seconds = number(event.get("seconds"))
             timing.task_seconds += seconds if math.isfinite(seconds) else 0.0
-            timing.rows += whole(first(event, "rows", "rows_in"))
-            timing.input_bytes += whole(first(event, "input_bytes", "bytes"))
-        peak = whole(first(event, "peak_bytes", "peak_memory_bytes", "peak_rss_bytes", "max_rss_bytes"))
-        timing.peak_bytes = max(timing.peak_bytes, peak)
+            timing.rows += whole(event.get("rows"))
+            timing.input_bytes += whole(event.get("input_bytes"))
+        timing.peak_bytes = max(timing.peak_bytes, whole(event.get("peak_memory_bytes")))
     return [timing for timing in found.values() if timing.tasks or timing.wall_seconds or timing.retries]
 
 
@@ -334,7 +316,7 @@ def _work_name(event: dict[str, Any]) -> str:
     stages = [re.sub(r"^\d+_", "", str(name)) for name in as_list(event.get("stages"))]
     if stages:
         return " + ".join(stages)
-    name = first(event, "stage", "pass", "name")
+    name = event.get("stage", event.get("pass"))
     return f"pass {name}" if isinstance(name, int) else re.sub(r"^\d+_", "", str(name or "run"))
 
 
@@ -345,19 +327,23 @@ def _status(events: list[dict[str, Any]]) -> tuple[str, str]:
     ends = [event for event in events if event.get("kind") in ("run_started", "run_finished", "run_failed")]
     last = ends[-1] if ends else {}
     if last.get("kind") == "run_failed":
-        return "failed", str(first(last, "error", "message", "detail", "reason") or "")
+        return "failed", str(last.get("error", ""))
     return ("finished", "") if last.get("kind") == "run_finished" else ("unfinished", "")
 
 
 def _wall(events: list[dict[str, Any]]) -> float:
-    """Seconds during which the run was running, over all its attempts; a killed attempt ends at its last event."""
-    total, start, latest, seen = 0.0, math.nan, math.nan, False
+    """Seconds of all attempts, each from its start to its end; one that was killed ends at its last event."""
+    total, start, latest = 0.0, math.nan, math.nan
+    seen = False
     for event in events:
-        time = number(event.get("time"))
+        kind, time = event.get("kind"), number(event.get("time"))
         if not math.isfinite(time):
             continue
-        if event.get("kind") == "run_started":
+        if kind == "run_started":
             total += latest - start if math.isfinite(start) else 0.0
             start, seen = time, True
         latest = time
-    return total + latest - start if seen else math.nan
+        if kind in ("run_finished", "run_failed") and math.isfinite(start):
+            total, start = total + time - start, math.nan
+    total += latest - start if math.isfinite(start) else 0.0
+    return total if seen else math.nan

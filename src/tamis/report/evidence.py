@@ -5,9 +5,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from tamis.report.charts import Cut, ForestRow, Histogram, Line, Mark, forest, histogram, lines
-from tamis.report.collect import RunView, StageView, as_dict, as_list, whole
-from tamis.report.formats import THIN, count, escape, fixed, percent, places_for, plural, real, safe_link, words
-from tamis.report.scores import Comparison, Difference, Score, number
+from tamis.report.collect import RunView, StageView
+from tamis.report.formats import (
+    THIN,
+    count,
+    escape,
+    fixed,
+    places_for,
+    plural,
+    real,
+    safe_link,
+    threshold,
+    tick,
+    words,
+)
+from tamis.report.scores import Comparison, Difference, Score, as_dict, as_list, number, whole
 from tamis.report.tables import Row, disclosure, table
 
 LOSS_TAIL = 0.05
@@ -55,7 +67,7 @@ def _histogram_figure(chart: Histogram, column: str, rules: Sequence[dict[str, A
     for cut in chart.cuts:
         amount = stage.removed.get(cut.reason)
         gone = f": {count(amount.rows)}" if amount else ""
-        says.append(f"<span class=\"cut-text\">{escape(cut.op)}{THIN}{real(cut.threshold)}</span> "
+        says.append(f"<span class=\"cut-text\">{escape(cut.op)}{THIN}{threshold(cut.threshold)}</span> "
                     f"{escape(words(cut.reason))}{gone}")  # fmt: skip
     under = "removed " + "; ".join(says) if says else "no rule on this signal"
     title = f'<span class="title">{escape(chart.label)}</span>'
@@ -71,7 +83,7 @@ def _rules_table(stage: StageView, rules: Sequence[dict[str, Any]]) -> str:
     for rule in rules:
         reason = str(rule.get("reason"))
         limit = rule.get("threshold")
-        shown = real(number(limit)) if math.isfinite(number(limit)) else escape(limit)
+        shown = threshold(number(limit)) if math.isfinite(number(limit)) else escape(limit)
         test = f"{escape(rule.get('column'))} {escape(rule.get('op'))} {shown}"
         amount = stage.removed.get(reason)
         gone = count(amount.rows) if amount else "0"
@@ -116,7 +128,7 @@ def _example(item: dict[str, Any], stage: StageView) -> str:
             facts.append(f"<span>{escape(name)}{THIN}={THIN}{shown}</span>")
         else:
             limit = number(rule.get("threshold"))
-            against = real(limit) if math.isfinite(limit) else escape(rule.get("threshold"))
+            against = threshold(limit) if math.isfinite(limit) else escape(rule.get("threshold"))
             test = f"{escape(rule.get('op'))}{THIN}{against}"
             facts.append(f"<b>{escape(name)}{THIN}={THIN}{shown} <small>({test})</small></b>")
     excerpt = str(item.get("excerpt") or "")
@@ -149,7 +161,7 @@ def losses(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
         f"bold</small></figcaption>"
         f'<ul class="keys">{keys}</ul>{chart}</figure>\n'
         '<p class="note">Each run is measured on its own training data: a lower curve means easier data as much as a '
-        "better model. The comparison is made on held-out pages, below.</p>\n"
+        "better model. Compare runs by their scores on held-out pages.</p>\n"
     )
 
 
@@ -169,9 +181,33 @@ def comparison_plot(comparison: Comparison) -> str:
             rows, x_label=f"{unit(metric)} better →", label=f"Gain of {comparison.candidate}: {spoken}", zero=True
         )
         caption = f"Gain of {escape(comparison.candidate)} over {escape(comparison.baseline)}"
-        level = f"{percent(comparison.level, 1).replace('.0', '')} interval"
+        level = f"{level_text(comparison)} interval"
         out.append(f'<figure class="wide"><figcaption>{caption} <small>{level}</small></figcaption>{chart}</figure>\n')
     return "".join(out)
+
+
+def level_text(comparison: Comparison) -> str:
+    """`95 %`."""
+    return f"{tick(100 * comparison.level)}{THIN}%" if math.isfinite(comparison.level) else "confidence"
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """The numbers behind the forest plot."""
+    rows = []
+    for entry in comparison.differences:
+        p_value = (
+            "–" if math.isnan(entry.p_value) else f"<{THIN}0.001" if entry.p_value < 0.001 else fixed(entry.p_value, 3)
+        )
+        places = places_for(entry.high - entry.low)
+        cells = [
+            f"{escape(words(entry.task))} <small>{escape(unit(entry.metric))}</small>",
+            fixed(entry.baseline, places), fixed(entry.candidate, places), gain_text(entry, signed=True), p_value,
+            count(entry.num_items), escape(entry.drawn) or "–",
+        ]  # fmt: skip
+        rows.append(Row(cells=cells))
+    heads = ["Task", comparison.baseline, comparison.candidate, "Gain [interval]", "p", "Items", "Drawn by"]
+    caption = f"{comparison.candidate} compared with {comparison.baseline}"
+    return disclosure("The numbers", table(caption, heads, rows))
 
 
 def _difference_row(difference: Difference) -> ForestRow:
@@ -205,9 +241,8 @@ def scores(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
     for metric in dict.fromkeys(score.metric for run in scored for score in run.scores):
         tasks = dict.fromkeys(s.task for run in scored for s in run.scores if s.metric == metric)
         rows = [_score_row(task, metric, scored, kinds) for task in tasks]
-        better = (
-            "higher is better →" if Score(task="", metric=metric, value=0).higher_is_better else "← lower is better"
-        )
+        higher = next(s.higher_is_better for run in scored for s in run.scores if s.metric == metric)
+        better = "higher is better →" if higher else "← lower is better"
         spoken = "; ".join(f"{row.label}: " + ", ".join(mark.title for mark in row.marks) for row in rows)
         chart = forest(rows, x_label=f"{unit(metric)}, {better}", label=f"{unit(metric)}. {spoken}", zero=False)
         out.append(
@@ -248,9 +283,9 @@ def _score_table(runs: Sequence[RunView]) -> str:
             cells.append(_score_text(own[0]) if own else "–")
         if chance:
             cells.append(fixed(any_score.chance, 2) if math.isfinite(any_score.chance) else "–")
-        sizes = [s.num_examples for run in runs for s in run.scores if (s.task, s.metric) == (task, metric)]
+        sizes = [s.num_items for run in runs for s in run.scores if (s.task, s.metric) == (task, metric)]
         cells.append(count(max(sizes)) if max(sizes) else "–")
         rows.append(Row(cells=cells))
-    heads = ["Task", *(run.label for run in runs), *(["Chance"] if chance else []), "Examples"]
+    heads = ["Task", *(run.label for run in runs), *(["Chance"] if chance else []), "Items"]
     names = plural(len(runs), "run")
     return table(f"Scores with intervals of {names}", heads, rows)

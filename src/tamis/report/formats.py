@@ -10,6 +10,10 @@ from typing import Any
 THIN = "\u202f"
 """Narrow no-break space: separates thousands, and a number from its unit."""
 MINUS = "\u2212"
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
@@ -46,7 +50,7 @@ def short_count(value: float) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """`12.3 %`; a nonzero share never reads as 0 %, one that is not all never as 100 %, and none of nothing is a dash."""
+    """`12.3 %`; a nonzero share never reads as 0 %, nor one that is not all as 100 %; of nothing, a dash."""
     if not whole:
         return "–"
     share = 100 * part / whole
@@ -69,15 +73,23 @@ def real(value: float, digits: int = 3) -> str:
         mantissa, exponent = text.split("e")
         return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    text = f"{value:,.{places}f}".replace(",", THIN).replace("-", MINUS)
-    return text
+    return f"{value:,.{places}f}".replace(",", THIN).replace("-", MINUS)
 
 
 def tick(value: float) -> str:
-    """The shortest exact label of a round axis value."""
+    """The shortest exact label of a round value: `0.3`, `50`, `100 k`, `1.5 M`."""
+    if not math.isfinite(value):
+        return real(value)
     if abs(value) >= 10_000:
-        return short_count(value).replace(".00" + THIN, THIN).replace(".0" + THIN, THIN).replace(MINUS + "0", "0")
+        number, _, unit = scaled(value, ("", "k", "M", "G", "T")).partition(THIN)
+        return (number.rstrip("0").rstrip(".") if "." in number else number) + (THIN + unit if unit else "")
     return f"{value:.6g}".replace("-", MINUS)
+
+
+def threshold(value: float) -> str:
+    """A limit exactly as the rule has it, with separated thousands."""
+    text = f"{value:.10g}"
+    return count(value) if text.lstrip("-").isdigit() else text.replace("-", MINUS)
 
 
 def fixed(value: float, places: int, signed: bool = False) -> str:
@@ -111,8 +123,7 @@ def date(timestamp: float) -> str:
         moment = datetime.fromtimestamp(timestamp, UTC)
     except (OverflowError, ValueError, OSError):
         return "–"
-    months = "January February March April May June July August September October November December".split()
-    return f"{moment.day} {months[moment.month - 1]} {moment.year}, {moment:%H:%M} UTC"
+    return f"{moment.day} {MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M} UTC"
 
 
 def words(name: str) -> str:

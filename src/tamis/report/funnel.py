@@ -3,7 +3,7 @@
 import math
 
 from tamis.report.charts import Part, bar
-from tamis.report.collect import Amount, RunView, StageView
+from tamis.report.collect import Amount, RunView, StageView, stage_tokens
 from tamis.report.formats import THIN, count, data, escape, percent, plural, short_count, size, words
 from tamis.report.tables import Row, disclosure, table
 
@@ -21,7 +21,7 @@ def funnel(run: RunView, open_books: bool) -> str:
         f"<span>documents <small>full width: {count(most_rows)}</small></span>"
         f"<span>text <small>full width: {size(most_bytes)}</small></span></div>"
     ]
-    rows += [_bars(stage, most_rows, most_bytes) for stage in run.stages]
+    rows += [_bars(stage, most_rows, most_bytes, _tokens_of(run, stage)) for stage in run.stages]
     if not run.stages:
         return '<p class="quiet">No stage of this run has started.</p>\n'
     unbalanced = [stage for stage in done if stage.lost_rows]
@@ -36,17 +36,29 @@ def funnel(run: RunView, open_books: bool) -> str:
     return f'<div class="funnel">{"".join(rows)}</div>\n{books}'
 
 
-def _bars(stage: StageView, most_rows: int, most_bytes: int) -> str:
+def _tokens_of(run: RunView, stage: StageView) -> str:
+    """Tokens of the text that a stage kept: counted where it tokenized, otherwise estimated and marked so."""
+    if counted := stage_tokens(stage):
+        return f' <span class="reason">{data(counted, short_count(counted))} tokens</span>'
+    if math.isnan(run.bytes_per_token) or not stage.kept.text_bytes:
+        return ""
+    return f' <span class="reason">≈{THIN}{short_count(stage.kept.text_bytes / run.bytes_per_token)} tokens</span>'
+
+
+def _bars(stage: StageView, most_rows: int, most_bytes: int, tokens: str) -> str:
     name = f'<span class="stage-name">{escape(words(stage.name))}</span>'
     if stage.status != "done":
         said = {"missing": "not run", "unfinished": "not finished: no card", "broken": "card not readable"}
         return f'<div class="funnel-row">{name}<span class="quiet">{said[stage.status]}</span><span></span></div>'
     rows = bar(_row_parts(stage, most_rows), _spoken(stage), 16)
+    said = f"<b>{size(stage.kept.text_bytes)}</b> kept{tokens}{_text_change(stage)}"
+    if not (stage.taken.text_bytes or stage.kept.text_bytes):
+        said = '<span class="quiet">no text yet</span>' if stage.kept.rows else "<b>0</b> kept"
     text = bar(_byte_parts(stage, most_bytes), f"{stage.name}: {size(stage.kept.text_bytes)} of text kept", 16)
     return (
         f'<div class="funnel-row">{name}'
         f'<div>{rows}<p class="under"><b>{count(stage.kept.rows)}</b> kept{_reasons(stage)}</p></div>'
-        f'<div>{text}<p class="under"><b>{size(stage.kept.text_bytes)}</b> kept{_text_change(stage)}</p></div></div>'
+        f'<div>{text}<p class="under">{said}</p></div></div>'
     )
 
 
@@ -93,22 +105,25 @@ def _part(amount: int, most: int, kind: str, title: str) -> Part:
 
 def _reasons(stage: StageView) -> str:
     """The largest reasons in words; the rest are in the books."""
-    named = [f"{escape(words(reason))}{THIN}{count(amount.rows)}" for reason, amount in stage.removed.items()]
-    named = [f'<span class="reason">{name}</span>' for name in named]
+    named = [
+        f'<span class="reason"><i class="key gone{index % NUM_SHADES}"></i>{escape(words(reason))}{THIN}'
+        f"{count(amount.rows)}</span>"
+        for index, (reason, amount) in enumerate(stage.removed.items())
+    ]
     lost = sum(amount.rows for amount in stage.quarantined.values())
     listed = named[:3] + ([f'<span class="reason">{len(named) - 3} more reasons</span>'] if len(named) > 3 else [])
     if len(named) == 4:
         listed = named
     if lost:
-        listed.append(f'<span class="reason">quarantined{THIN}{count(lost)}</span>')
-    return "".join(f" · {item}" for item in listed)
+        listed.append(f'<span class="reason"><i class="key quarantined"></i>quarantined{THIN}{count(lost)}</span>')
+    return "".join(f" {item}" for item in listed)
 
 
 def _text_change(stage: StageView) -> str:
     if stage.edited_bytes < 0:
-        return f' · <span class="reason">{size(-stage.edited_bytes)} cut inside</span>'
-    if stage.edited_bytes > 0:
-        return f' · <span class="reason">{size(stage.edited_bytes)} new</span>'
+        return f' <span class="reason"><i class="key edited"></i>{size(-stage.edited_bytes)} cut inside</span>'
+    if stage.edited_bytes > 0 and stage.taken.text_bytes:
+        return f' <span class="reason">{size(stage.edited_bytes)} new</span>'
     return ""
 
 
@@ -129,8 +144,8 @@ def _books(run: RunView, done: list[StageView]) -> str:
         )
     caption = f"Books of {run.label}: in = kept + removed by reason + quarantined by error, for every stage"
     return table(caption, heads, rows) + (
-        f'<p class="note">For every stage, documents in = kept + removed + quarantined. {escape(note)} Text is counted as '
-        "it entered the stage, kept text as it left.</p>\n"
+        f'<p class="note">For every stage, documents in = kept + removed + quarantined. {escape(note)} Text is '
+        "counted as it entered the stage, kept text as it left.</p>\n"
     )
 
 

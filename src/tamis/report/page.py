@@ -2,12 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from tamis.report.collect import RunView, label_apart, read_run
-from tamis.report.evidence import comparison_plot, examples, gain_text, losses, scores, signals, unit
+from tamis.report.evidence import (
+    comparison_plot,
+    comparison_table,
+    examples,
+    gain_text,
+    level_text,
+    losses,
+    scores,
+    signals,
+    unit,
+)
 from tamis.report.formats import (
     THIN,
     count,
@@ -34,10 +45,9 @@ def build_report(
 ) -> Path:
     """Write the report of one or several run directories to `output` and return it.
 
-    `comparison` is what comparing two of the runs gave: {baseline, candidate, level, differences: [{task, metric,
-    difference, low, high, higher_is_better, ...}]}. The same inputs give the same bytes. Unfinished and damaged runs are
-    shown as far as they go. Raises FileNotFoundError for a path that is no directory, StorageError when `output` cannot
-    be written.
+    `comparison` is what `tamis.evaluate.compare.compare` returned for two of the runs. The same inputs give the same
+    bytes. Unfinished and damaged runs are shown as far as they go. Raises FileNotFoundError for a path that is no
+    directory, StorageError when `output` cannot be written.
     """
     views = [read_run(run) for run in runs]
     label_apart(views)
@@ -57,7 +67,7 @@ def render(runs: Sequence[RunView], comparison: Comparison | None, title: str | 
         ("scores", "Scores", scores(runs, kinds)),
         ("examples", "Examples of removed pages", _folded(runs, examples, focus)),
         ("time", "Time and memory", _per_run([run for run in runs if run.timings], _timings)),
-        ("provenance", "Provenance and recipes", _per_run(runs, _provenance)),
+        ("provenance", "Provenance and recipes", _provenances(runs)),
     ]
     sections = [(name, heading, body) for name, heading, body in sections if body]
     body = "".join(
@@ -158,17 +168,23 @@ def _answer(runs: Sequence[RunView], comparison: Comparison | None) -> str:
     if comparison is not None and comparison.differences:
         out.append(f'<p class="headline">{_verdict(comparison)}</p>\n')
         out.append(comparison_plot(comparison))
-        out += [f'<p class="note">{escape(note)}</p>\n' for note in comparison.notes]
-        level = percent(comparison.level, 1).replace(".0", "")
-        out.append(
-            f'<p class="note">The interval covers the true difference in {level} of such experiments. An interval that '
-            "touches zero means that this evaluation cannot tell the two apart.</p>\n"
-        )
+        out.append(_reading(comparison))
+        out.append(comparison_table(comparison))
     else:
         done = [run for run in runs if run.pool and run.last]
         said = "; ".join(_kept_sentence(run) for run in done) + "." if done else "Nothing has been measured yet."
         out.append(f'<p class="headline">{said}</p>\n')
     return "".join(out) + "</section>\n"
+
+
+def _reading(comparison: Comparison) -> str:
+    """How to read the intervals, and what they leave out."""
+    notes = "".join(f" {escape(note[:1].upper() + note[1:])}." for note in comparison.notes)
+    return (
+        f'<p class="note">To the right of the dashed line, {escape(comparison.candidate)} is better. Intervals are '
+        f"{level_text(comparison)}: drawn so, they hold the true difference that often; one that touches zero cannot "
+        f"tell the two apart.{notes}</p>\n"
+    )
 
 
 def _verdict(comparison: Comparison) -> str:
@@ -180,10 +196,9 @@ def _verdict(comparison: Comparison) -> str:
             f"<b>No clear difference</b> between {candidate} and {baseline}: "
             f'<span class="numbers">{gain_text(first, signed=True)}</span> {escape(name)}.'
         )
-    better, worse = (candidate, baseline) if first.gain > 0 else (baseline, candidate)
-    turned = first if first.gain > 0 else type(first)(
-        task=first.task, metric=first.metric, gain=-first.gain, low=-first.high, high=-first.low
-    )  # fmt: skip
+    better, worse, turned = candidate, baseline, first
+    if first.gain < 0:
+        better, worse, turned = baseline, candidate, replace(first, gain=-first.gain, low=-first.high, high=-first.low)
     return f'<b>{better}</b> is better than {worse} by <span class="numbers">{gain_text(turned)}</span> {escape(name)}.'
 
 
@@ -204,28 +219,47 @@ def _timings(run: RunView) -> str:
     rows = []
     for timing in run.timings:
         wall = timing.wall_seconds or timing.task_seconds
-        bar = f'<span class="meter" style="--share:{wall / longest:.3f}"></span>'
+        bar = f'<span class="meter"><span style="--share:{wall / longest:.3f}"></span></span>'
         work = timing.task_seconds
         rate = f"{count(timing.rows / work)}{THIN}/s" if work and timing.rows else "–"
         speed = f"{size(timing.input_bytes / work)}/s" if work and timing.input_bytes else "–"
         cells = [
             escape(words(timing.name)) + (f" <small>{timing.retries} retried</small>" if timing.retries else ""),
-            f"{bar}{duration(wall)}", duration(work) if work else "–", count(timing.tasks) if timing.tasks else "–",
+            f"{duration(wall)}{bar}", duration(work) if work else "–", count(timing.tasks) if timing.tasks else "–",
             count(timing.rows) if timing.rows else "–", rate, speed,
         ]  # fmt: skip
         rows.append(Row(cells=cells + ([size(timing.peak_bytes) if timing.peak_bytes else "–"] if memory else [])))
     heads = ["Work", "Took", "Task time", "Tasks", "Documents", "per second", "input"] + (
         ["Peak memory"] if memory else []
     )
-    total = f" The whole run took {duration(run.wall_seconds)}." if math.isfinite(run.wall_seconds) else ""
+    total = f" Start to finish: {duration(run.wall_seconds)}." if math.isfinite(run.wall_seconds) else ""
     return table(f"Time of {run.label}", heads, rows) + (
-        f'<p class="note">Task time adds up tasks that ran side by side; speeds are per second of task time.{total}</p>\n'
+        '<p class="note">Task time adds up tasks that ran side by side; speeds are per second of task time.'
+        f"{total}</p>\n"
     )
 
 
-def _provenance(run: RunView) -> str:
-    pairs: list[tuple[str, str]] = [("run directory", f"<code>{escape(run.path.name)}</code>")]
-    pairs += [(words(name), _value(value)) for name, value in sorted(_flat(run.provenance))]
+def _common(runs: Sequence[RunView]) -> list[tuple[str, Any]]:
+    """Provenance that all runs share; nothing when there is but one."""
+    if len(runs) < 2:
+        return []
+    return [pair for pair in sorted(_flat(runs[0].provenance)) if all(pair in _flat(run.provenance) for run in runs)]
+
+
+def _provenances(runs: Sequence[RunView]) -> str:
+    """What all runs have in common once, then each run's own."""
+    common = _common(runs)
+    shared = f'<div class="run"><h3>All runs</h3>\n{_pairs(common)}</div>\n' if common else ""
+    return shared + _per_run(runs, lambda run: _provenance(run, common))
+
+
+def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
+    return definitions([(words(name), _value(value)) for name, value in pairs])
+
+
+def _provenance(run: RunView, common: Sequence[tuple[str, Any]]) -> str:
+    own = [pair for pair in sorted(_flat(run.provenance)) if pair not in common]
+    out = _pairs([("run directory", run.path.name), *own])
     prints = [
         Row(cells=[
             escape(stage.folder), f"<code>{escape(stage.card.get('fingerprint') or '–')}</code>",
@@ -240,7 +274,6 @@ def _provenance(run: RunView) -> str:
     ]
     caption = f"Fingerprints of {run.label}"
     cards = table(caption, ["Artefact", "Fingerprint", "Version"], prints, numeric_from=2) if prints else ""
-    out = definitions(pairs)
     if cards:
         out += disclosure("Fingerprints", cards)
     if run.recipe_text:

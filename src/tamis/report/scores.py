@@ -1,41 +1,39 @@
-"""Scores of a run and the comparison of two, brought into one shape whatever their writer left out."""
+"""Scores of a run (evaluate/results.json) and the comparison of two, as typed values."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-LOWER_IS_BETTER = ("bits_per_byte", "bpb", "loss", "perplexity", "nats", "error")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One metric of one task. `low` and `high` are the interval, NaN when none was given."""
+    """The metric of one task. `low` and `high` are the interval; what is not known is NaN, or 0 items."""
 
     task: str
     metric: str
     value: float
-    low: float = math.nan
-    high: float = math.nan
-    num_examples: int = 0
-    chance: float = math.nan
-
-    @property
-    def higher_is_better(self) -> bool:
-        return is_higher_better(self.metric)
+    low: float
+    high: float
+    higher_is_better: bool
+    num_items: int
+    chance: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Candidate against baseline on one metric, turned so that a positive `gain` means the candidate is better."""
+    """Candidate against baseline on one task, turned so that a positive `gain` means the candidate is better."""
 
     task: str
     metric: str
     gain: float
     low: float
     high: float
-    baseline: float = math.nan
-    candidate: float = math.nan
-    num_examples: int = 0
+    baseline: float
+    candidate: float
+    num_items: int
+    drawn: str
+    """What the bootstrap drew: `41 hosts`; '' when not told."""
+    p_value: float
 
     @property
     def clear(self) -> bool:
@@ -45,6 +43,8 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
+    """`level` is the confidence of the intervals, 0 to 1."""
+
     baseline: str
     candidate: str
     level: float
@@ -52,109 +52,72 @@ class Comparison:
     notes: list[str]
 
 
-def is_higher_better(metric: str) -> bool:
-    return not any(word in metric.lower() for word in LOWER_IS_BETTER)
-
-
 def number(value: Any) -> float:
-    """A finite or infinite float from JSON; anything else is NaN."""
+    """A float from JSON; anything else is NaN."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
-def first(data: dict[str, Any], *names: str) -> Any:
-    """The first of these keys that is there and not null."""
-    return next((data[name] for name in names if data.get(name) is not None), None)
+def whole(value: Any) -> int:
+    """An int from JSON; anything else is 0."""
+    amount = number(value)
+    return int(amount) if math.isfinite(amount) else 0
 
 
-def interval(data: dict[str, Any]) -> tuple[float, float]:
-    """Ends of an interval written as `interval: [low, high]` or as `low` and `high`."""
-    pair = first(data, "interval", "ci", "confidence_interval")
-    if isinstance(pair, dict):
-        pair = [first(pair, "low", "lower"), first(pair, "high", "upper")]
-    if isinstance(pair, list | tuple) and len(pair) == 2:
-        return number(pair[0]), number(pair[1])
-    return number(first(data, "low", "lower", "ci_low")), number(first(data, "high", "upper", "ci_high"))
+def as_dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def read_scores(results: Any) -> list[Score]:
-    """Scores of an evaluate/results.json, in the order of the file."""
-    found: list[Score] = []
-    for task, entry in _named(results.get("tasks") if isinstance(results, dict) else results):
-        if not isinstance(entry, dict):
-            if not math.isnan(number(entry)):
-                found.append(Score(task=task, metric="score", value=number(entry)))
+    """{tasks: {task: {metric, value, low, high, num_items, higher_is_better, chance?}}} in the order of the file."""
+    found = []
+    for task, entry in as_dict(as_dict(results).get("tasks")).items():
+        entry = as_dict(entry)
+        if not math.isfinite(number(entry.get("value"))):
             continue
-        metrics = entry.get("metrics")
-        if metrics is None and first(entry, "value", "score") is not None:
-            metrics = {str(entry.get("metric", "score")): entry}
-        for metric, value in _named(metrics if metrics is not None else entry):
-            score = _score(task, metric, value, entry)
-            if score is not None:
-                found.append(score)
+        found.append(
+            Score(
+                task=task,
+                metric=str(entry.get("metric", "")),
+                value=number(entry["value"]),
+                low=number(entry.get("low")),
+                high=number(entry.get("high")),
+                higher_is_better=bool(entry.get("higher_is_better", True)),
+                num_items=whole(entry.get("num_items")),
+                chance=number(entry.get("chance")),
+            )
+        )
     return found
 
 
-def _named(items: Any) -> list[tuple[str, Any]]:
-    """(name, entry) of a dict of entries or of a list of entries that carry their names."""
-    if isinstance(items, dict):
-        return [(str(name), entry) for name, entry in items.items()]
-    if isinstance(items, list):
-        rows = [item for item in items if isinstance(item, dict)]
-        return [(str(first(row, "task", "name", "metric") or "score"), row) for row in rows]
-    return []
-
-
-def _score(task: str, metric: str, value: Any, entry: dict[str, Any]) -> Score | None:
-    """A metric written as a bare number (its interval beside it, for the whole task) or as an object."""
-    own = value if isinstance(value, dict) else {}
-    amount = number(first(own, "value", "mean", "score") if own else value)
-    context = ("num_examples", "n", "examples", "chance", "seed", "num_tokens", "num_bytes", "version", "few_shot")
-    if math.isnan(amount) or (not own and (metric in context or metric.startswith(("low", "high", "num_", "ci_")))):
-        return None
-    low, high = interval(own or entry.get(f"{metric}_interval") or entry)
-    size = number(first(own, "num_examples", "n", "examples") or first(entry, "num_examples", "n", "examples"))
-    chance = number(first(own, "chance", "random_baseline") or first(entry, "chance", "random_baseline"))
-    num_examples = 0 if math.isnan(size) else int(size)
-    return Score(
-        task=task, metric=metric, value=amount, low=low, high=high, num_examples=num_examples, chance=chance
-    )  # fmt: skip
-
-
 def read_comparison(data: dict[str, Any] | None) -> Comparison | None:
-    """The comparison as `tamis compare` gives it; entries without a difference are left out."""
-    if not isinstance(data, dict):
+    """What `tamis.evaluate.compare.compare` returns: `a` is the baseline, `b` the candidate."""
+    if data is None:
         return None
-    differences = [
-        difference
-        for task, entry in _named(first(data, "differences", "tasks", "metrics", "comparisons"))
-        if isinstance(entry, dict) and (difference := _difference(task, entry)) is not None
-    ]
-    if not differences and (alone := _difference(str(data.get("task", "")), data)) is not None:
-        differences = [alone]
-    level = number(first(data, "level", "confidence"))
-    notes = data.get("notes") or []
+    tasks = as_dict(data.get("tasks"))
     return Comparison(
-        baseline=str(first(data, "baseline", "a") or "baseline"),
-        candidate=str(first(data, "candidate", "b") or "candidate"),
-        level=0.95 if math.isnan(level) else level,
-        differences=differences,
-        notes=[str(note) for note in (notes if isinstance(notes, list) else [notes])],
+        baseline=str(data.get("a", "a")),
+        candidate=str(data.get("b", "b")),
+        level=number(data.get("confidence")),
+        differences=[
+            _difference(task, entry)
+            for task, entry in tasks.items()
+            if isinstance(entry, dict) and math.isfinite(number(entry.get("difference")))
+        ],
+        notes=[str(note) for note in as_list(data.get("notes"))],
     )
 
 
-def _difference(task: str, entry: dict[str, Any]) -> Difference | None:
-    metric = str(entry.get("metric", task))
-    baseline, candidate = number(entry.get("baseline")), number(entry.get("candidate"))
-    raw = number(first(entry, "difference", "delta"))
-    raw = candidate - baseline if math.isnan(raw) else raw
-    if math.isnan(raw):
-        return None
-    low, high = interval(entry)
-    better = entry.get("higher_is_better")
-    if not (better if isinstance(better, bool) else is_higher_better(metric)):
-        raw, low, high = -raw, -high, -low
-    size = number(first(entry, "num_examples", "n", "examples", "items"))
+def _difference(task: str, entry: dict[str, Any]) -> Difference:
+    gain, low, high = (number(entry.get(name)) for name in ("difference", "low", "high"))
+    if not entry.get("higher_is_better", True):
+        gain, low, high = -gain, -high, -low
+    clusters, unit = whole(entry.get("num_clusters")), str(entry.get("cluster_unit", ""))
     return Difference(
-        task=task, metric=metric, gain=raw, low=low, high=high, baseline=baseline, candidate=candidate,
-        num_examples=0 if math.isnan(size) else int(size),
+        task=task, metric=str(entry.get("metric", "")), gain=gain, low=low, high=high,
+        baseline=number(entry.get("a")), candidate=number(entry.get("b")), num_items=whole(entry.get("num_items")),
+        drawn=f"{clusters} {unit}s" if clusters and unit else "", p_value=number(entry.get("p_value")),
     )  # fmt: skip
