@@ -80,6 +80,10 @@ class Caught(Trap): pass
 
 def __getattr__(name): Path({marker!r}).write_text('getattr')
 def __dir__(): Path({marker!r}).write_text('dir')
+__path__ = __import__("pkgutil").extend_path(__path__, __name__)
+__name__, __file__ = "sys", "/etc/passwd"
+__name__ = "sys"
+__spec__ = __loader__ = None
 __all__ = [Path({marker!r}).write_text('all')]
 """
 
@@ -142,6 +146,8 @@ class Thing(Base, ValueError):
     "Is a thing."
     __slots__ = ("x",)
     kind = "good"
+    __annotations__ = dict(kind=str)
+    size_bytes: int
     @classmethod
     def make(cls, n): "Makes one."
     @staticmethod

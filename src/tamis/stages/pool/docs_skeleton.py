@@ -116,15 +116,15 @@ class _ModuleBuilder:
     def build(self) -> Skeleton:
         module, skeleton = self.module, Skeleton(self.module)
         namespace = vars(module)
-        module.__file__ = self.file.shown_path
-        if self.file.is_package:
-            module.__path__ = [str(self.file.path.parent)]
         if top := _comment_at_top(self.lines):
             comments[module] = top
         self.fill(namespace, self.tree.body, "")
-        # Hooks that the interpreter would call on the skeleton itself.
-        namespace.pop("__getattr__", None)
-        namespace.pop("__dir__", None)
+        # Hooks that the interpreter would call on the skeleton itself, and what pydoc goes by to find its way.
+        for name in ("__getattr__", "__dir__", "__path__", "__spec__", "__loader__"):
+            namespace.pop(name, None)
+        module.__name__, module.__file__ = self.file.name, self.file.shown_path
+        if self.file.is_package:
+            module.__path__ = [str(self.file.path.parent)]
         exported = namespace.get("__all__")
         if not _is_names(exported):
             namespace.pop("__all__", None)
@@ -152,8 +152,8 @@ class _ModuleBuilder:
                         if isinstance(target, ast.Name) and not (is_fallback and target.id in namespace):
                             namespace[target.id] = self.value(value, namespace)
                 case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
-                    if prefix:
-                        namespace.setdefault("__annotations__", {})[name] = self.annotation(annotation)
+                    if prefix and isinstance(annotations := namespace.setdefault("__annotations__", {}), dict):
+                        annotations[name] = self.annotation(annotation)
                     if value is not None and not (is_fallback and name in namespace):
                         namespace[name] = self.value(value, namespace)
                 case ast.AugAssign(target=ast.Name(id="__all__"), value=value):
@@ -204,7 +204,7 @@ class _ModuleBuilder:
         code = (_empty_async if isinstance(node, ast.AsyncFunctionDef) else _empty).__code__
         function = types.FunctionType(code, {}, node.name)
         function.__qualname__ = prefix + node.name
-        function.__module__ = self.module.__name__
+        function.__module__ = self.file.name
         function.__doc__ = ast.get_docstring(node, clean=False)
         function.__signature__ = self.signature(node)  # type: ignore[attr-defined]
         if function.__doc__ is None and (above := _comment_above(self.lines, node)):
@@ -261,7 +261,7 @@ class _ModuleBuilder:
         inside = {name: value for name, value in inside.items() if not isinstance(value, types.ModuleType)}
         for name in ("__dict__", "__weakref__", "__classcell__"):
             inside.pop(name, None)
-        inside["__module__"] = self.module.__name__
+        inside["__module__"] = self.file.name
         inside["__qualname__"] = prefix + node.name
         inside["__doc__"] = ast.get_docstring(node, clean=False)
         bases = tuple(self.base(base, namespace) for base in node.bases if not isinstance(base, ast.Starred))
@@ -284,7 +284,7 @@ class _ModuleBuilder:
             if isinstance(known, type):
                 return known
         first, _, rest = dotted.partition(".")
-        origin, attribute = self.imports.get(first, (self.module.__name__, first))
+        origin, attribute = self.imports.get(first, (self.file.name, first))
         module, _, name = ".".join(part for part in (origin, attribute, rest) if part).rpartition(".")
         return type(name or dotted, (), {"__module__": module or origin})
 
