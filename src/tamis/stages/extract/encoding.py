@@ -1,0 +1,108 @@
+"""The character encoding of a page, and its text: no page is lost to a wrong or missing declaration.
+
+Bytes are stronger evidence than declarations: text that decodes as UTF-8 and is not ASCII is UTF-8 (by chance, text in
+another encoding almost never does), and text full of invalid UTF-8 is not, whatever the header says. Declarations
+decide the rest, in the order of the HTML standard (byte order mark, transport header, meta).
+"""
+
+import codecs
+import re
+from typing import Literal, NamedTuple
+
+Source = Literal["header", "bom", "meta", "utf8", "detected"]
+
+_HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
+_META_CHARSET = re.compile(rb"<meta\b[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:+-]+)", re.IGNORECASE)
+_META_BYTES = 1024
+"""Where the HTML standard looks for a declaration."""
+_LATE_META_BYTES = 1 << 19
+"""Where it is looked for when it is not there: one page in seven declares its charset later than the standard says."""
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_MAX_BAD_SHARE = 0.1
+"""Share of the non-ASCII bytes that may be invalid UTF-8 in a page that declares UTF-8, as one cut or pasted in has."""
+_DETECT_BYTES = 1 << 17
+
+# Labels that browsers take for a superset of what they name (WHATWG Encoding Standard, section 4.2), by Python's names.
+_SUPERSETS = {
+    "ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932",
+    "euc_kr": "cp949", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "big5": "big5hkscs",
+    "utf-16": "utf-8", "utf-16-le": "utf-8", "utf-16-be": "utf-8", "utf-32": "utf-8", "utf-7": "utf-8",
+}  # fmt: skip
+_ALIASES = {"unicode": "utf-8", "utf8mb4": "utf-8", "x-sjis": "shift_jis", "windows-31j": "shift_jis", "x-gbk": "gbk",
+            "ks_c_5601-1987": "euc_kr", "windows-949": "euc_kr", "windows-874": "cp874", "x-euc-jp": "euc_jp",
+            "x-mac-roman": "mac_roman", "macintosh": "mac_roman", "big5-hkscs": "big5hkscs"}  # fmt: skip
+
+
+class Decoded(NamedTuple):
+    """`charset` is Python's name of the codec used, `source` the evidence that decided for it."""
+
+    text: str
+    charset: str
+    source: Source
+
+
+def codec_name(label: str) -> str | None:
+    """Python's name of the encoding that browsers use for `label`; None when there is none."""
+    label = label.strip().lower()
+    try:
+        name = codecs.lookup(_ALIASES.get(label, label)).name
+        "".encode(name)  # Codecs that are not text encodings (base64, say) fail here.
+    except (LookupError, ValueError, TypeError):
+        return None
+    return _SUPERSETS.get(name, name)
+
+
+def _declared(html: bytes, content_type: str) -> tuple[str, Source] | None:
+    header = _HEADER_CHARSET.search(content_type)
+    if header and (name := codec_name(header.group(1))):
+        return name, "header"
+    for size in (_META_BYTES, _LATE_META_BYTES):
+        head = html[:size]
+        meta = _META_CHARSET.search(head) or _XML_ENCODING.search(head)
+        if meta and (name := codec_name(meta.group(1).decode("ascii", "replace"))):
+            return name, "meta"
+        if len(html) <= size:
+            break
+    return None
+
+
+def decode_html(html: bytes, content_type: str) -> Decoded:
+    """Text of a page's bytes; never fails: bytes that are invalid in the chosen encoding become U+FFFD."""
+    for mark, name in _BOMS:
+        if html.startswith(mark):
+            return Decoded(html[len(mark) :].decode(name, "replace"), name, "bom")
+    declared = _declared(html, content_type)
+    if declared and declared[0].startswith(("iso2022", "hz")):
+        # Seven-bit encodings look like ASCII, and so like UTF-8.
+        return Decoded(html.decode(declared[0], "replace"), *declared)
+    try:
+        text = html.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        if declared and (declared[0] == "utf-8" or html.isascii()):
+            return Decoded(text, *declared)
+        return Decoded(text, "utf-8", "utf8")
+    return _decode_other(html, declared)
+
+
+def _decode_other(html: bytes, declared: tuple[str, Source] | None) -> Decoded:
+    """`html` is not valid UTF-8."""
+    if declared:
+        text = html.decode(declared[0], "replace")
+        if declared[0] != "utf-8" or _mostly_utf8(html, text):
+            return Decoded(text, *declared)
+    from resiliparse.parse.encoding import detect_encoding
+
+    name = codec_name(detect_encoding(html, _DETECT_BYTES) or "") or "cp1252"
+    if name == "utf-8" and not _mostly_utf8(html, html.decode("utf-8", "replace")):
+        name = "cp1252"
+    return Decoded(html.decode(name, "replace"), name, "detected")
+
+
+def _mostly_utf8(html: bytes, text: str) -> bool:
+    """Whether bytes that are not valid UTF-8 are few among the bytes that are not ASCII."""
+    num_ascii = len(html) - len(html.translate(None, bytes(range(128))))
+    num_bad = text.count("\ufffd") - html.count(b"\xef\xbf\xbd")
+    return num_bad <= _MAX_BAD_SHARE * (len(html) - num_ascii)

@@ -1,0 +1,117 @@
+"""HTML to text with resiliparse's main-content extraction, as DCLM chose (paper, section 4.2: extraction)."""
+
+import re
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from tamis.base import columns
+from tamis.base.config import Config
+from tamis.base.recipe import Recipe
+from tamis.base.stage import Context, Map
+from tamis.stages.extract.encoding import decode_html
+from tamis.stages.extract.nesting import nesting_depth
+
+CHARSET = "charset"
+CHARSET_SOURCE = "charset_source"
+
+
+class ExtractConfig(Config):
+    """How a page becomes text."""
+
+    engine: Literal["resiliparse"] = "resiliparse"
+    main_content: bool = True
+    """Leave out navigation, footers and the like; False: all visible text."""
+    max_html_bytes: int = Field(default=16 << 20, ge=1)
+    """Larger pages are quarantined (`too_large`)."""
+    max_nesting_depth: int = Field(default=4096, ge=16)
+    """Pages whose elements nest deeper are quarantined (`too_deep`)."""
+
+
+class Extract(Map):
+    """Fills `text` of rows that have `content`; rows that came with text pass untouched."""
+
+    name = "extract"
+    version = 1
+    reads = (columns.CONTENT, columns.CONTENT_TYPE, columns.TEXT)
+    adds = pa.schema([(CHARSET, pa.string()), (CHARSET_SOURCE, pa.string())])
+    ends = (columns.CONTENT, columns.CONTENT_TYPE)
+    keeps_output = True
+
+    def __init__(self, config: ExtractConfig, paper: bool = False) -> None:
+        super().__init__(config)
+        self.settings = config
+        self.paper = paper
+
+    def identity(self) -> list[Any]:
+        import resiliparse
+
+        return [*super().identity(), self.paper, getattr(resiliparse, "__version__", "")]
+
+    def open(self, context: Context) -> None:
+        from resiliparse.extract.html2text import extract_plain_text
+
+        self._extract_plain_text = extract_plain_text
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Same rows; `text`, `charset`, `charset_source` filled, `drop_reason` or `error` where there is no text."""
+        texts = batch.column(columns.TEXT).to_pylist()
+        content, types = batch.column(columns.CONTENT), batch.column(columns.CONTENT_TYPE)
+        out: dict[str, list[str | None]] = {
+            name: [None] * batch.num_rows for name in (CHARSET, CHARSET_SOURCE, columns.DROP_REASON, columns.ERROR)
+        }
+        for i in range(batch.num_rows):
+            html = content[i].as_py()
+            if html is None:
+                continue
+            try:
+                page = self._page(html, types[i].as_py() or "")
+            except Exception as error:  # noqa: BLE001 - one hostile page is one quarantined row
+                page = {columns.ERROR: f"extraction_failed: {type(error).__name__}: {error}"[:500]}
+            texts[i] = page.pop(columns.TEXT, None)
+            for name, value in page.items():
+                out[name][i] = value
+        return _with_columns(batch, {columns.TEXT: texts, **out})
+
+    def _page(self, html: bytes, content_type: str) -> dict[str, str]:
+        """The columns of one page that are not null."""
+        if len(html) > self.settings.max_html_bytes:
+            return {columns.ERROR: f"too_large: {len(html)} bytes of HTML, max_html_bytes is "
+                                   f"{self.settings.max_html_bytes}"}  # fmt: skip
+        depth = nesting_depth(html, self.settings.max_nesting_depth)
+        if depth > self.settings.max_nesting_depth:
+            return {columns.ERROR: f"too_deep: elements nest deeper than {self.settings.max_nesting_depth}"}
+        if self.paper:
+            try:
+                text = html.decode()
+            except UnicodeDecodeError:
+                return {columns.DROP_REASON: "not_utf8"}
+            return {columns.TEXT: self._text(text), CHARSET: "utf-8", CHARSET_SOURCE: "utf8"}
+        decoded = decode_html(html, content_type)
+        plain = _is_plain_text(content_type, html)
+        text = decoded.text if plain else self._text(decoded.text)
+        page = {columns.TEXT: text, CHARSET: decoded.charset, CHARSET_SOURCE: decoded.source}
+        return page if text.strip() else page | {columns.DROP_REASON: "no_text"}
+
+    def _text(self, html: str) -> str:
+        return str(self._extract_plain_text(html, main_content=self.settings.main_content))
+
+
+_TAG = re.compile(rb"<(?:!doctype|html|head|body|div|p|a)\b", re.IGNORECASE)
+
+
+def _is_plain_text(content_type: str, body: bytes) -> bool:
+    return content_type.strip().lower().startswith("text/plain") and _TAG.search(body[:1024]) is None
+
+
+def _with_columns(batch: pa.RecordBatch, values: dict[str, list[str | None]]) -> pa.RecordBatch:
+    """`batch` with string columns replaced or appended."""
+    arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
+    arrays |= {name: pa.array(column, pa.string()) for name, column in values.items()}
+    return pa.record_batch(list(arrays.values()), names=list(arrays))
+
+
+def build(settings: dict[str, Any], recipe: Recipe) -> list[Extract]:
+    """The extraction stage of a recipe."""
+    return [Extract(ExtractConfig.parse(settings, "extract"), paper=recipe.mode == "paper")]

@@ -1,0 +1,106 @@
+"""One reader per kind of input file: each turns a file into rows, none judges them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Literal
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tamis.base.errors import DataError
+from tamis.stages.pool.rows import Row
+from tamis.store import jsonl, warc
+from tamis.store.containers import decoded_chunks
+from tamis.store.identity import document_id
+
+Kind = Literal["warc", "jsonl", "parquet"]
+Opener = Callable[[], BinaryIO]
+
+_WARC_SUFFIXES = (".warc", ".wet", ".arc")
+_COMPRESSIONS = (".gz", ".zst", ".zstd", ".lz4")
+
+
+def kind_of(uri: str, open_raw: Opener) -> Kind:
+    """Kind of a file by its name, else by its first bytes. Raises DataError when it is none that can be read."""
+    name = uri.lower()
+    for ending in _COMPRESSIONS:
+        name = name.removesuffix(ending)
+    if name.endswith(".parquet"):
+        return "parquet"
+    if name.endswith(".jsonl") or (name.endswith(".json") and name != uri.lower()):
+        return "jsonl"
+    if name.endswith(_WARC_SUFFIXES):
+        return "warc"
+    head = (next(decoded_chunks(open_raw, Counter()), b"") or b"").lstrip()
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"WARC/", b"filedesc:")):
+        return "warc"
+    if head.startswith(b"{"):
+        return "jsonl"
+    raise DataError(
+        f"{uri}: neither its name nor its first bytes ({head[:16]!r}) are those of a WARC, WET, ARC, JSONL or Parquet "
+        "file. Leave it out of pool.inputs, or rename it to what it is."
+    )
+
+
+def count_documents(kind: Kind, open_raw: Opener, limit: int) -> int:
+    """How many documents a file has, counted up to `limit`."""
+    if kind == "parquet":
+        with open_raw() as raw:
+            return min(limit, int(pq.ParquetFile(raw).metadata.num_rows))
+    return (warc if kind == "warc" else jsonl).count_documents(open_raw, limit)
+
+
+def read_warc(open_raw: Opener, notes: Counter[str], verify_digests: bool) -> Iterator[tuple[Row, int]]:
+    """Rows with their HTTP status (0: none)."""
+    for document in warc.read_documents(open_raw, notes, verify_digests):
+        content = document.content or (document.text or "").encode()
+        row = Row(
+            id=document_id(document.record_id, document.url, content),
+            url=document.url, metadata=document.metadata, warcinfo=document.warcinfo, content=document.content,
+            content_type=document.content_type, text=document.text, error=document.error,
+        )  # fmt: skip
+        yield row, document.status
+
+
+def _row(document: jsonl.JsonDocument) -> Row:
+    extra = orjson.dumps(document.extra).decode() if document.extra else None
+    return Row(
+        id=document.id, url=document.url, metadata=document.metadata, warcinfo=document.warcinfo, extra=extra,
+        text=document.text, error=document.error,
+    )  # fmt: skip
+
+
+def read_jsonl(open_raw: Opener, notes: Counter[str]) -> Iterator[Row]:
+    for document in jsonl.read_documents(open_raw, notes):
+        yield _row(document)
+
+
+def read_parquet(uri: str, open_raw: Opener) -> Iterator[Row]:
+    """Rows of a Parquet file with a string column `text`; other columns go to `extra`. Raises DataError without it."""
+    with open_raw() as raw:
+        try:
+            file = pq.ParquetFile(raw)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{uri}: not a readable Parquet file ({error}).") from error
+        names = file.schema_arrow.names
+        if "text" not in names:
+            raise DataError(f"{uri}: has no column 'text' (it has: {', '.join(names)}).")
+        number = 0
+        for batch in file.iter_batches(batch_size=256):
+            for record in batch.to_pylist(maps_as_pydicts="lossy"):
+                number += 1
+                yield _row(jsonl.from_record(_plain(record), f"row {number}"))
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """A Parquet row as a JSON record: null columns are absent fields, null entries of `metadata` absent headers."""
+    fields = {name: value for name, value in record.items() if value is not None}
+    if isinstance(fields.get("metadata"), dict):
+        fields["metadata"] = {key: value for key, value in fields["metadata"].items() if value is not None}
+    # Tamis shards keep the input's other fields in `extra`, as JSON.
+    if isinstance(fields.get("extra"), str) and fields["extra"].startswith("{"):
+        fields |= orjson.loads(fields.pop("extra"))
+    return orjson.loads(orjson.dumps(fields, default=str))

@@ -1,0 +1,171 @@
+"""The pool: files of crawled pages or of texts become rows; hold-out, status and kind of content are decided here."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, BinaryIO, Literal, cast
+
+import pyarrow as pa
+from pydantic import Field
+
+from tamis.base.config import Config
+from tamis.base.errors import ConfigError
+from tamis.base.hashing import fingerprint
+from tamis.base.recipe import Recipe
+from tamis.base.stage import InputShard, Source
+from tamis.stages.pool import common_crawl, readers
+from tamis.stages.pool.holdout import is_held_out
+from tamis.stages.pool.mime import is_page
+from tamis.stages.pool.rows import Batcher, Row
+from tamis.store.paths import expand, open_input
+
+
+class PoolConfig(Config):
+    """Which pages the run is about. Either `inputs` or `crawl` names them; given both, `inputs` counts."""
+
+    inputs: list[str] = Field(default_factory=list)
+    """Files, folders, globs or URIs (s3://, gs://, https://, hf://) of WARC, WET, ARC, JSONL or Parquet files."""
+    crawl: str | None = Field(default=None, pattern=r"^CC-MAIN-[0-9A-Za-z-]+$")
+    """Id of a Common Crawl crawl, as CC-MAIN-2022-49: the first `pages` pages of its first WARC file are fetched."""
+    base_url: str = common_crawl.BASE_URL
+    """Where Common Crawl is served from (a mirror, say)."""
+    pages: int | None = Field(default=None, ge=1)
+    """Take the first so many documents of the whole pool, in the order of its files."""
+    max_shards: int | None = Field(default=None, ge=1)
+    """Take the first so many files."""
+    holdout_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of hosts (or URLs) held out for evaluation, by hash."""
+    holdout_by: Literal["host", "url"] = "host"
+    part: Literal["train", "heldout"] = "train"
+    """Which side of the hold-out this run is about; documents of the other side are removed."""
+    http_status: Literal["ok", "any"] = "ok"
+    """`ok`: remove responses whose status is not 2xx. Not applied in paper mode: DCLM has no such filter."""
+    verify_digests: bool = False
+    """Compare every record with its WARC-Block-Digest; mismatches are counted (`bad_digest`), not removed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PoolShard(InputShard):
+    """A file, or its first `max_documents` documents."""
+
+    max_documents: int | None = None
+
+
+class Pool(Source):
+    """Streams batches of columns.POOL_SCHEMA out of files."""
+
+    name = "pool"
+    version = 1
+
+    def __init__(self, config: PoolConfig, paper: bool = False) -> None:
+        super().__init__(config)
+        self.settings = config
+        self.paper = paper
+        self._notes: Counter[str] = Counter()
+
+    def identity(self) -> list[Any]:
+        """Settings that decide what becomes of a record; which records there are is in the shards' fingerprints."""
+        chosen = {"holdout_fraction", "holdout_by", "part", "http_status", "verify_digests"}
+        return [self.name, self.version, self.settings.model_dump(mode="json", include=chosen), self.paper]
+
+    def shards(self) -> Sequence[InputShard]:
+        """The files of the pool, in order. Raises ConfigError when an input does not exist, DataError when there is
+        nothing to read or Common Crawl cannot be reached."""
+        config = self.settings
+        if config.crawl and not config.inputs:
+            pages = cast(int, config.pages)
+            file = common_crawl.first_file(config.base_url, config.crawl)
+            mark = fingerprint(file.url, file.etag, file.size_bytes, pages)
+            return [PoolShard(
+                name=file.name, uri=file.url, size_bytes=file.size_bytes, fingerprint=mark, max_documents=pages,
+            )]  # fmt: skip
+        shards = [
+            PoolShard(name=file.name, uri=file.uri, size_bytes=file.size_bytes, fingerprint=file.fingerprint)
+            for file in expand(config.inputs)[: config.max_shards]
+        ]
+        return shards if config.pages is None else list(self._first(shards, config.pages))
+
+    def _first(self, shards: list[PoolShard], pages: int) -> Iterator[PoolShard]:
+        """The shards that hold the first `pages` documents; the last of them cut."""
+        for shard in shards:
+            opener = self._opener(shard)
+            count = readers.count_documents(readers.kind_of(shard.uri, opener), opener, pages + 1)
+            if count <= pages:
+                yield shard
+            else:
+                mark = fingerprint(shard.fingerprint, pages)
+                yield dataclasses.replace(shard, max_documents=pages, fingerprint=mark)
+            pages -= count
+            if pages <= 0:
+                return
+
+    def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
+        """Stream one file in batches of at most 512 rows and 16 MB. A record that cannot be read has `error` set."""
+        self._notes = Counter()
+        limit = shard.max_documents if isinstance(shard, PoolShard) else None
+        batcher = Batcher()
+        for number, row in enumerate(self._rows(shard), start=1):
+            yield from batcher.add(row)
+            if number == limit:
+                break
+        yield from batcher.flush()
+
+    def notes(self) -> dict[str, int]:
+        """Records of the last `read` that are no documents, by type, and counts of what was repaired."""
+        return {name: count for name, count in sorted(self._notes.items()) if count}
+
+    def _opener(self, shard: InputShard) -> readers.Opener:
+        if self.settings.crawl and not self.settings.inputs:
+            return cast("readers.Opener", partial(common_crawl.open_file, shard.uri, shard.size_bytes))
+        return partial(_open, shard.uri)
+
+    def _rows(self, shard: InputShard) -> Iterator[Row]:
+        opener = self._opener(shard)
+        kind = readers.kind_of(shard.uri, opener)
+        if kind == "warc":
+            for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests):
+                self._decide(row, status)
+                yield row
+            return
+        texts = readers.read_jsonl(opener, self._notes) if kind == "jsonl" else readers.read_parquet(shard.uri, opener)
+        for row in texts:
+            self._decide(row, 0)
+            yield row
+
+    def _decide(self, row: Row, status: int) -> None:
+        """Write `drop_reason`; first the hold-out, so that no decision on a held-out page depends on its content."""
+        if row.error is not None:
+            return
+        config = self.settings
+        if config.holdout_fraction > 0:
+            held_out = is_held_out(row.url, row.id, config.holdout_fraction, config.holdout_by)
+            if held_out != (config.part == "heldout"):
+                row.drop_reason = "held_out" if held_out else "not_held_out"
+        if row.drop_reason is None and row.content is not None and not self.paper:
+            if config.http_status == "ok" and status and not 200 <= status < 300:
+                row.drop_reason = "http_error"
+            elif not is_page(row.content_type or "", row.content):
+                row.drop_reason = "not_html"
+        if row.drop_reason is not None:
+            # What is removed needs no body: nothing downstream reads it.
+            row.content = None
+
+
+def _open(uri: str) -> BinaryIO:
+    return open_input(uri)
+
+
+def build(settings: dict[str, Any], recipe: Recipe) -> Pool:
+    """The pool of a recipe. Raises ConfigError when the settings contradict each other."""
+    config = PoolConfig.parse(settings, "pool")
+    if not config.inputs and config.crawl is None:
+        raise ConfigError(
+            "pool.inputs: nothing to read. Name files in the recipe or with --pool FILES, or set pool.crawl to a "
+            "Common Crawl id such as CC-MAIN-2022-49 together with pool.pages."
+        )
+    if config.crawl and not config.inputs and config.pages is None:
+        raise ConfigError("pool.pages: needed with pool.crawl (a crawl has billions of pages). Set it, say to 1000.")
+    if config.part == "heldout" and config.holdout_fraction == 0:
+        raise ConfigError("pool.part: 'heldout' needs pool.holdout_fraction above 0, for nothing is held out.")
+    return Pool(config, paper=recipe.mode == "paper")

@@ -1,0 +1,148 @@
+"""Inputs: what a user types (a file, a folder, a glob, a URI) becomes a stable list of files with fingerprints.
+
+Everything that is not on this machine goes through fsspec, imported only when a URI is met.
+"""
+
+import glob
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from tamis.base.errors import ConfigError, DataError
+from tamis.base.hashing import fingerprint
+from tamis.store.shards import file_digest
+
+READABLE_SUFFIXES = (
+    ".warc", ".warc.gz", ".warc.lz4", ".warc.zst", ".wet", ".wet.gz", ".wet.zst", ".arc", ".arc.gz",
+    ".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.zstd", ".json.gz", ".json.zst", ".json.zstd", ".parquet",
+)  # fmt: skip
+"""Names that a folder or glob is searched for. A file named outright may have any name: its first bytes decide."""
+
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "http": "aiohttp"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFile:
+    """`name` is the path below the input it came from: stable when the whole input moves."""
+
+    name: str
+    uri: str
+    size_bytes: int
+    fingerprint: str
+
+
+def is_remote(uri: str) -> bool:
+    return "://" in uri and not uri.startswith("file://")
+
+
+def expand(inputs: Iterable[str]) -> list[InputFile]:
+    """All readable files that `inputs` name: in the order of the inputs, sorted within each, each file once.
+
+    Names are made unique by '-2', '-3', ... in that order. Fingerprints are a blake2b hash of the bytes for local
+    files, of what the server tells (ETag, size, time of change) for remote ones. Raises ConfigError when an input does
+    not exist or its protocol needs a package, DataError when nothing readable was found.
+    """
+    inputs = list(inputs)
+    found: dict[str, InputFile] = {}
+    taken: dict[str, int] = {}
+    for text in inputs:
+        for name, uri, size, mark in _expand_remote(text) if is_remote(text) else _expand_local(text):
+            if uri in found:
+                continue
+            taken[name] = taken.get(name, 0) + 1
+            unique = name if taken[name] == 1 else f"{name}-{taken[name]}"
+            found[uri] = InputFile(name=unique, uri=uri, size_bytes=size, fingerprint=mark)
+    if not found:
+        raise DataError(
+            f"the pool is empty: no readable file in {', '.join(map(repr, inputs)) or 'an empty list of inputs'}. "
+            "Readable are WARC, WET and ARC files, JSONL (plain, gz, zst) and Parquet: "
+            f"names ending in {', '.join(READABLE_SUFFIXES)}."
+        )
+    return list(found.values())
+
+
+def open_input(uri: str) -> BinaryIO:
+    """A readable, seekable binary stream. Raises DataError when the file cannot be opened."""
+    try:
+        if is_remote(uri):
+            return cast(BinaryIO, _filesystem(uri).open(uri, "rb"))
+        return Path(uri.removeprefix("file://")).open("rb")
+    except OSError as error:
+        raise DataError(f"{uri}: cannot be opened ({error}).") from error
+
+
+def _readable(name: str) -> bool:
+    last = name.rsplit("/", 1)[-1].lower()
+    return last.endswith(READABLE_SUFFIXES) and not last.startswith((".", "_"))
+
+
+_Entry = tuple[str, str, int, str]
+
+
+def _expand_local(text: str) -> list[_Entry]:
+    path = Path(text.removeprefix("file://")).expanduser()
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file() and _readable(p.name))
+        return [_local(p, p.relative_to(path).as_posix()) for p in files]
+    if path.is_file():
+        return [_local(path, path.name)]
+    matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute patterns
+    if not matches:
+        what = "matches no file" if glob.has_magic(text) else "does not exist"
+        raise ConfigError(
+            f"pool.inputs: '{text}' {what} (looked from {Path.cwd()}). "
+            f"Check the spelling with: ls {_nearest_parent(path)} ; or name other files with --pool FILES."
+        )
+    return [_local(p, p.name) for p in matches if p.is_file() and _readable(p.name)]
+
+
+def _local(path: Path, name: str) -> _Entry:
+    try:
+        return name, str(path), path.stat().st_size, file_digest(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _nearest_parent(path: Path) -> Path:
+    return next((parent for parent in path.parents if parent.is_dir()), Path())
+
+
+def _expand_remote(text: str) -> list[_Entry]:
+    fs = _filesystem(text)
+    try:
+        if glob.has_magic(text):
+            paths = [path for path in fs.glob(text) if _readable(path)]
+        elif text.startswith(("http://", "https://")) or not fs.isdir(text):
+            return [_remote(fs, text, text.rsplit("/", 1)[-1])]
+        else:
+            paths = [path for path in fs.find(text) if _readable(path)]
+    except FileNotFoundError:
+        raise ConfigError(
+            f"pool.inputs: '{text}' does not exist. Check the address, or name local files with --pool FILES."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{text}: cannot be listed ({error}). Check the connection and your access rights.") from error
+    root = fs._strip_protocol(text.split("*")[0].rstrip("/"))
+    return [_remote(fs, fs.unstrip_protocol(path), path.removeprefix(root).lstrip("/")) for path in sorted(paths)]
+
+
+def _remote(fs: Any, uri: str, name: str) -> _Entry:
+    info = fs.info(uri)
+    size = info.get("size")
+    keys = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "blob_id", "generation", "created")
+    marks = {key: str(info[key]) for key in keys if info.get(key) is not None}
+    return name, uri, int(size or 0), fingerprint(uri, size, marks)
+
+
+def _filesystem(uri: str) -> Any:
+    import fsspec
+
+    protocol = uri.split("://", 1)[0]
+    try:
+        return fsspec.core.url_to_fs(uri)[0]
+    except ImportError:
+        package = _PACKAGES.get(protocol.removesuffix("s") if protocol == "https" else protocol, f"fsspec[{protocol}]")
+        raise ConfigError(f"'{uri}' needs the package {package}. Type: pip install {package}") from None
+    except ValueError as error:
+        raise ConfigError(f"'{uri}': {error}. Known are file paths, s3://, gs://, https:// and hf://.") from None

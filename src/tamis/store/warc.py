@@ -1,0 +1,134 @@
+"""Documents of WARC, WET and ARC files: response and conversion records, with HTTP's encodings undone.
+
+Nothing is lost silently: what was never a document is counted by type, what cannot be read becomes a document that
+carries an error.
+"""
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from tamis.store.containers import decoded_chunks
+from tamis.store.framing import RawRecord, decode_header, parse_fields, records
+from tamis.store.http_body import BodyError, decode_body
+
+_STATUS = re.compile(rb"\s*HTTP/\d(?:\.\d+)?[ \t]+(\d{3})")
+_END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
+_WANTED = frozenset(("response", "conversion", "warcinfo"))
+
+
+@dataclass(slots=True, kw_only=True)
+class WarcDocument:
+    """`content` for a response, `text` for a WET conversion; neither when `error` is set. `status` is 0 where no HTTP
+    status was recorded. `record_id` is '' in ARC files, which have none."""
+
+    url: str
+    record_id: str
+    metadata: dict[str, str]
+    warcinfo: str | None
+    content: bytes | None = None
+    content_type: str | None = None
+    text: str | None = None
+    status: int = 0
+    error: str | None = None
+
+
+def read_documents(
+    open_raw: Callable[[], BinaryIO], notes: Counter[str], verify_digests: bool = False
+) -> Iterator[WarcDocument]:
+    """Stream the documents of one file (plain, gzip, LZ4, zstd; WARC, WET or ARC, told apart by their bytes).
+
+    `open_raw` must give the same bytes each time it is called: damage makes the reader begin again. `notes` counts
+    records that are not documents by WARC-Type (`request`, `revisit`, ...), and what was repaired: `damaged_members`,
+    `unreadable_bytes`, `skipped_bytes`, `wrong_record_length`, `lost_parts`, `content_encoding_not_applied`,
+    `chunking_not_applied`, `content_cut_short`. With `verify_digests`, `bad_digest` counts documents whose bytes do not
+    match WARC-Block-Digest; they are kept, since archives are full of digests taken before the body was decoded.
+    """
+    warcinfo: str | None = None
+    for record in records(decoded_chunks(open_raw, notes), notes, _WANTED.__contains__):
+        if verify_digests and record.body and not _digest_matches(record):
+            notes["bad_digest"] += 1
+        if record.kind == "response":
+            yield _response(record, warcinfo, notes)
+        elif record.kind == "conversion":
+            yield _conversion(record, warcinfo)
+        else:
+            if record.kind == "warcinfo":
+                warcinfo = decode_header(record.body).strip("\r\n")
+            if record.problem:
+                notes[record.problem.split(":")[0]] += 1
+            notes[record.kind] += 1
+
+
+def _digest_matches(record: RawRecord) -> bool:
+    """Whether the block has the digest it is recorded with; True when none is recorded, or of a kind not known here."""
+    kind, colon, value = record.header("WARC-Block-Digest").partition(":")
+    kind = kind.lower().replace("-", "")
+    if not colon or kind not in ("sha1", "sha256", "md5"):
+        return True
+    digest = hashlib.new(kind, record.body, usedforsecurity=False).digest()
+    return value.strip().upper().rstrip("=") in (base64.b32encode(digest).decode().rstrip("="), digest.hex().upper())
+
+
+def count_documents(open_raw: Callable[[], BinaryIO], limit: int) -> int:
+    """How many documents a file has, counted up to `limit`."""
+    count = 0
+    for record in records(decoded_chunks(open_raw, Counter()), Counter(), lambda kind: False):
+        count += record.kind in ("response", "conversion")
+        if count >= limit:
+            break
+    return count
+
+
+def _document(record: RawRecord, warcinfo: str | None) -> WarcDocument:
+    url = record.header("WARC-Target-URI").strip()
+    if url.startswith("<") and url.endswith(">"):
+        url = url[1:-1]
+    return WarcDocument(
+        url=url, record_id=record.header("WARC-Record-ID"), metadata=record.headers, warcinfo=warcinfo,
+        error=f"{record.problem} (record {record.number})" if record.problem else None,
+    )  # fmt: skip
+
+
+def _conversion(record: RawRecord, warcinfo: str | None) -> WarcDocument:
+    document = _document(record, warcinfo)
+    if document.error is None:
+        try:
+            document.text = record.body.decode()
+        except UnicodeDecodeError as error:
+            document.error = f"not_utf8: {error.reason} at byte {error.start} of record {record.number}"
+    return document
+
+
+def _response(record: RawRecord, warcinfo: str | None, notes: Counter[str]) -> WarcDocument:
+    document = _document(record, warcinfo)
+    if document.error is not None:
+        return document
+    status = _STATUS.match(record.body[:64])
+    if status is None:
+        if _claims_http(record):
+            document.error = f"bad_http: record {record.number} begins with {record.body[:40]!r}"
+        else:
+            document.content, document.content_type = record.body, record.header("Content-Type")
+        return document
+    end = _END_OF_HEADER.search(record.body)
+    head, body = (record.body[: end.start()], record.body[end.end() :]) if end else (record.body, b"")
+    fields = {name.lower(): value for name, value in parse_fields(head.partition(b"\n")[2]).items()}
+    document.status = int(status.group(1))
+    document.content_type = fields.get("content-type", "")
+    try:
+        transfer, content = fields.get("transfer-encoding", ""), fields.get("content-encoding", "")
+        document.content = decode_body(body, transfer, content, notes)
+    except BodyError as error:
+        document.error = f"{error} (record {record.number})"
+    return document
+
+
+def _claims_http(record: RawRecord) -> bool:
+    """A response to something other than HTTP (a DNS look-up, say) is content of its own type, not broken HTTP."""
+    url = record.header("WARC-Target-URI").strip("< >").lower()
+    return url.startswith("http") or "application/http" in record.header("Content-Type").lower()
