@@ -150,7 +150,7 @@ def test_normal_forms() -> None:
 
 
 def test_wrong_settings_are_named() -> None:
-    with pytest.raises(ConfigError, match="dedup.method"):
+    with pytest.raises(ConfigError, match=r"dedup\.method"):
         build({"method": "fuzzy"}, RECIPE)
-    with pytest.raises(ConfigError, match="dedup.num_buckets"):
+    with pytest.raises(ConfigError, match=r"dedup\.num_buckets"):
         build({"num_buckets": 0}, RECIPE)

@@ -1,0 +1,148 @@
+"""Where good documents come from: a file, or the English prose that every Python brings along.
+
+`python-topics` is a stand-in that works offline: instructive English prose (Python's language reference as
+`pydoc_data.topics`, and long docstrings of the standard library), read as source text without importing anything. It
+is not DCLM's choice, which was OpenHermes 2.5 and ELI5 (give those as a file).
+"""
+
+import ast
+import functools
+import importlib.util
+import io
+import re
+import sysconfig
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+
+from tamis.base.errors import ConfigError, DataError
+from tamis.base.hashing import fingerprint
+
+PYTHON_TOPICS = "python-topics"
+
+_MIN_WORDS, _FULL_WORDS, _MAX_WORDS = 80, 100, 400
+
+
+def read_positives(path: Path) -> list[str]:
+    """The documents of a file: JSONL with a field `text`, or one per line; plain, gzip or zstd by content.
+
+    Blank lines and documents without text are passed over. Raises DataError naming the line that is not UTF-8, not
+    JSON, or has no text field.
+    """
+    documents = []
+    is_jsonl: bool | None = None
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        if is_jsonl is None:
+            is_jsonl = line.lstrip().startswith(b"{")
+        text = _jsonl_text(line, f"{path}, line {number}") if is_jsonl else _plain_text(line, f"{path}, line {number}")
+        if text.strip():
+            documents.append(text)
+    return documents
+
+
+def _lines(path: Path) -> io.BufferedReader:
+    with path.open("rb") as file:
+        head = file.read(4)
+    codec = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
+    return io.BufferedReader(pa.input_stream(str(path), compression=codec))
+
+
+def _jsonl_text(line: bytes, where: str) -> str:
+    try:
+        text = orjson.loads(line)["text"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{where}: expected a JSON object with a field 'text' ({error!r})") from None
+    if not isinstance(text, str):
+        raise DataError(f"{where}: field 'text' is not a string but {text!r:.40}")
+    return text
+
+
+def _plain_text(line: bytes, where: str) -> str:
+    try:
+        return line.decode().strip()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 ({error})") from None
+
+
+@functools.cache
+def python_topics() -> tuple[str, ...]:
+    """Documents of 80 to 400 words from the running Python's library, each once, in a stable order.
+
+    Raises ConfigError when this Python was installed without its library's source text.
+    """
+    try:
+        documents = [piece for topic in _topics() for piece in _pieces(topic)]
+        documents += [piece for text in _docstrings() for piece in _pieces(text)]
+    except OSError as error:
+        raise _no_library(str(error)) from None
+    if not documents:
+        raise _no_library("no text found")
+    return tuple(dict.fromkeys(documents))
+
+
+def python_topics_fingerprint() -> str:
+    """Covers every text of `python_topics`: another Python version is another set of positives."""
+    return fingerprint(list(python_topics()))
+
+
+def _no_library(reason: str) -> ConfigError:
+    return ConfigError(
+        f"quality.positives: this Python has no library text to train on ({reason}); give a file of good documents"
+    )
+
+
+def _topics() -> list[str]:
+    spec = importlib.util.find_spec("pydoc_data")  # a package without code: finding it runs nothing
+    if spec is None or not spec.submodule_search_locations:
+        raise _no_library("no pydoc_data")
+    tree = ast.parse(Path(spec.submodule_search_locations[0], "topics.py").read_bytes())
+    values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
+    topics: dict[str, str] = ast.literal_eval(values[0])
+    return [topics[name] for name in sorted(topics)]
+
+
+def _docstrings() -> list[str]:
+    """Docstrings of at least 80 words of the library's top-level modules and packages, and of what they define."""
+    library = Path(sysconfig.get_path("stdlib"))
+    texts = []
+    for path in sorted([*library.glob("*.py"), *library.glob("*/__init__.py")]):
+        if path.name.startswith("_sysconfigdata") or path.parent.name in ("site-packages", "test", "pydoc_data"):
+            continue
+        try:
+            module = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):
+            continue  # files kept broken on purpose, for the tests of tools
+        for node in [module, *module.body]:
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                docstring = ast.get_docstring(node) or ""
+                if len(docstring.split()) >= _MIN_WORDS:
+                    texts.append(docstring)
+    return texts
+
+
+def _pieces(text: str) -> list[str]:
+    """`text` cut between paragraphs into documents of 100 to 400 words; a paragraph of more than 400 words is cut
+    inside, and an end of less than 80 words is left out."""
+    pieces: list[str] = []
+    held: list[str] = []
+    num_words = 0
+    for paragraph in re.split(r"\n\s*\n", text):
+        for part in _at_most(paragraph, _MAX_WORDS - _FULL_WORDS):
+            held.append(part)
+            num_words += len(part.split())
+            if num_words >= _FULL_WORDS:
+                pieces.append("\n\n".join(held))
+                held, num_words = [], 0
+    if num_words >= _MIN_WORDS:
+        pieces.append("\n\n".join(held))
+    return pieces
+
+
+def _at_most(paragraph: str, limit: int) -> list[str]:
+    words = paragraph.split()
+    if len(words) <= limit:
+        return [paragraph]
+    return [" ".join(words[start : start + limit]) for start in range(0, len(words), limit)]
