@@ -133,10 +133,8 @@ def figure(body: str, *, height: int, label: str, kind: str = "") -> str:
 
 def text(x: float, y: float, content: str, kind: str = "", anchor: str = "middle", dx: float = 0) -> str:
     shift = f' dx="{px(dx)}"' if dx else ""
-    return (
-        f'<text x="{pct(x)}" y="{px(y)}" text-anchor="{anchor}"{shift}'
-        f'{f""" class="{kind}" """.rstrip() if kind else ""}>{escape(content)}</text>'
-    )
+    style = f' class="{kind}"' if kind else ""
+    return f'<text x="{pct(x)}" y="{px(y)}" text-anchor="{anchor}"{shift}{style}>{escape(content)}</text>'
 
 
 def rule(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
@@ -302,7 +300,7 @@ def thin(points: Sequence[tuple[float, float]], most: int = 500) -> Sequence[tup
     return picked if picked[-1] == points[-1] else [*picked, points[-1]]
 
 
-def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool) -> str:
+def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool, x_left: str = "") -> str:
     """Estimates with intervals under one another on one axis; `zero` draws the line of no difference.
 
     The name of a row and its `text` stand above its intervals, so that nothing has to share a line on a phone.
@@ -328,6 +326,7 @@ def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool) -
         y = bottom
     back += [text(axis.at(v), bottom + 16, tick(v), "tick") for v in ticks]
     back += [rule(0, bottom, 100, bottom, "axis"), text(100, bottom + 36, x_label, "unit", "end")]
+    back += [text(0, bottom + 36, x_left, "unit", "start")] if x_left else []
     return figure("".join(back + out), height=math.ceil(bottom) + 42, label=label, kind="forest")
 
 

@@ -178,11 +178,12 @@ def comparison_plot(comparison: Comparison) -> str:
         rows = [_difference_row(d) for d in chosen]
         spoken = "; ".join(f"{row.label}: {row.text}" for row in rows)
         chart = forest(
-            rows, x_label=f"{unit(metric)} better →", label=f"Gain of {comparison.candidate}: {spoken}", zero=True
-        )
-        caption = f"Gain of {escape(comparison.candidate)} over {escape(comparison.baseline)}"
-        level = f"{level_text(comparison)} interval"
-        out.append(f'<figure class="wide"><figcaption>{caption} <small>{level}</small></figcaption>{chart}</figure>\n')
+            rows, x_label=f"{comparison.candidate} better →", x_left=f"← {comparison.baseline} better", zero=True,
+            label=f"Gain of {comparison.candidate} over {comparison.baseline} in {unit(metric)}. {spoken}",
+        )  # fmt: skip
+        names = f"{escape(comparison.candidate)} over {escape(comparison.baseline)}, {level_text(comparison)} interval"
+        caption = f"Gain in {escape(unit(metric))} <small>{names}</small>"
+        out.append(f'<figure class="wide"><figcaption>{caption}</figcaption>{chart}</figure>\n')
     return "".join(out)
 
 

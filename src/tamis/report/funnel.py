@@ -5,6 +5,7 @@ import math
 from tamis.report.charts import Part, bar
 from tamis.report.collect import Amount, RunView, StageView, stage_tokens
 from tamis.report.formats import THIN, count, data, escape, percent, plural, short_count, size, words
+from tamis.report.scores import as_dict, whole
 from tamis.report.tables import Row, disclosure, table
 
 NUM_SHADES = 4
@@ -48,16 +49,16 @@ def _tokens_of(run: RunView, stage: StageView) -> str:
 def _bars(stage: StageView, most_rows: int, most_bytes: int, tokens: str) -> str:
     name = f'<span class="stage-name">{escape(words(stage.name))}</span>'
     if stage.status != "done":
-        said = {"missing": "not run", "unfinished": "not finished: no card", "broken": "card not readable"}
-        return f'<div class="funnel-row">{name}<span class="quiet">{said[stage.status]}</span><span></span></div>'
+        state = {"missing": "not run", "unfinished": "not finished", "broken": "card not readable"}[stage.status]
+        return f'<div class="funnel-row">{name}<p class="under quiet">{state}</p><span></span></div>'
     rows = bar(_row_parts(stage, most_rows), _spoken(stage), 16)
-    said = f"<b>{size(stage.kept.text_bytes)}</b> kept{tokens}{_text_change(stage)}"
+    said = f"<span><b>{size(stage.kept.text_bytes)}</b> kept</span>{tokens}{_text_change(stage)}"
     if not (stage.taken.text_bytes or stage.kept.text_bytes):
         said = '<span class="quiet">no text yet</span>' if stage.kept.rows else "<b>0</b> kept"
     text = bar(_byte_parts(stage, most_bytes), f"{stage.name}: {size(stage.kept.text_bytes)} of text kept", 16)
     return (
         f'<div class="funnel-row">{name}'
-        f'<div>{rows}<p class="under"><b>{count(stage.kept.rows)}</b> kept{_reasons(stage)}</p></div>'
+        f'<div>{rows}<p class="under"><span><b>{count(stage.kept.rows)}</b> kept</span>{_reasons(stage)}</p></div>'
         f'<div>{text}<p class="under">{said}</p></div></div>'
     )
 
@@ -87,7 +88,7 @@ def _row_parts(stage: StageView, most: int) -> list[Part]:
 
 def _byte_parts(stage: StageView, most: int) -> list[Part]:
     kept = stage.kept.text_bytes
-    parts = [_part(kept, most, "kept", f"kept: {size(kept)}")]
+    parts = [_part(kept, most, "kept-text", f"kept: {size(kept)}")]
     for index, (reason, amount) in enumerate(stage.removed.items()):
         title = f"{reason}: {size(amount.text_bytes)} removed"
         parts.append(_part(amount.text_bytes, most, f"gone{index % NUM_SHADES}", title))
@@ -142,6 +143,8 @@ def _books(run: RunView, done: list[StageView]) -> str:
             f"Tokens are estimated as bytes of text ÷ {per_token:.3f} bytes per token, as measured by tokenize "
             f"({count(run.tokens)} tokens counted)."
         )
+    passed = [f"{words(name)} {count(number)}" for stage in done for name, number in _notes(stage)]
+    note += f" Passed over, being no documents: {', '.join(passed)}." if passed else ""
     caption = f"Books of {run.label}: in = kept + removed by reason + quarantined by error, for every stage"
     return table(caption, heads, rows) + (
         f'<p class="note">For every stage, documents in = kept + removed + quarantined. {escape(note)} Text is '
@@ -151,11 +154,10 @@ def _books(run: RunView, done: list[StageView]) -> str:
 
 def _book_lines(stage: StageView, per_token: float, pool_rows: int) -> list[Row]:
     def line(name: str, amount: Amount, kind: str) -> Row:
-        share = percent(amount.rows, stage.taken.rows)
-        cells = [
-            name, data(amount.rows, count(amount.rows)), share, percent(amount.rows, pool_rows),
-            data(amount.text_bytes, size(amount.text_bytes)),
-        ]  # fmt: skip
+        whole_rows = [data(amount.rows, count(amount.rows))]
+        whole_rows += [percent(amount.rows, stage.taken.rows), percent(amount.rows, pool_rows)]
+        rows = ["", "", ""] if name == _edit_name(stage) else whole_rows
+        cells = [name, *rows, data(amount.text_bytes, size(amount.text_bytes))]
         if not math.isnan(per_token):
             tokens = amount.text_bytes / per_token
             cells.append(f"≈{THIN}{short_count(tokens)}" if tokens else "–")
@@ -172,6 +174,17 @@ def _book_lines(stage: StageView, per_token: float, pool_rows: int) -> list[Row]
     for kind, amount in stage.quarantined.items():
         lines.append(line(f"− quarantined: {escape(kind)}", amount, "out lost"))
     if stage.edited_bytes:
-        did = "± text made or added" if stage.edited_bytes > 0 else "− text cut inside kept documents"
-        lines.append(line(did, Amount(rows=0, text_bytes=abs(stage.edited_bytes)), "out edited"))
+        lines.append(line(_edit_name(stage), Amount(text_bytes=abs(stage.edited_bytes)), "out"))
     return [*lines, line("= kept", stage.kept, "out total")]
+
+
+def _edit_name(stage: StageView) -> str:
+    if stage.edited_bytes > 0:
+        return "+ text added to kept documents" if stage.taken.text_bytes else "+ text extracted"
+    return "− text cut inside kept documents"
+
+
+def _notes(stage: StageView) -> list[tuple[str, int]]:
+    """What the source counted that was never a document."""
+    notes = as_dict(stage.details.get("notes"))
+    return [(str(name), whole(value)) for name, value in sorted(notes.items()) if whole(value)]

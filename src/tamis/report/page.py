@@ -57,8 +57,9 @@ def build_report(
 
 def render(runs: Sequence[RunView], comparison: Comparison | None, title: str | None) -> str:
     """The whole page as HTML."""
-    title = title or (" · ".join(run.label for run in runs) if runs else "No runs")
-    kinds = {run.label: f"run{index % NUM_RUN_COLOURS}" for index, run in enumerate(runs)}
+    title = title or _title(runs, comparison)
+    first = 0 if len(runs) > 2 else 1
+    kinds = {run.label: f"run{index % NUM_RUN_COLOURS}" for index, run in enumerate(runs, start=first)}
     focus = comparison.candidate if comparison else (runs[-1].label if runs else "")
     sections = [
         ("funnel", "What each step removed", _per_run(runs, lambda run: funnel(run, open_books=len(runs) == 1))),
@@ -88,12 +89,23 @@ def render(runs: Sequence[RunView], comparison: Comparison | None, title: str | 
     )
 
 
+def _title(runs: Sequence[RunView], comparison: Comparison | None) -> str:
+    if comparison is not None:
+        return f"{comparison.candidate} against {comparison.baseline}"
+    return " · ".join(run.label for run in runs) or "No runs"
+
+
+def _run_heading(run: RunView, runs: Sequence[RunView]) -> str:
+    """Shown where there are several runs; where there is one, it only keeps the order of headings whole."""
+    kind = "" if len(runs) > 1 else ' class="hidden"'
+    return f"<h3{kind}>{escape(run.label)}</h3>\n"
+
+
 def _per_run(runs: Sequence[RunView], section: Any) -> str:
     """A section of every run, under its name where there are several."""
     out = []
     for run in runs:
-        heading = f"<h3>{escape(run.label)}</h3>\n" if len(runs) > 1 else ""
-        out.append(f'<div class="run">{heading}{section(run)}</div>\n')
+        out.append(f'<div class="run">{_run_heading(run, runs)}{section(run)}</div>\n')
     return "".join(out)
 
 
@@ -101,8 +113,7 @@ def _folded(runs: Sequence[RunView], section: Any, focus: str) -> str:
     """As `_per_run`, with all runs but the one in question folded away, and runs with nothing to show left out."""
     shown = [(run, body) for run in runs if (body := section(run))]
     if len(shown) == 1:
-        heading = f"<h3>{escape(shown[0][0].label)}</h3>\n" if len(runs) > 1 else ""
-        return f'<div class="run">{heading}{shown[0][1]}</div>\n'
+        return f'<div class="run">{_run_heading(shown[0][0], runs)}{shown[0][1]}</div>\n'
     focus = focus if focus in [run.label for run, _ in shown] else shown[-1][0].label if shown else ""
     return "".join(
         disclosure(f"<h3>{escape(run.label)}</h3>", body, kind="run", open_=run.label == focus) for run, body in shown
@@ -122,7 +133,7 @@ def _header(runs: Sequence[RunView], title: str, kinds: dict[str, str]) -> str:
         for run in runs
         for text in ([f"failed: {run.failure}"] if run.failure else []) + run.problems
     ]
-    alerts = f'<ul class="troubles" role="note">{"".join(troubles)}</ul>' if troubles else ""
+    alerts = f'<aside class="troubles" aria-label="Problems"><ul>{"".join(troubles)}</ul></aside>' if troubles else ""
     line = f'<p class="meta">{" · ".join(facts)}</p>' if facts else ""
     return (
         f'<header>\n<p class="kicker">Tamis report</p>\n<h1>{escape(title)}</h1>\n{line}{runs_table}{alerts}</header>\n'
@@ -181,9 +192,9 @@ def _reading(comparison: Comparison) -> str:
     """How to read the intervals, and what they leave out."""
     notes = "".join(f" {escape(note[:1].upper() + note[1:])}." for note in comparison.notes)
     return (
-        f'<p class="note">To the right of the dashed line, {escape(comparison.candidate)} is better. Intervals are '
-        f"{level_text(comparison)}: drawn so, they hold the true difference that often; one that touches zero cannot "
-        f"tell the two apart.{notes}</p>\n"
+        '<p class="note">Intervals made this way cover the true difference in '
+        f"{level_text(comparison)} of experiments. One that crosses the dashed line at zero cannot tell the two "
+        f"apart.{notes}</p>\n"
     )
 
 
@@ -206,10 +217,11 @@ def _kept_sentence(run: RunView) -> str:
     pool, last = run.pool, run.last
     assert pool is not None and last is not None
     share = percent(last.kept.rows, pool.taken.rows)
+    so_far = "" if run.status == "finished" else f", as of {escape(words(last.name))} (run {escape(run.status)})"
     tokens = f", {short_count(run.tokens)} tokens" if run.tokens else ""
     return (
         f"<b>{escape(run.label)}</b> kept {count(last.kept.rows)} of {count(pool.taken.rows)} pages ({share}): "
-        f"{size(last.kept.text_bytes)} of text{tokens}"
+        f"{size(last.kept.text_bytes)} of text{tokens}{so_far}"
     )
 
 
