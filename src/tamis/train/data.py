@@ -1,0 +1,47 @@
+"""Batches of training windows in an exact order, with a position that can be saved."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tamis.store.tokens import TokenDataset
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far the order of windows has been used: `position` windows of pass `epoch`."""
+
+    epoch: int = 0
+    position: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+class BatchLoader:
+    """Global batches from a tokens folder: sampling without replacement, reshuffled at every pass over the data.
+
+    Windows of a pass that do not fill a batch are followed by the first of the next pass, so none is left out. The
+    order depends on the seed alone; where several processes train, each takes its rows of the same global batch.
+    """
+
+    def __init__(self, folder: Path, sequence_length: int, batch_size: int, seed: int) -> None:
+        self.dataset = TokenDataset(folder, sequence_length, seed)
+        self.batch_size = batch_size
+        self.at = Position()
+
+    def next(self) -> Tensor:
+        """The next global batch: int64, (batch_size, sequence_length + 1)."""
+        parts: list[np.ndarray] = []
+        missing = self.batch_size
+        while missing:
+            count = min(missing, self.dataset.num_windows - self.at.position)
+            parts.append(self.dataset.batch(self.at.epoch, self.at.position, count))
+            missing -= count
+            end = self.at.position + count
+            whole = end == self.dataset.num_windows
+            self.at = Position(self.at.epoch + 1, 0) if whole else Position(self.at.epoch, end)
+        return torch.from_numpy(np.concatenate(parts))

@@ -1,0 +1,142 @@
+"""The settings of a training, and what they come to for one dataset: a scale with its overrides filled in.
+
+No torch here, so that a wrong setting or too small a dataset is told before anything heavy is loaded.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tamis.base.config import Config
+from tamis.base.errors import ConfigError
+from tamis.base.hashing import fingerprint
+from tamis.store.atomic import read_json
+from tamis.train.scales import Scale, get_scale
+
+TRAINING_VERSION = 1
+"""Bumped whenever the same settings and data can give other weights."""
+
+
+class TrainConfig(Config):
+    """Settings of a training. Everything that is None is the scale's."""
+
+    scale: str
+    tokens: int | None = Field(default=None, ge=1)
+    """Tokens to train on, rounded down to whole steps. Give two runs the same number to compare their data."""
+    sequence_length: int | None = Field(default=None, ge=2)
+    batch_size: int | None = Field(default=None, ge=1)
+    """Sequences per optimizer step."""
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    """Sequences per forward pass; smaller needs less memory and changes nothing else."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    final_learning_rate: float | None = Field(default=None, ge=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+    warmup_steps: int | None = Field(default=None, ge=0)
+    z_loss: float | None = Field(default=None, ge=0)
+    vocab_size: int | None = Field(default=None, ge=2)
+    """Rows of the embedding and of the output matrix; must hold the tokenizer's ids."""
+    seed: int = 0
+    """Of the initial weights and of the order of the data."""
+    num_checkpoints: int = Field(default=5, ge=1)
+    """Evenly spaced; the last is the trained model."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads; None = one per core."""
+    compile: bool = False
+    """Compile the model with torch.compile: pays off from about 50 M parameters on a GPU."""
+    multiple_data_passes: bool = False
+    """Go over the data again, reshuffled, when it holds fewer tokens than the training takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training in numbers: settings resolved against the scale and the data. `fingerprint` covers all that decides
+    the weights but round-off (device, threads, compilation, micro-batches)."""
+
+    scale: Scale
+    num_steps: int
+    checkpoint_steps: list[int]
+    seed: int
+    dataset_fingerprint: str
+
+    @property
+    def num_tokens(self) -> int:
+        return self.num_steps * self.scale.batch_size * self.scale.sequence_length
+
+    @property
+    def fingerprint(self) -> str:
+        scale = {name: value for name, value in asdict(self.scale).items() if name not in ("name", "accumulation")}
+        steps = [self.num_steps, self.checkpoint_steps]
+        return fingerprint("train", TRAINING_VERSION, scale, steps, self.seed, self.dataset_fingerprint)
+
+
+def resolve(config: TrainConfig, tokens_folder: Path) -> Training:
+    """Fill in `config` from its scale and check it against the data. Raises ConfigError when the settings contradict
+    each other, the tokenizer has more ids than the model, or the data holds too few tokens."""
+    manifest = read_json(tokens_folder / "manifest.json")
+    scale = _overridden(get_scale(config.scale), config)
+    num_ids = manifest["tokenizer"]["vocab_size"]
+    if num_ids > scale.shape.vocab_size:
+        raise ConfigError(
+            f"train.vocab_size: scale {config.scale} has room for {scale.shape.vocab_size} token ids, the data's "
+            f"tokenizer has {num_ids}. Tokenize with a smaller vocabulary (tamis tokenizer RUN --vocab-size "
+            f"{scale.shape.vocab_size}), or set train.vocab_size: {num_ids}, which makes another model of it."
+        )
+    wanted = config.tokens or scale.num_tokens
+    num_steps = wanted // (scale.batch_size * scale.sequence_length)
+    if num_steps <= scale.warmup_steps:
+        raise ConfigError(
+            f"train.tokens: {wanted:,} tokens are {num_steps} steps of {scale.batch_size} × {scale.sequence_length} "
+            f"tokens, of which {scale.warmup_steps} are warm-up. Raise train.tokens, or lower train.warmup_steps or "
+            "train.batch_size."
+        )
+    if not config.multiple_data_passes:
+        _check_enough(manifest["num_tokens"], num_steps, scale, wanted)
+    count = min(config.num_checkpoints, num_steps)
+    return Training(
+        scale=scale, num_steps=num_steps, seed=config.seed, dataset_fingerprint=manifest["fingerprint"],
+        checkpoint_steps=[num_steps * part // count for part in range(1, count + 1)],
+    )  # fmt: skip
+
+
+def _overridden(scale: Scale, config: TrainConfig) -> Scale:
+    names = (
+        "sequence_length", "batch_size", "learning_rate", "final_learning_rate", "weight_decay", "warmup_steps",
+        "z_loss",
+    )  # fmt: skip
+    given: dict[str, Any] = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
+    if config.vocab_size is not None:
+        given["shape"] = replace(scale.shape, vocab_size=config.vocab_size)
+    scale = replace(scale, **given)
+    if scale.final_learning_rate > scale.learning_rate:
+        raise ConfigError(
+            f"train.final_learning_rate: {scale.final_learning_rate:g} is above the peak, train.learning_rate "
+            f"{scale.learning_rate:g}; the rate only falls after warm-up"
+        )
+    return scale
+
+
+def _check_enough(num_tokens: int, num_steps: int, scale: Scale, wanted: int) -> None:
+    num_windows = num_tokens // (scale.sequence_length + 1)
+    if num_windows >= num_steps * scale.batch_size:
+        return
+    most = num_windows // scale.batch_size * scale.batch_size * scale.sequence_length
+    raise ConfigError(
+        f"train.tokens: the dataset has {num_tokens:,} tokens, enough to train on {most:,} once, but the training "
+        f"takes {wanted:,}. Either give it more data, or set train.tokens to {most:,} or less (in every run that you "
+        "compare); or set train.multiple_data_passes: true to repeat the data."
+    )
+
+
+def find_tokens(dataset: Path) -> Path:
+    """The folder of token shards: `dataset` itself, or that of the run directory `dataset`.
+
+    Raises ConfigError when there is none.
+    """
+    places = [dataset, dataset / "tokens", *sorted(dataset.glob("*_tokenize/tokens"), reverse=True)]
+    found = next((place for place in places if (place / "manifest.json").exists()), None)
+    if found is None:
+        raise ConfigError(f"{dataset}: no token shards here. The recipe needs a 'tokenize' stage, and must have run.")
+    return found
