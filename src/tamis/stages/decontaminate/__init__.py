@@ -1,1 +1,1 @@
-"""Decontaminate: remove documents that overlap with evaluation data."""
+"""Decontaminate: remove documents that contain text of the data a model will be evaluated on."""
