@@ -1,0 +1,117 @@
+"""The one thing evaluation asks of a language model: log probabilities of a continuation given a context.
+
+Everything else (tasks, held-out text, intervals) is written against `LanguageModel`, so that any model which answers
+that question can be evaluated. This module imports no deep-learning library.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tamis.base.errors import ConfigError, DataError
+from tamis.base.hashing import fingerprint
+from tamis.store.shards import file_digest
+
+CHECKPOINT_FILES = ("config.json", "tokenizer.json", "model.pt")
+"""What makes a folder a checkpoint that can be evaluated."""
+
+Request = tuple[list[int], list[int]]
+"""(context ids, continuation ids); the context holds at least one id, as the first prediction needs a condition."""
+
+Progress = Callable[[dict[str, Any]], None]
+"""Called with {task, done, total}, in requests."""
+
+
+class TextTokenizer(Protocol):
+    """Text to token ids, without special tokens added."""
+
+    @property
+    def eot_id(self) -> int:
+        """Id of the end-of-text token, which stands between documents in training."""
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]: ...
+
+
+class LanguageModel(Protocol):
+    """A model that scores continuations."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of weights, shape and tokenizer: equal fingerprints mean equal scores."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Plain data for the evaluation's card: name, parameters, tokens trained on."""
+
+    @property
+    def max_length(self) -> int:
+        """Largest number of tokens, context and continuation together, that one request can use."""
+
+    @property
+    def tokenizer(self) -> TextTokenizer: ...
+
+    def loglikelihoods(self, requests: Sequence[Request]) -> list[np.ndarray]:
+        """Natural-log probabilities of each continuation token, float64 of shape (len(continuation),), in the order
+        of `requests`. Requests longer than `max_length` lose tokens from the left of their context (`clip`)."""
+
+
+def clip(request: Request, max_length: int) -> Request:
+    """Cut a request from the left to `max_length` tokens, context and continuation together (DCLM through llm-foundry).
+
+    Raises DataError when the continuation alone leaves no room for one token of context.
+    """
+    context, continuation = request
+    assert context, "a request needs at least one token of context"
+    room = max_length - len(continuation)
+    if room < 1:
+        raise DataError(
+            f"a continuation of {len(continuation)} tokens does not fit a model with a context of {max_length} tokens; "
+            "leave this task out, or evaluate a model with a longer context."
+        )
+    return context[-room:], continuation
+
+
+def score(
+    model: LanguageModel, requests: Sequence[Request], name: str, on_progress: Progress | None, chunk: int = 1024
+) -> list[np.ndarray]:
+    """`model.loglikelihoods` in chunks of requests, reporting progress under `name` after each."""
+    scores: list[np.ndarray] = []
+    for start in range(0, len(requests), chunk):
+        scores += model.loglikelihoods(requests[start : start + chunk])
+        if on_progress is not None:
+            on_progress({"task": name, "done": len(scores), "total": len(requests)})
+    return scores
+
+
+def find_checkpoint(path: Path) -> Path:
+    """`path` if it is a checkpoint folder, else the newest checkpoint of the training folder `path`.
+
+    Raises ConfigError when there is neither.
+    """
+    candidates = [path, *sorted((path / "checkpoints").glob("*"), reverse=True)]
+    for candidate in candidates:
+        if all((candidate / name).is_file() for name in CHECKPOINT_FILES):
+            return candidate
+    raise ConfigError(f"{path}: no checkpoint here (a folder with {', '.join(CHECKPOINT_FILES)}). Train first.")
+
+
+def checkpoint_fingerprint(path: Path) -> str:
+    """Identity of a checkpoint: the bytes of its shape, tokenizer and weights, not when or where it was trained."""
+    folder = find_checkpoint(path)
+    return fingerprint("model", [file_digest(folder / name) for name in CHECKPOINT_FILES])
+
+
+def load_model(checkpoint: Path) -> LanguageModel:
+    """Open a checkpoint folder that `tamis train` wrote.
+
+    Raises ConfigError when the folder is no checkpoint or PyTorch is not installed.
+    """
+    try:
+        from tamis.evaluate.torch_model import CheckpointModel
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ConfigError("evaluating a checkpoint needs PyTorch: pip install 'tamis[train]'") from None
+    return CheckpointModel(checkpoint)

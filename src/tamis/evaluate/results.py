@@ -1,0 +1,107 @@
+"""Results at rest: one JSON line per scored item, and every metric the same weighted mean of items.
+
+`value` of a task = sum(value * weight) / sum(weight) over its items: for accuracy 0 or 1 with weight 1; for bits per
+byte the item's own bits per byte, weighted by its bytes. One formula lets intervals and comparisons serve every metric.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import orjson
+
+from tamis.base.errors import DataError
+from tamis.store.atomic import write_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One scored item of a task."""
+
+    id: str
+    url: str
+    value: float
+    weight: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """All items of one task under one metric. `chance`: what guessing scores, for accuracies."""
+
+    task: str
+    metric: str
+    higher_is_better: bool
+    items: list[Item]
+    chance: float | None = None
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """The items of one task as arrays, sorted by id: `values`, `weights` float64 of shape (num_items,)."""
+
+    ids: list[str]
+    hosts: list[str]
+    values: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[str, str, float, float]]) -> "ItemTable":
+        """From (id, url, value, weight) per item."""
+        rows = sorted(rows)
+        return cls(
+            [row[0] for row in rows],
+            [host_of(row[1]) for row in rows],
+            np.array([row[2] for row in rows], dtype=np.float64),
+            np.array([row[3] for row in rows], dtype=np.float64),
+        )
+
+    @property
+    def value(self) -> float:
+        return float((self.values * self.weights).sum() / self.weights.sum())
+
+
+def host_of(url: str) -> str:
+    """Host of a URL in lower case, '' when there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def write_items(path: Path, items: Sequence[Item]) -> None:
+    write_jsonl(path, [{"id": i.id, "url": i.url, "value": i.value, "weight": i.weight, **i.details} for i in items])
+
+
+def read_items(path: Path) -> ItemTable:
+    """Raises DataError when the file is missing or a line is no item."""
+    rows = read_jsonl(path)
+    try:
+        return ItemTable.of([(r["id"], r["url"], float(r["value"]), float(r["weight"])) for r in rows])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: a line lacks id, url, value or weight ({error}). Evaluate again.") from error
+
+
+def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    write_bytes(path, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Raises DataError naming the file, and the line that is not a JSON object."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    rows = []
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise DataError(f"{path}: line {number} is not JSON ({error}).") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: line {number} is not a JSON object.")
+        rows.append(row)
+    return rows

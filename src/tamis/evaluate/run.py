@@ -1,0 +1,139 @@
+"""One evaluation: a model on a suite, to results with intervals, item files to compare by, and a card.
+
+The card is written last and carries a fingerprint over model, suite and settings: a finished evaluation is not redone.
+"""
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+import tamis
+from tamis.base.cards import Card
+from tamis.base.config import Config
+from tamis.base.errors import DataError
+from tamis.base.hashing import fingerprint
+from tamis.base.seeds import named_rng
+from tamis.evaluate.bits import score_documents
+from tamis.evaluate.heldout import CONTINUATION, open_heldout, read_documents
+from tamis.evaluate.model import LanguageModel, Progress, checkpoint_fingerprint, load_model
+from tamis.evaluate.results import ItemTable, Measure, read_items, write_items
+from tamis.evaluate.statistics import CONFIDENCE, Clusters, bootstrap, wilson
+from tamis.evaluate.tasks import TaskSpec, read_multiple_choice, score_multiple_choice
+from tamis.store.atomic import read_json, write_json
+
+VERSION = 1
+RESULTS, ITEMS, CARD = "results.json", "items", "card.json"
+
+
+class EvaluateConfig(Config):
+    """Settings of an evaluation."""
+
+    suite: Literal["heldout"] = "heldout"
+    """`heldout`: bits per byte of held-out pages, and telling the real continuation of a passage from false ones."""
+    window_overlap_fraction: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the model's context that each window of a long document has in common with the one before it."""
+    num_resamples: int = Field(default=10_000, ge=100)
+    """Bootstrap resamples behind each interval."""
+    seed: int = 0
+    """Seed of the bootstrap; scores themselves use no randomness."""
+
+
+def run_evaluation(
+    config: EvaluateConfig, checkpoint: Path, heldout: Path, output: Path, on_progress: Progress | None = None
+) -> Card:
+    """Evaluate a checkpoint (or the newest one of a training folder) on the held-out set, as `evaluate_model` does.
+
+    A finished evaluation with the same fingerprint is returned without loading the model.
+    Raises ConfigError when a folder is not what it should be or PyTorch is missing, and what `evaluate_model` raises.
+    """
+    identity = _identity(config, checkpoint_fingerprint(checkpoint), open_heldout(heldout).fingerprint)
+    return _finished(output, identity) or evaluate_model(config, load_model(checkpoint), heldout, output, on_progress)
+
+
+def evaluate_model(
+    config: EvaluateConfig, model: LanguageModel, heldout: Path, output: Path, on_progress: Progress | None = None
+) -> Card:
+    """Evaluate any model on the held-out set at `heldout`; write items/<task>.jsonl, results.json, then card.json.
+
+    Raises DataError when the held-out files were changed or the model gives probabilities that are not finite.
+    """
+    suite = open_heldout(heldout)
+    identity = _identity(config, model.fingerprint, suite.fingerprint)
+    finished = _finished(output, identity)
+    if finished is not None:
+        return finished
+    (output / CARD).unlink(missing_ok=True)
+    spec = TaskSpec(name="continuation", num_choices=suite.config["num_choices"])
+    rows = read_multiple_choice(heldout / CONTINUATION)
+    measures = [
+        score_documents(model, read_documents(heldout), config.window_overlap_fraction, on_progress),
+        *score_multiple_choice(model, spec, rows, on_progress),
+    ]
+    tasks = {}
+    for measure in measures:
+        _check_finite(measure)
+        path = output / ITEMS / f"{measure.task}.jsonl"
+        write_items(path, measure.items)
+        tasks[measure.task] = summarise(measure, read_items(path), config)
+    results = {"suite": config.suite, "model": model.fingerprint, "heldout": suite.fingerprint, "tasks": tasks}
+    write_json(output / RESULTS, results)
+    card = Card(
+        kind="evaluation", name=config.suite, version=VERSION, fingerprint=identity,
+        parents=[model.fingerprint, suite.fingerprint], config=config.model_dump(mode="json"),
+        tamis_version=tamis.__version__, seed=config.seed, details={"model": model.description, "scores": tasks},
+    )  # fmt: skip
+    write_json(output / CARD, card.to_dict())
+    return card
+
+
+def summarise(measure: Measure, table: ItemTable, config: EvaluateConfig) -> dict[str, Any]:
+    """One task's entry of results.json: the value and its 95 % interval.
+
+    Accuracy has Wilson's interval on as many items as the clustered ones are worth (their number over the design
+    effect); other metrics have the bootstrap's. Both draw hosts, where there are enough.
+    """
+    clusters = Clusters.of(table.hosts, table.weights)
+    sums, weights = clusters.sums(table.values * table.weights), clusters.sums(table.weights)
+    if measure.metric == "accuracy":
+        residuals = sums - table.value * weights
+        independent = float((weights * table.value * (1 - table.value)).sum())
+        effect = max(1.0, float((residuals**2).sum()) / independent) if independent > 0 else 1.0
+        low, high = wilson(table.value, len(table.ids) / effect)
+    else:
+        rng = named_rng(config.seed, "evaluate", measure.task)
+        low, high = bootstrap([(1.0, sums[None])], weights, rng, config.num_resamples).interval()
+    entry = {
+        "metric": measure.metric,
+        "value": table.value,
+        "low": low,
+        "high": high,
+        "confidence": CONFIDENCE,
+        "num_items": len(table.ids),
+        "num_clusters": clusters.number,
+        "cluster_unit": clusters.unit,
+        "higher_is_better": measure.higher_is_better,
+    }
+    return entry if measure.chance is None else entry | {"chance": measure.chance}
+
+
+def _check_finite(measure: Measure) -> None:
+    broken = next((item for item in measure.items if not math.isfinite(item.value)), None)
+    if broken is not None:
+        raise DataError(
+            f"{measure.task}: the model's score of item '{broken.id}' is not a finite number. The training probably "
+            "diverged; see its metrics."
+        )
+
+
+def _identity(config: EvaluateConfig, model: str, heldout: str) -> str:
+    return fingerprint("evaluation", VERSION, config.model_dump(mode="json"), model, heldout)
+
+
+def _finished(output: Path, identity: str) -> Card | None:
+    """The card of an evaluation that was finished with this identity."""
+    if not (output / CARD).is_file():
+        return None
+    data = read_json(output / CARD)
+    return Card.from_dict(data) if data.get("fingerprint") == identity else None

@@ -1,0 +1,85 @@
+"""A language model small enough to check by hand, and held-out pages that are generated."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tamis.base.hashing import fingerprint
+from tamis.evaluate.model import Request, clip
+from tamis.store.shards import ShardWriter
+
+WORDS = [
+    *("river", "stone", "bridge", "market", "garden", "winter", "letter", "engine", "island", "forest", "copper"),
+    *("window", "teacher", "captain", "silver", "harvest", "mountain", "village", "library", "orange", "thunder"),
+    *("pencil", "basket", "mirror", "castle", "meadow", "lantern", "blanket", "anchor", "feather"),
+]
+
+
+class ByteTokenizer:
+    """One token per byte; end-of-text is 256."""
+
+    eot_id = 256
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [list(text.encode()) for text in texts]
+
+
+class BigramModel:
+    """Bigrams of bytes counted on some text, add-`smoothing`: every probability is known exactly."""
+
+    tokenizer = ByteTokenizer()
+
+    def __init__(self, text: str, smoothing: float = 0.1, max_length: int = 512, num_tokens: int | None = None) -> None:
+        ids = [256, *text.encode()]
+        self.counts = Counter(pairwise(ids))
+        self.totals = Counter(ids[:-1])
+        self.smoothing = smoothing
+        self.max_length = max_length
+        self.fingerprint = fingerprint("bigram", text, smoothing, max_length)
+        self.description: dict[str, Any] = {"name": "bigram"} | ({"num_tokens": num_tokens} if num_tokens else {})
+        self.num_calls = 0
+
+    def probability(self, before: int, after: int) -> float:
+        return (self.counts[before, after] + self.smoothing) / (self.totals[before] + 257 * self.smoothing)
+
+    def loglikelihoods(self, requests: Sequence[Request]) -> list[np.ndarray]:
+        self.num_calls += 1
+        out = []
+        for request in requests:
+            context, continuation = clip(request, self.max_length)
+            stream = [*context, *continuation]
+            pairs = zip(stream[len(context) - 1 :], continuation, strict=False)
+            out.append(np.log([self.probability(before, after) for before, after in pairs]))
+        return out
+
+
+def make_text(rng: np.random.Generator, num_words: int) -> str:
+    """Random words in sentences and paragraphs, with enough different words that spans differ."""
+    words = [f"{rng.choice(WORDS)}{rng.integers(50) if rng.random() < 0.5 else ''}" for _ in range(num_words)]
+    marks = rng.random(num_words)
+    return "".join(w + (".\n\n" if m < 0.02 else ". " if m < 0.1 else " ") for w, m in zip(words, marks, strict=True))
+
+
+def make_pages(num_pages: int = 60, num_hosts: int = 12, seed: int = 0) -> list[dict[str, str]]:
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            "id": fingerprint("page", seed, n),
+            "url": f"https://host{n % num_hosts}.example/{n}",
+            "text": make_text(rng, 300),
+        }
+        for n in range(num_pages)
+    ]
+
+
+def write_shards(folder: Path, pages: Sequence[dict[str, Any]], num_shards: int = 1) -> Path:
+    schema = pa.schema([("id", pa.string()), ("url", pa.string()), ("text", pa.string())])
+    for shard in range(num_shards):
+        with ShardWriter(folder / f"{shard:05d}.parquet", schema) as writer:
+            writer.write(pa.RecordBatch.from_pylist(list(pages[shard::num_shards]), schema=schema))
+    return folder

@@ -1,0 +1,143 @@
+"""An evaluation from held-out pages to results on disk, and two of them compared."""
+
+import json
+from pathlib import Path
+
+import pytest
+from evaluate_fakes import BigramModel, make_pages, write_shards
+
+from tamis.base.errors import ConfigError, DataError
+from tamis.evaluate.compare import compare
+from tamis.evaluate.heldout import build_heldout
+from tamis.evaluate.run import EvaluateConfig, evaluate_model, run_evaluation
+
+CONFIG = EvaluateConfig(num_resamples=1000)
+NAMES = ["bad", "good"]
+
+
+@pytest.fixture(scope="module")
+def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("heldout")
+    build_heldout(write_shards(place / "in", make_pages()), place / "out", 0, num_items=80, max_documents=40)
+    return place / "out"
+
+
+def train_text(seed: int = 1) -> str:
+    return "\n".join(page["text"] for page in make_pages(20, seed=seed))
+
+
+@pytest.fixture(scope="module")
+def evaluated(heldout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds each of a model that has read such pages and of one that has read a little."""
+    place = tmp_path_factory.mktemp("evaluated")
+    for seed in (1, 2):
+        good = BigramModel(train_text(seed), num_tokens=1000)
+        bad = BigramModel(train_text(seed)[:2000], num_tokens=1000)
+        evaluate_model(CONFIG, good, heldout, place / f"good{seed}")
+        evaluate_model(CONFIG, bad, heldout, place / f"bad{seed}")
+    return place
+
+
+def test_results_are_what_the_items_say(heldout: Path, evaluated: Path) -> None:
+    results = json.loads((evaluated / "good1" / "results.json").read_text())
+    card = json.loads((evaluated / "good1" / "card.json").read_text())
+    assert card["kind"] == "evaluation"
+    assert card["parents"] == [results["model"], json.loads((heldout / "card.json").read_text())["fingerprint"]]
+    assert set(results["tasks"]) == {"documents", "continuation", "continuation_gold"}
+    for task, entry in results["tasks"].items():
+        rows = [json.loads(line) for line in (evaluated / "good1" / "items" / f"{task}.jsonl").read_text().splitlines()]
+        mean = sum(row["value"] * row["weight"] for row in rows) / sum(row["weight"] for row in rows)
+        assert entry["value"] == pytest.approx(mean, rel=1e-12)
+        assert entry["low"] < entry["value"] < entry["high"] and entry["confidence"] == 0.95
+        assert entry["num_items"] == len(rows) and entry["num_clusters"] == 12 and entry["cluster_unit"] == "host"
+        assert entry["higher_is_better"] is (entry["metric"] == "accuracy")
+        assert all(row["id"] and row["url"].startswith("https://") for row in rows)
+    assert results["tasks"]["continuation"]["chance"] == 0.25
+    assert 0 < results["tasks"]["documents"]["value"] < 8
+
+
+def test_a_finished_evaluation_is_not_redone(heldout: Path, tmp_path: Path) -> None:
+    model = BigramModel(train_text())
+    told: list[dict] = []
+    first = evaluate_model(CONFIG, model, heldout, tmp_path, told.append)
+    assert told[-1] == {"task": "continuation", "done": 320, "total": 320}
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json*")}
+    calls = model.num_calls
+    assert evaluate_model(CONFIG, model, heldout, tmp_path) == first and model.num_calls == calls
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json*")} == written
+    changed = evaluate_model(EvaluateConfig(num_resamples=500), model, heldout, tmp_path)
+    assert changed.fingerprint != first.fingerprint and model.num_calls > calls
+
+
+def test_the_same_evaluation_gives_the_same_bytes(heldout: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        evaluate_model(CONFIG, BigramModel(train_text()), heldout, tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.json*"))
+    assert len(files) == 5
+    assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
+
+
+def test_a_model_without_finite_scores_is_an_error(heldout: Path, tmp_path: Path) -> None:
+    class Diverged(BigramModel):
+        def probability(self, before: int, after: int) -> float:
+            return float("nan")
+
+    with pytest.raises(DataError, match="not a finite number"):
+        evaluate_model(CONFIG, Diverged("x"), heldout, tmp_path)
+    assert not (tmp_path / "card.json").exists()
+
+
+def test_a_folder_without_a_checkpoint(heldout: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no checkpoint here"):
+        run_evaluation(CONFIG, tmp_path, heldout, tmp_path / "out")
+
+
+def test_compare_finds_the_better_model(evaluated: Path) -> None:
+    result = compare(evaluated / "bad1", evaluated / "good1" / "results.json", NAMES, 1000)
+    entry = result["tasks"]["documents"]
+    assert entry["verdict"] == "good is better" and entry["difference"] < 0 and entry["p_value"] < 0.05
+    assert entry["low"] <= entry["difference"] <= entry["high"] < 0
+    assert entry["difference"] == pytest.approx(entry["b"] - entry["a"], rel=1e-9)
+    assert entry["num_clusters"] == 12 and entry["num_items"] == 40
+    assert result["same_tokens"] is True and result["num_seeds"] == [1, 1] and "one training seed" in result["notes"][0]
+    swapped = compare(evaluated / "good1", evaluated / "bad1", NAMES[::-1], 1000)["tasks"]["documents"]
+    assert swapped["verdict"] == "good is better"
+    assert swapped["difference"] == pytest.approx(-entry["difference"], rel=1e-9)
+    json.dumps(result)
+
+
+def test_compare_with_itself_sees_no_difference(evaluated: Path) -> None:
+    for entry in compare(evaluated / "good1", evaluated / "good1", NAMES, 1000)["tasks"].values():
+        assert entry["difference"] == 0 == entry["low"] == entry["high"] and entry["p_value"] == 1
+        assert entry["verdict"] == "no difference seen at 95 %"
+
+
+def test_compare_over_seeds(evaluated: Path) -> None:
+    good, bad = ([evaluated / f"{name}{seed}" for seed in (1, 2)] for name in ("good", "bad"))
+    paired = compare(bad, good, NAMES, 1000)
+    unpaired = compare(bad, good[:1], NAMES, 1000)
+    for result, seeds in ((paired, [2, 2]), (unpaired, [2, 1])):
+        entry = result["tasks"]["documents"]
+        assert result["num_seeds"] == seeds and entry["low"] <= entry["difference"] <= entry["high"]
+    values = [compare(bad[n], good[n], NAMES, 200)["tasks"]["documents"]["difference"] for n in (0, 1)]
+    assert paired["tasks"]["documents"]["difference"] == pytest.approx(sum(values) / 2, rel=1e-9)
+
+
+def test_compare_refuses_what_is_not_comparable(evaluated: Path, heldout: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    card = build_heldout(write_shards(tmp_path / "in", make_pages(seed=9)), other, 0, num_items=20, max_documents=9)
+    evaluate_model(CONFIG, BigramModel(train_text()), other, tmp_path / "there")
+    with pytest.raises(ConfigError, match=card.fingerprint):
+        compare(evaluated / "good1", tmp_path / "there", NAMES)
+    wider = EvaluateConfig(num_resamples=1000, window_overlap_fraction=0.25)
+    evaluate_model(wider, BigramModel(train_text()), heldout, tmp_path / "wider")
+    with pytest.raises(ConfigError, match="differ in setting 'window_overlap_fraction'"):
+        compare(evaluated / "good1", tmp_path / "wider", NAMES)
+    with pytest.raises(ConfigError, match="no finished evaluation"):
+        compare(evaluated / "good1", tmp_path / "nowhere", NAMES)
+
+
+def test_compare_says_when_training_was_unequal(evaluated: Path, heldout: Path, tmp_path: Path) -> None:
+    evaluate_model(CONFIG, BigramModel(train_text(), num_tokens=2000), heldout, tmp_path / "more")
+    result = compare(evaluated / "bad1", tmp_path / "more", NAMES, 200)
+    assert result["same_tokens"] is False and any("different numbers of tokens" in note for note in result["notes"])

@@ -1,0 +1,137 @@
+"""The checkpoint adapter against running each continuation by itself through the model's own forward."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+tokenizers = pytest.importorskip("tokenizers")
+
+from evaluate_fakes import make_pages, write_shards  # noqa: E402
+
+from tamis.base.errors import ConfigError  # noqa: E402
+from tamis.evaluate import torch_model  # noqa: E402
+from tamis.evaluate.heldout import build_heldout  # noqa: E402
+from tamis.evaluate.model import Request, checkpoint_fingerprint, clip, load_model  # noqa: E402
+from tamis.evaluate.run import EvaluateConfig, run_evaluation  # noqa: E402
+from tamis.evaluate.torch_model import CheckpointModel  # noqa: E402
+from tamis.train import checkpoint  # noqa: E402
+from tamis.train.data import Position  # noqa: E402
+from tamis.train.model import Transformer  # noqa: E402
+from tamis.train.scales import Shape  # noqa: E402
+
+SHAPE = Shape(d_model=32, num_layers=2, num_heads=2, ffn_width=64, vocab_size=320)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training folder with one checkpoint of a small model with large, random weights."""
+    place = tmp_path_factory.mktemp("trained")
+    text = [page["text"] for page in make_pages(5)]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(text, trainer)
+    tokenizer.save(str(place / "tokenizer.json"))
+    model = Transformer(SHAPE)
+    model.reset_parameters(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2.0)
+    config = {"sequence_length": 256, "num_tokens": 12345, "scale": "tiny", "step": 7}
+    optimizer = torch.optim.AdamW(model.parameters())
+    folder = place / "train" / "checkpoints" / "step_00000007"
+    checkpoint.save(folder, config, place / "tokenizer.json", model, optimizer, Position())
+    return place / "train"
+
+
+@pytest.fixture(scope="module")
+def model(trained: Path) -> CheckpointModel:
+    return CheckpointModel(trained)
+
+
+def one_by_one(trained: Path, requests: list[Request], max_length: int = 256) -> list[np.ndarray]:
+    network = checkpoint.load(trained).model.float()
+    out = []
+    for request in requests:
+        context, continuation = clip(request, max_length)
+        with torch.inference_mode():
+            logits = network(torch.tensor([[*context, *continuation]]))[0]
+        logs = logits.double().log_softmax(-1)[len(context) - 1 : -1]
+        out.append(logs.gather(1, torch.tensor(continuation)[:, None])[:, 0].numpy())
+    return out
+
+
+def make_requests(seed: int = 0) -> list[Request]:
+    """Shared and single contexts of many lengths, continuations of one token, and requests that must be cut."""
+    rng = np.random.default_rng(seed)
+
+    def ids(low: int, high: int) -> list[int]:
+        return rng.integers(0, 300, rng.integers(low, high)).tolist()
+
+    requests: list[Request] = []
+    for _ in range(12):
+        context = ids(1, 120)
+        requests += [(context, ids(1, 30)) for _ in range(int(rng.integers(1, 6)))]
+    requests += [(ids(1, 2), ids(100, 255)), (ids(300, 400), ids(10, 20)), (ids(1, 2), ids(1, 2))]
+    long = ids(240, 250)
+    return [*requests, *((long, ids(1, 40)) for _ in range(4))]
+
+
+def test_scores_are_those_of_one_request_at_a_time(model: CheckpointModel, trained: Path) -> None:
+    requests = make_requests()
+    for got, expected in zip(model.loglikelihoods(requests), one_by_one(trained, requests), strict=True):
+        assert got.shape == expected.shape and got.dtype == np.float64
+        np.testing.assert_allclose(got, expected, atol=2e-5, rtol=1e-5)
+
+
+def test_the_company_of_a_request_does_not_change_its_score(
+    model: CheckpointModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = make_requests(1)
+    together = model.loglikelihoods(requests)
+    order = np.random.default_rng(5).permutation(len(requests))
+    shuffled = model.loglikelihoods([requests[n] for n in order])
+    monkeypatch.setattr(torch_model, "BATCH_TOKENS", 300)
+    small = model.loglikelihoods(requests)
+    monkeypatch.setattr(torch_model, "HEAD_ELEMENTS", 1000)
+    alone = [model.loglikelihoods([request])[0] for request in requests]
+    for place, n in enumerate(order):
+        np.testing.assert_allclose(shuffled[place], together[n], atol=1e-5)
+    for a, b, c in zip(together, small, alone, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+        np.testing.assert_allclose(a, c, atol=1e-5)
+
+
+def test_fingerprint_and_description(model: CheckpointModel, trained: Path, tmp_path: Path) -> None:
+    assert (
+        model.fingerprint
+        == checkpoint_fingerprint(trained)
+        == checkpoint_fingerprint(trained / "checkpoints" / "step_00000007")
+    )
+    assert model.description["num_tokens"] == 12345 and model.max_length == 256
+    with pytest.raises(ConfigError, match="no checkpoint here"):
+        load_model(tmp_path)
+
+
+def test_special_tokens_in_text_are_text(model: CheckpointModel) -> None:
+    [ids] = model.tokenizer.encode_batch(["a<|endoftext|>b"])
+    assert model.tokenizer.eot_id == 0 and 0 not in ids
+
+
+def test_evaluation_of_a_checkpoint(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_heldout(write_shards(tmp_path / "in", make_pages()), tmp_path / "h", 0, num_items=20, max_documents=10)
+    config = EvaluateConfig(num_resamples=200)
+    card = run_evaluation(config, trained, tmp_path / "h", tmp_path / "out")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["tasks"]["documents"]["value"] > 0 and card.details["model"]["scale"] == "tiny"
+    documents = [json.loads(line) for line in (tmp_path / "h" / "documents.jsonl").read_text().splitlines()]
+    items = (tmp_path / "out" / "items" / "documents.jsonl").read_text().splitlines()
+    assert [json.loads(line)["weight"] for line in items] == [len(d["text"].encode()) for d in documents]
+    monkeypatch.setattr(torch_model, "CheckpointModel", None)  # a finished evaluation does not load the model
+    assert run_evaluation(config, trained, tmp_path / "h", tmp_path / "out") == card
