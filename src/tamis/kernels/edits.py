@@ -17,10 +17,12 @@ ANYWHERE, PREFIX, SUFFIX = range(3)
 ANY_CHARACTER = 0
 """Code of a phrase that matches every character (a NUL in the phrase itself is not supported)."""
 
+CITATION_WORDS = ("edit]", "citation needed]")
 COUNTED = (
     "likes", "shares", "comments", "retweets", "reposts", "quotes", "bookmarks", "upvotes", "downvotes", "downloads",
     "views", "followers",
 )  # fmt: skip
+_CITATIONS = tuple(np.array([ord(c) for c in word], np.int32) for word in CITATION_WORDS)
 _COUNTED_TEXT = np.array([ord(c) for word in COUNTED for c in word], np.int32)
 _COUNTED_OFFSETS = np.cumsum([0] + [len(word) for word in COUNTED]).astype(np.int64)
 
@@ -291,4 +293,35 @@ def remove_phrase(
             any_kept = True
             to = line_end
         start = end + 1
+    return to
+
+
+@njit(cache=True, nogil=True)
+def _citation_end(code_points: np.ndarray, properties: np.ndarray, at: int, n: int) -> int:
+    """End of the citation mark whose `[` is at `at`, or -1."""
+    end = at + 1
+    while end < n and properties[end] & DECIMAL:
+        end += 1
+    if end < n and code_points[end] == 93:
+        return end + 1
+    for word in _CITATIONS:
+        if at + 1 + len(word) <= n and np.array_equal(code_points[at + 1 : at + 1 + len(word)], word):
+            return at + 1 + len(word)
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def remove_citations(code_points: np.ndarray, properties: np.ndarray, n: int) -> int:
+    """Delete `[digits]`, `[]`, `[edit]` and `[citation needed]`."""
+    to = 0
+    i = 0
+    while i < n:
+        end = _citation_end(code_points, properties, i, n) if code_points[i] == 91 else -1
+        if end >= 0:
+            i = end
+            continue
+        code_points[to] = code_points[i]
+        properties[to] = properties[i]
+        to += 1
+        i += 1
     return to

@@ -16,6 +16,7 @@ NUM_CODE_POINTS = 0x110000
 def string_predicates(character: str) -> int:
     """Property bits that follow from Python's `str` methods."""
     bits = 0
+    cased = f"{character}Σ".lower().endswith("ς")
     for bit, holds in (
         (tables.SPACE, character.isspace()),
         (tables.ALPHA, character.isalpha()),
@@ -25,13 +26,27 @@ def string_predicates(character: str) -> int:
         (tables.DECIMAL, character.isdecimal()),
         (tables.LINE_BREAK, len(f"a{character}b".splitlines()) == 2),
         (tables.WORD, character.isalnum() or character == "_"),
+        (tables.CASED, cased),
+        (tables.CASE_IGNORABLE, not cased and f"a{character}Σ".lower().endswith("ς")),
     ):
         bits |= bit if holds else 0
     return bits
 
 
-def build() -> tuple[np.ndarray, np.ndarray]:
-    """Index and property blocks for every code point; equal blocks are stored once."""
+def two_level(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index `uint16[8704]` and the distinct blocks, flat."""
+    blocks, index = np.unique(values.reshape(-1, BLOCK), axis=0, return_inverse=True)
+    return index.astype(np.uint16).reshape(-1), np.ascontiguousarray(blocks).reshape(-1)
+
+
+def lower_shifts() -> np.ndarray:
+    """int32[0x110000]: distance to the lower-case form, 0 where that is not one character (U+0130)."""
+    lowered = [chr(code_point).lower() for code_point in range(NUM_CODE_POINTS)]
+    return np.array([ord(s) - c if len(s) == 1 else 0 for c, s in enumerate(lowered)], np.int32)
+
+
+def property_words() -> np.ndarray:
+    """uint16[0x110000]"""
     from uniseg.emoji import extended_pictographic
     from uniseg.wordbreak import word_break
 
@@ -43,11 +58,13 @@ def build() -> tuple[np.ndarray, np.ndarray]:
         character = chr(code_point)
         bits = numbers[word_break(character).value] | string_predicates(character)
         words[code_point] = bits | (tables.PICTOGRAPHIC if extended_pictographic(character) else 0)
-    blocks, index = np.unique(words.reshape(-1, BLOCK), axis=0, return_inverse=True)
-    return index.astype(np.uint16), np.ascontiguousarray(blocks).reshape(-1)
+    return words
 
 
 if __name__ == "__main__":
-    index, properties = build()
-    np.savez_compressed(tables.TABLE_FILE, index=index, properties=properties)
+    index, properties = two_level(property_words())
+    lower_index, lower_shift = two_level(lower_shifts())
+    np.savez_compressed(
+        tables.TABLE_FILE, index=index, properties=properties, lower_index=lower_index, lower_shift=lower_shift
+    )
     print(f"{tables.TABLE_FILE.name}: {len(properties) // BLOCK} blocks, {tables.TABLE_FILE.stat().st_size} bytes")

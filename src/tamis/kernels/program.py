@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from tamis.kernels import counts, edits, links, repetition, text, unicode_tables
+from tamis.kernels import casing, counts, edits, links, repetition, text, unicode_tables
 
 (
-    NAMED_LINKS, NUMBERED_LINKS, COLLAPSE_NEWLINES, DROP_LINES, REMOVE_PHRASE, STRIP, CHARACTERS, WORDS, TOKENS, LINES,
-    REPETITION,
-) = range(11)  # fmt: skip
+    NAMED_LINKS, NUMBERED_LINKS, COLLAPSE_NEWLINES, DROP_LINES, REMOVE_PHRASE, REMOVE_CITATIONS, DROP_REPEATED_LINES,
+    STRIP, CHARACTERS, WORDS, TOKENS, LINES, REPETITION,
+) = range(13)  # fmt: skip
 
 MEASURES: dict[int, tuple[str, ...]] = {
     CHARACTERS: counts.CHARACTER_SIGNALS,
@@ -61,6 +61,14 @@ class Program:
         """Delete lines as `edits.drop_lines`."""
         return self._add(DROP_LINES, kind, low, high)
 
+    def remove_citations(self) -> "Program":
+        """Delete `[12]`, `[edit]` and `[citation needed]`."""
+        return self._add(REMOVE_CITATIONS)
+
+    def drop_repeated_lines(self) -> "Program":
+        """Delete all but the first of lines that are equal but for case and outer blanks."""
+        return self._add(DROP_REPEATED_LINES)
+
     def strip(self) -> "Program":
         """Delete blanks at both ends."""
         return self._add(STRIP)
@@ -89,7 +97,7 @@ class Program:
         out, out_offsets = _run(
             data, offsets, live.astype(np.bool_), gate.astype(np.bool_),
             np.array(self.steps, np.float64).reshape(-1, 4), phrases, phrase_offsets,
-            flat, domain_offsets, links.index_domains(flat, domain_offsets), *unicode_tables.load(),
+            flat, domain_offsets, links.index_domains(flat, domain_offsets), unicode_tables.load(),
             values, emptied, changed,
         )  # fmt: skip
         return Outcome(self.columns, values, emptied, changed, out, out_offsets, column)
@@ -156,6 +164,7 @@ def _edit(
     domains: np.ndarray,
     domain_offsets: np.ndarray,
     domain_index: np.ndarray,
+    tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
 ) -> int:
     operation, first = int(step[0]), int(step[1])
     if operation == NAMED_LINKS:
@@ -171,6 +180,10 @@ def _edit(
     if operation == REMOVE_PHRASE:
         phrase = phrases[phrase_offsets[first] : phrase_offsets[first + 1]]
         return edits.remove_phrase(code_points, properties, n, phrase, int(step[2]), int(step[3]))
+    if operation == REMOVE_CITATIONS:
+        return edits.remove_citations(code_points, properties, n)
+    if operation == DROP_REPEATED_LINES:
+        return casing.drop_repeated_lines(code_points, properties, n, tables[2], tables[3])
     return edits.strip(code_points, properties, n)
 
 
@@ -186,8 +199,7 @@ def _run(
     domains: np.ndarray,
     domain_offsets: np.ndarray,
     domain_index: np.ndarray,
-    index: np.ndarray,
-    table: np.ndarray,
+    tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     values: np.ndarray,
     emptied: np.ndarray,
     changed: np.ndarray,
@@ -208,7 +220,7 @@ def _run(
         n = 0
         before = 0
         if live[row]:
-            before = n = text.decode(data, start, end, index, table, code_points, properties)
+            before = n = text.decode(data, start, end, tables[0], tables[1], code_points, properties)
         for k in range(len(steps) if live[row] else 0):
             operation = int(steps[k, 0])
             if operation >= CHARACTERS:
@@ -216,7 +228,7 @@ def _run(
                 continue
             n = _edit(
                 steps[k], code_points, properties, n, gate[row],
-                phrases, phrase_offsets, domains, domain_offsets, domain_index,
+                phrases, phrase_offsets, domains, domain_offsets, domain_index, tables,
             )  # fmt: skip
             if n == 0:
                 emptied[row] = k

@@ -38,17 +38,24 @@ LINE_BREAK = 1 << 12
 """Where str.splitlines splits."""
 WORD = 1 << 13
 """Regular-expression `\\w`: str.isalnum or underscore."""
+CASED = 1 << 14
+"""Cased and not case-ignorable: what makes a capital sigma at a word's end lower to the final form."""
+CASE_IGNORABLE = 1 << 15
+"""What that rule looks through."""
 
 
 @cache
-def load() -> tuple[np.ndarray, np.ndarray]:
-    """`(index uint16[8704], properties uint16[num_blocks * 128])`."""
+def load() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """`(index, properties, lower_index, lower_shift)`: uint16[8704], uint16[], uint16[8704], int32[].
+
+    A code point's `lower_shift` added to it gives its lower-case form where that is one character.
+    """
     with np.load(TABLE_FILE) as archive:
-        return archive["index"], archive["properties"]
+        return archive["index"], archive["properties"], archive["lower_index"], archive["lower_shift"]
 
 
 def property_word(character: str) -> int:
     """Property word of one character."""
-    index, properties = load()
+    index, properties = load()[:2]
     code_point = ord(character)
     return int(properties[(int(index[code_point >> 7]) << 7) | (code_point & 127)])

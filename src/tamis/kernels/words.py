@@ -59,7 +59,7 @@ _JOINS = _join_table()
 
 @njit(cache=True, nogil=True)
 def _letter(kind: int) -> bool:
-    return kind == ALETTER or kind == HEBREW
+    return kind in (ALETTER, HEBREW)
 
 
 @njit(cache=True, nogil=True)

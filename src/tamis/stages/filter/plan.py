@@ -65,8 +65,8 @@ class Plan:
     def __init__(self, table: Table, *, paper: bool) -> None:
         self.paper = paper
         self.parts: list[Part] = []
-        self._domains = top_level_domains()
-        self._starts_with_domain = re.compile("|".join(map(re.escape, self._domains)), re.IGNORECASE)
+        self.domains = top_level_domains()
+        self._starts_with_domain = re.compile("|".join(map(re.escape, self.domains)), re.IGNORECASE)
         part = Part(Program(), [], False)
         for phase in table.phases:
             self._add(phase, part)
@@ -104,7 +104,7 @@ class Plan:
 
     def _edit(self, target: Program, edit: EditKind) -> None:
         if edit == "remove_links":
-            target.remove_links(self._domains)
+            target.remove_links(self.domains)
         elif edit == "collapse_newlines":
             target.collapse_newlines(2)
         elif edit == "uppercase_lines":

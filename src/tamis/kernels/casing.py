@@ -1,0 +1,96 @@
+"""Lower case as Python's `str.lower` has it, and the removal of repeated lines, which is defined on it."""
+
+import numpy as np
+from numba import njit
+
+from tamis.kernels.edits import _move
+from tamis.kernels.repetition import number_spans
+from tamis.kernels.unicode_tables import CASE_IGNORABLE, CASED, SPACE
+
+NEWLINE = 10
+CAPITAL_SIGMA, FINAL_SIGMA, SIGMA = 0x3A3, 0x3C2, 0x3C3
+DOTTED_CAPITAL_I, COMBINING_DOT = 0x130, 0x307
+
+
+@njit(cache=True, nogil=True)
+def _ends_word(properties: np.ndarray, start: int, at: int, end: int) -> bool:
+    """Whether the sigma at `at` of the line `[start, end)` has a cased character before it and none after it."""
+    i = at - 1
+    while i >= start and properties[i] & CASE_IGNORABLE:
+        i -= 1
+    if i < start or not (properties[i] & CASED):
+        return False
+    i = at + 1
+    while i < end and properties[i] & CASE_IGNORABLE:
+        i += 1
+    return i == end or not (properties[i] & CASED)
+
+
+@njit(cache=True, nogil=True)
+def lower(
+    code_points: np.ndarray,
+    properties: np.ndarray,
+    start: int,
+    end: int,
+    index: np.ndarray,
+    shifts: np.ndarray,
+    out: np.ndarray,
+    at: int,
+) -> int:
+    """str.lower of `[start, end)` into `out[at:]`, which needs room for twice as much; returns the end."""
+    for i in range(start, end):
+        c = code_points[i]
+        if c == CAPITAL_SIGMA:
+            out[at] = FINAL_SIGMA if _ends_word(properties, start, i, end) else SIGMA
+        elif c == DOTTED_CAPITAL_I:
+            out[at] = 105
+            at += 1
+            out[at] = COMBINING_DOT
+        else:
+            out[at] = c + shifts[(np.int64(index[c >> 7]) << 7) | (c & 127)]
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def drop_repeated_lines(
+    code_points: np.ndarray, properties: np.ndarray, n: int, index: np.ndarray, shifts: np.ndarray
+) -> int:
+    """Keep the first of lines that are equal once stripped and lowercased; blank lines all stay."""
+    num_lines = 1
+    for i in range(n):
+        if code_points[i] == NEWLINE:
+            num_lines += 1
+    lowered = np.empty(2 * n, np.int32)
+    starts = np.empty(num_lines, np.int64)
+    ends = np.empty(num_lines, np.int64)
+    at = 0
+    start = 0
+    for k in range(num_lines):
+        end = start
+        while end < n and code_points[end] != NEWLINE:
+            end += 1
+        first, last = start, end
+        while first < last and properties[first] & SPACE:
+            first += 1
+        while last > first and properties[last - 1] & SPACE:
+            last -= 1
+        starts[k] = at
+        at = lower(code_points, properties, first, last, index, shifts, lowered, at)
+        ends[k] = at
+        start = end + 1
+    numbers = np.empty(num_lines, np.int32)
+    totals = np.empty(num_lines, np.int32)
+    distinct = number_spans(lowered, starts, ends, num_lines, numbers, totals)
+    seen = np.zeros(distinct, np.bool_)
+    to = 0
+    start = 0
+    for k in range(num_lines):
+        end = start
+        while end < n and code_points[end] != NEWLINE:
+            end += 1
+        if starts[k] == ends[k] or not seen[numbers[k]]:
+            to = _move(code_points, properties, start - 1 if k else start, end, to)
+            seen[numbers[k]] = True
+        start = end + 1
+    return to

@@ -1,0 +1,27 @@
+"""Plain-Python twins of the kernels: the same answers from `str`, `re` and `collections`, slow and plain to read.
+
+They state what each kernel means and tests hold the kernels to them. Their `str` predicates are those of the running
+Python, so they are exact where `unicodedata.unidata_version` is 14.0.0 and elsewhere on characters older than that.
+"""
+
+from tamis.kernels.reference.edits import (
+    collapse_newlines,
+    drop_counter_lines,
+    drop_long_word_lines,
+    drop_numeric_lines,
+    drop_repeated_lines,
+    drop_short_lines,
+    drop_unpunctuated_lines,
+    drop_uppercase_lines,
+    remove_citations,
+    remove_phrase,
+)
+from tamis.kernels.reference.links import remove_links
+from tamis.kernels.reference.signals import characters, fasttext_tokens, lines, repetition, tokens, words
+from tamis.kernels.reference.words import boundaries, unicode_words
+
+__all__ = [
+    "boundaries", "characters", "collapse_newlines", "drop_counter_lines", "drop_long_word_lines", "drop_numeric_lines",
+    "drop_repeated_lines", "drop_short_lines", "drop_unpunctuated_lines", "drop_uppercase_lines", "fasttext_tokens",
+    "lines", "remove_citations", "remove_links", "remove_phrase", "repetition", "tokens", "unicode_words", "words",
+]  # fmt: skip

@@ -1,0 +1,125 @@
+"""Every kernel against its plain-Python twin, on hostile text."""
+
+import unicodedata
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hostile import repetitive, texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tamis.kernels import edits, program, reference
+from tamis.kernels.program import Program
+
+pytestmark = pytest.mark.skipif(
+    unicodedata.unidata_version != "14.0.0", reason="the twins use this Python's str; the tables are Unicode 14"
+)
+DOMAINS = ["com", "co", "org", "it", "in", "рф", "中国", "a", "b", "cc"]
+GROUPS = {
+    program.CHARACTERS: reference.characters,
+    program.WORDS: reference.words,
+    program.TOKENS: reference.tokens,
+    program.LINES: reference.lines,
+    program.REPETITION: reference.repetition,
+}
+MEASURE_ALL = Program()
+for group in GROUPS:
+    MEASURE_ALL.measure(group)
+
+EDITS: dict[str, tuple[Program, Callable[[str], str]]] = {
+    "links": (Program().remove_links(DOMAINS), lambda text: reference.remove_links(text, DOMAINS)),
+    "newlines": (Program().collapse_newlines(2), lambda text: reference.collapse_newlines(text, 2)),
+    "strip": (Program().strip(), str.strip),
+    "uppercase": (
+        Program().drop_lines(edits.UPPERCASE_LINES, 0, 0.5),
+        lambda text: reference.drop_uppercase_lines(text, 0.5),
+    ),
+    "numeric": (
+        Program().drop_lines(edits.NUMERIC_LINES, 0, 0.999999),
+        lambda text: reference.drop_numeric_lines(text, 0.999999),
+    ),
+    "counter": (Program().drop_lines(edits.COUNTER_LINES), reference.drop_counter_lines),
+    "short": (
+        Program().drop_lines(edits.SHORT_LINES, 2, 5),
+        lambda text: reference.drop_short_lines(text, 2, 5),
+    ),
+    "punctuated": (
+        Program().drop_lines(edits.PUNCTUATED_LINES, 0),
+        lambda text: reference.drop_unpunctuated_lines(text, drop_ellipses=False),
+    ),
+    "punctuated without ellipses": (
+        Program().drop_lines(edits.PUNCTUATED_LINES, 1),
+        lambda text: reference.drop_unpunctuated_lines(text, drop_ellipses=True),
+    ),
+    "long tokens": (
+        Program().drop_lines(edits.LONG_WORD_LINES, 0, 6),
+        lambda text: reference.drop_long_word_lines(text, 6, by_split=False),
+    ),
+    "long words": (
+        Program().drop_lines(edits.LONG_WORD_LINES, 1, 6),
+        lambda text: reference.drop_long_word_lines(text, 6, by_split=True),
+    ),
+    "citations": (Program().remove_citations(), reference.remove_citations),
+    "repeated lines": (Program().drop_repeated_lines(), reference.drop_repeated_lines),
+}
+LINK_PARTS = [
+    " ", "\n", "http://", "https://", "ftp://", "s://", "a", "xy", ".com", ".co", ".", ".рф", ".中国", "é", "/", "(",
+    "1.2.3.4", "12", "1.1.1.", "x" * 254, "_", " " * 9, ":", "\u3000",
+]  # fmt: skip
+PHRASES = [
+    ("items in cart", edits.ANYWHERE, 10, ""),
+    ("read more...", edits.SUFFIX, 10, "."),
+    ("read more...", edits.SUFFIX, 10, ""),
+    ("sign-in", edits.PREFIX, 3, ""),
+]
+
+
+def run_one(steps: Program, text: str) -> str:
+    (edited,) = steps.run(pa.array([text], pa.string())).text().to_pylist()
+    return edited
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(texts, repetitive))
+def test_signals(text: str) -> None:
+    outcome = MEASURE_ALL.run(pa.array([text], pa.string()))
+    wanted = {name: value for twin in GROUPS.values() for name, value in twin(text).items()}
+    assert dict(zip(outcome.columns, outcome.values[0].tolist(), strict=True)) == wanted
+
+
+@pytest.mark.parametrize("name", EDITS)
+@settings(max_examples=150, deadline=None)
+@given(text=st.one_of(texts, repetitive))
+def test_edits(name: str, text: str) -> None:
+    steps, twin = EDITS[name]
+    assert run_one(steps, text) == twin(text)
+
+
+@pytest.mark.parametrize(("phrase", "place", "most", "wildcard"), PHRASES)
+@settings(max_examples=150, deadline=None)
+@given(text=texts)
+def test_phrases(phrase: str, place: int, most: int, wildcard: str, text: str) -> None:
+    steps = Program().remove_phrase(phrase, place, most, wildcard)
+    assert run_one(steps, text) == reference.remove_phrase(text, phrase, place, most, wildcard).strip()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(LINK_PARTS), max_size=25).map("".join))
+def test_links(text: str) -> None:
+    assert run_one(EDITS["links"][0], text) == reference.remove_links(text, DOMAINS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(st.binary(max_size=4), texts.map(str.encode)), max_size=8).map(b"".join))
+def test_bytes_that_are_not_utf8(data: bytes) -> None:
+    """They read as U+FFFD, as `bytes.decode("utf-8", "replace")` has it; texts without an edit keep their bytes."""
+    offsets = np.array([0, len(data)], np.int32)
+    column = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    text = data.decode("utf-8", "replace")
+    outcome = Program().measure(program.CHARACTERS).collapse_newlines(1).run(column)
+    assert dict(zip(outcome.columns, outcome.values[0].tolist(), strict=True)) == reference.characters(text)
+    edited = bytes(outcome.text().cast(pa.binary())[0].as_py())
+    collapsed = reference.collapse_newlines(text, 1)
+    assert edited == (data if collapsed == text else collapsed.encode())
