@@ -8,6 +8,7 @@ Source: OpenLM as used by DCLM (arXiv 2406.11794, appendix on training).
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -109,7 +110,7 @@ class Transformer(nn.Module):
 
     def reset_parameters(self, seed: int) -> None:
         """OpenLM's initialisation, the same on every machine: normals cut at three deviations, of 1/√fan-in; the two
-        matrices that write to the residual stream divided by √(2 (layer + 1)), layers counted from 0."""
+        matrices that write to the residual stream divided by √(2 (layer + 1)), layers counted from 0; gains 1."""
         generator = torch.Generator().manual_seed(seed)
 
         def draw(weight: Tensor, deviation: float) -> None:
@@ -119,6 +120,9 @@ class Transformer(nn.Module):
 
         by_width, by_ffn = self.shape.d_model**-0.5, self.shape.ffn_width**-0.5
         with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, GainOnlyLayerNorm):
+                    module.weight.fill_(1.0)
             draw(self.tok_embeddings.weight, by_width)
             draw(self.output.weight, by_width)
             for index, block in enumerate(self.layers):
@@ -139,13 +143,37 @@ class Transformer(nn.Module):
         return self.output(self.norm(x))
 
 
+class _Losses(torch.autograd.Function):
+    """Both losses and their joint gradient from one exponential: over the vocabulary, passes are what training costs
+    beside the matrix products (on a CPU at `nano`, autograd's own gradient of the same two terms takes a third of a
+    step)."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        largest = logits.amax(-1, keepdim=True).to(wide)
+        weights = (logits.to(wide) - largest).exp_()
+        total = weights.sum(-1, keepdim=True)
+        log_z = total.log() + largest
+        chosen = logits.gather(-1, targets.unsqueeze(-1)).to(wide)
+        ctx.save_for_backward(weights, total, log_z, targets)
+        ctx.logits_dtype = logits.dtype
+        return (log_z - chosen).mean(), log_z.square().mean()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        entropy_gradient, z_gradient = (gradient / ctx.saved_tensors[3].numel() for gradient in gradients)
+        weights, total, log_z, targets = ctx.saved_tensors
+        out = weights * ((entropy_gradient + 2 * z_gradient * log_z) / total)
+        minus = -entropy_gradient.expand(targets.shape).unsqueeze(-1)
+        return out.scatter_add_(-1, targets.unsqueeze(-1), minus).to(ctx.logits_dtype), None
+
+
 def losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """(mean cross-entropy in nats, mean squared log-partition), float32 scalars; the second is what z-loss weighs.
 
-    `logits` (batch, length, vocab_size), `targets` int64 (batch, length). Nothing is masked, as in DCLM. Both share one
-    logsumexp, which over a large vocabulary is the cost.
+    `logits` (batch, length, vocab_size), `targets` int64 (batch, length). Nothing is masked, as in DCLM; logits are
+    widened to float32 where they are narrower.
     """
-    logits = logits.float()
-    log_z = logits.logsumexp(-1)
-    chosen = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return (log_z - chosen).mean(), log_z.square().mean()
+    entropy, z = _Losses.apply(logits, targets)
+    return entropy, z

@@ -1,0 +1,119 @@
+"""Tokenize: the library's ids plus one end-of-text each, and a tokenizer that comes out the same every time."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from tokenizers import Tokenizer
+
+from tamis.base.errors import ConfigError
+from tamis.base.recipe import Recipe
+from tamis.base.stage import Context
+from tamis.stages.tokenize.bpe import train_tokenizer
+from tamis.stages.tokenize.stage import Tokenize, build
+from tamis.store.tokens import vocab_size
+
+TEXTS = [f"The {a} {b} the {c}.\n\tIt was {a}{b}, café № {i}\u3000日本語 🙂" for i, (a, b, c) in enumerate(
+    (a, b, c) for a in ("quick", "slow", "red") for b in ("fox", "dog", "hen") for c in ("barn", "door", "road")
+)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    train_tokenizer(TEXTS, 320, path)
+    return path
+
+
+def opened(path: Path, mode: str = "fixed", **settings: str) -> Tokenize:
+    recipe = Recipe.parse({"name": "x", "mode": mode, "stages": []}, "")
+    [stage] = build({"tokenizer": str(path)} | settings, recipe)
+    assert isinstance(stage, Tokenize)
+    stage.open(Context(seed=0, assets={"tokenizer": path}))
+    return stage
+
+
+def test_ids_are_the_librarys_with_end_of_text_last(tokenizer: Path) -> None:
+    texts = [*TEXTS, "", " ", "\n\n", "a\x00b", "x" * 5000]
+    out = opened(tokenizer).apply(pa.record_batch({"text": texts}))
+    out.validate(full=True)
+    reference = Tokenizer.from_file(str(tokenizer))
+    expected = [[*reference.encode(text, add_special_tokens=False).ids, 0] for text in texts]
+    assert out.column("token_ids").to_pylist() == expected
+    assert out.column("num_tokens").to_pylist() == [len(ids) for ids in expected]
+    assert out.schema.field("token_ids").type == pa.list_(pa.int32())
+    assert out.schema.field("num_tokens").type == pa.int32()
+    assert out.schema.field("token_ids").metadata == {b"vocab_size": str(vocab_size(tokenizer)).encode()}
+    assert [reference.decode(ids[:-1]) for ids in expected] == texts
+
+
+def test_an_empty_batch(tokenizer: Path) -> None:
+    out = opened(tokenizer).apply(pa.record_batch({"text": pa.array([], pa.string())}))
+    assert out.num_rows == 0 and out.schema.names == ["text", "token_ids", "num_tokens"]
+
+
+def test_a_page_cannot_end_its_document_early(tokenizer: Path) -> None:
+    batch = pa.record_batch({"text": ["one<|endoftext|>two"]})
+    assert opened(tokenizer).apply(batch).column("token_ids").to_pylist()[0].count(0) == 1
+    assert opened(tokenizer, mode="paper").apply(batch).column("token_ids").to_pylist()[0].count(0) == 2
+
+
+def test_other_end_of_text_tokens(tokenizer: Path) -> None:
+    stage = opened(tokenizer, end_of_text="a")
+    ids = stage.apply(pa.record_batch({"text": ["one"]})).column("token_ids").to_pylist()[0]
+    assert ids[-1] == Tokenizer.from_file(str(tokenizer)).token_to_id("a")
+    with pytest.raises(ConfigError, match=r"no token '</s>'"):
+        opened(tokenizer, end_of_text="</s>")
+
+
+def test_wrong_settings_name_the_fix(tmp_path: Path) -> None:
+    recipe = Recipe(name="x", stages=[])
+    with pytest.raises(ConfigError, match="tamis tokenizer"):
+        build({}, recipe)
+    with pytest.raises(ConfigError, match=r"tokenize\.tokeniser.*did you mean 'tokenizer'"):
+        build({"tokeniser": "x"}, recipe)
+    (tmp_path / "broken.json").write_text("{}")
+    with pytest.raises(ConfigError, match="not a tokenizer file"):
+        opened(tmp_path / "broken.json")
+
+
+def test_the_identity_is_the_files_content_not_its_path(tokenizer: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.json"
+    copy.write_bytes(tokenizer.read_bytes())
+    assert opened(tokenizer).identity() == opened(copy).identity()
+    assert opened(tokenizer).identity() != opened(tokenizer, mode="paper").identity()
+
+
+def test_a_trained_tokenizer_has_end_of_text_then_bytes(tokenizer: Path) -> None:
+    made = Tokenizer.from_file(str(tokenizer))
+    assert made.token_to_id("<|endoftext|>") == 0
+    assert made.get_vocab_size() == 320 == vocab_size(tokenizer)
+    nasty = "\x00\x7f  \u00a0\u200b\r\n\ud7ff\U0010ffff é e\u0301"
+    assert made.decode(made.encode(nasty).ids) == nasty
+
+
+def test_training_is_deterministic_in_any_order_with_any_threads(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[3]); import test_tokenize as t;"
+        "from tamis.stages.tokenize.bpe import train_tokenizer as f;"
+        "f(sorted(t.TEXTS * 3, reverse=sys.argv[2] == 'r'), 400, Path(sys.argv[1]))"
+    )
+    for index, threads in enumerate(("1", "2", "7")):
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / f"{index}.json"), "fr"[index % 2], str(Path(__file__).parent)],
+            env=os.environ | {"RAYON_NUM_THREADS": threads}, check=True,
+        )  # fmt: skip
+    files = [(tmp_path / f"{index}.json").read_bytes() for index in range(3)]
+    assert files[0] == files[1] == files[2]
+
+
+def test_training_needs_text_and_room_for_the_bytes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least 257"):
+        train_tokenizer(TEXTS, 256, tmp_path / "t.json")
+    with pytest.raises(ConfigError, match="no documents"):
+        train_tokenizer([], 300, tmp_path / "t.json")
+    assert train_tokenizer(["abc"], 1000, tmp_path / "t.json") == 257
+    assert [path.name for path in tmp_path.iterdir()] == ["t.json"]
