@@ -162,7 +162,8 @@ def bar(parts: Sequence[Part], label: str, height: int = 18) -> str:
 def histogram(data: Histogram, height: int = 104) -> str:
     """Bars of counts with cut-off lines; what the rules remove is shaded and drawn in the colour of removal.
 
-    Values outside the plotted range stand apart at the two ends.
+    Heights are square roots of counts: half of most signals is a spike at zero, and the question is where the tail is
+    cut. Values outside the plotted range stand apart at the two ends.
     """
     bins = list(data.counts[1:-1])
     below, above = data.counts[0], data.counts[-1]
@@ -172,12 +173,14 @@ def histogram(data: Histogram, height: int = 104) -> str:
     for index, number in enumerate(bins):
         low, high = _edge(data, index, len(bins)), _edge(data, index + 1, len(bins))
         title = f"{real(low)} to {real(high)}: {count(number)}"
-        out += _column(axis.at(low), axis.at(high), _split(axis, low, high, data.cuts), number / tallest, height, title)
+        out += _column(
+            axis.at(low), axis.at(high), _split(axis, low, high, data.cuts), math.sqrt(number / tallest), height, title
+        )
     for number, left, value, sign in ((below, 0.0, data.low, "<"), (above, 96.2, data.high, "≥")):
         if number:
             gone = removes(data.cuts, value - 1e-9 if sign == "<" else value)
             kind = "bin gone" if gone else "bin"
-            tall = max(1.0, (height - top) * number / tallest)
+            tall = max(1.0, (height - top) * math.sqrt(number / tallest))
             title = f"{sign} {real(value)}: {count(number)}"
             out.append(rect(left, height - tall, 3.8, tall, kind, title))
             place, anchor = (0.0, "start") if sign == "<" else (100.0, "end")
@@ -214,19 +217,17 @@ def _split(axis: Axis, low: float, high: float, cuts: Sequence[Cut]) -> list[tup
     return [(axis.at(a), axis.at(b), removes(cuts, (a + b) / 2)) for a, b in pairwise(edges)]
 
 
-def _column(
-    left: float, right: float, pieces: list[tuple[float, float, bool]], share: float, height: int, title: str
-) -> list[str]:
+def _column(pieces: list[tuple[float, float, bool]], share: float, height: int, title: str) -> list[str]:
     """One histogram bar, in one or more pieces, with a hair of air to the next."""
     if share <= 0:
         return []
+    right = pieces[-1][1]
+    gap = (right - pieces[0][0]) * 0.12
     tall = max(1.0, (height - 4) * share)
-    gap = (right - left) * 0.12
     out = []
     for start, end, gone in pieces:
-        end = end - gap if end == right else end
-        kind = "bin gone" if gone else "bin"
-        out.append(rect(start, height - tall, max(0.0, end - start), tall, kind, title))
+        width = end - start - (gap if end == right else 0.0)
+        out.append(rect(start, height - tall, max(0.0, width), tall, "bin gone" if gone else "bin", title))
     return out
 
 
@@ -259,7 +260,7 @@ def lines(curves: Sequence[Line], *, x_label: str, y_label: str, label: str, hei
         for points_drawn, kind in ((curve.points, "curve faint" if smooth else "curve"), (smooth, "curve")):
             if points_drawn:
                 steps = " ".join(
-                    f"{px(10 * x_axis.at(x))},{px(10 * y_axis.at(y))}"
+                    f"{px(10 * x_axis.at(x))},{px(1000 * (high - y) / (high - low))}"
                     for x, y in thin(points_drawn)
                     if math.isfinite(y)
                 )
@@ -273,9 +274,10 @@ def lines(curves: Sequence[Line], *, x_label: str, y_label: str, label: str, hei
 
 
 def _trimmed(values: list[float]) -> tuple[float, float]:
-    """Range of a loss axis: the highest 1 % (a first step, a spike) may leave the picture, with a little air."""
+    """Range of a loss axis: the highest tenth (the fall of the first steps, spikes) may leave the picture, so that the
+    differences that remain at the end can be seen."""
     ordered = sorted(values)
-    low, high = ordered[0], ordered[max(0, math.ceil(0.99 * len(ordered)) - 1)]
+    low, high = ordered[0], ordered[max(0, math.ceil(0.9 * len(ordered)) - 1)]
     air = 0.06 * (high - low) or 0.5
     return low - air, high + air
 

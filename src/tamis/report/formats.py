@@ -14,11 +14,12 @@ MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def escape(value: Any) -> str:
-    """Safe as element text and as a quoted attribute. Characters that HTML forbids become U+FFFD."""
+    """Safe as element text and as a quoted attribute. Characters that HTML forbids, and those that turn the direction
+    of text after them, become U+FFFD."""
     return html.escape(_CONTROLS.sub("\ufffd", str(value).replace("\r\n", "\n")), quote=True)
 
 
@@ -87,9 +88,14 @@ def tick(value: float) -> str:
 
 
 def threshold(value: float) -> str:
-    """A limit exactly as the rule has it, with separated thousands."""
-    text = f"{value:.10g}"
+    """A limit as the rule has it, to six digits, with separated thousands."""
+    text = f"{value:.6g}" if abs(value) < 1e6 else f"{value:.10g}"
     return count(value) if text.lstrip("-").isdigit() else text.replace("-", MINUS)
+
+
+def measured(value: float) -> str:
+    """A signal of a document: whole numbers whole, others to three digits."""
+    return count(value) if math.isfinite(value) and value == int(value) else real(value)
 
 
 def fixed(value: float, places: int, signed: bool = False) -> str:

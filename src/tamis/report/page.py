@@ -8,17 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tamis.report.collect import RunView, label_apart, read_run
-from tamis.report.evidence import (
-    comparison_plot,
-    comparison_table,
-    examples,
-    gain_text,
-    level_text,
-    losses,
-    scores,
-    signals,
-    unit,
-)
 from tamis.report.formats import (
     THIN,
     count,
@@ -32,7 +21,9 @@ from tamis.report.formats import (
     words,
 )
 from tamis.report.funnel import funnel
+from tamis.report.outcome import comparison_plot, comparison_table, gain_text, level_text, losses, scores, unit
 from tamis.report.scores import Comparison, read_comparison
+from tamis.report.signals import examples, signals
 from tamis.report.tables import Row, definitions, disclosure, table
 from tamis.store.atomic import write_text
 
@@ -168,8 +159,8 @@ def _pool_name(run: RunView) -> str:
         inputs = [inputs]
     if not isinstance(inputs, list) or not inputs:
         return "–"
-    shown = str(inputs[0])
-    shown = shown if len(shown) <= 30 else "…" + shown[-29:]
+    shown = "/".join(str(inputs[0]).rstrip("/").split("/")[-2:])
+    shown = shown if len(shown) <= 32 else "…" + shown[-31:]
     return shown + (f" + {len(inputs) - 1} more" if len(inputs) > 1 else "")
 
 
@@ -183,7 +174,7 @@ def _answer(runs: Sequence[RunView], comparison: Comparison | None) -> str:
         out.append(comparison_table(comparison))
     else:
         done = [run for run in runs if run.pool and run.last]
-        said = "; ".join(_kept_sentence(run) for run in done) + "." if done else "Nothing has been measured yet."
+        said = "<br>".join(_kept_sentence(run) for run in done) if done else "Nothing has been measured yet."
         out.append(f'<p class="headline">{said}</p>\n')
     return "".join(out) + "</section>\n"
 
@@ -221,7 +212,7 @@ def _kept_sentence(run: RunView) -> str:
     tokens = f", {short_count(run.tokens)} tokens" if run.tokens else ""
     return (
         f"<b>{escape(run.label)}</b> kept {count(last.kept.rows)} of {count(pool.taken.rows)} pages ({share}): "
-        f"{size(last.kept.text_bytes)} of text{tokens}{so_far}"
+        f"{size(last.kept.text_bytes)} of text{tokens}{so_far}."
     )
 
 

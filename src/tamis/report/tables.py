@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from tamis.report.formats import escape
 
+LONG_VALUE = 60
+"""Values with more characters of HTML than this get a line of their own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -45,7 +48,10 @@ def _row(row: Row, numeric_from: int) -> str:
 
 def definitions(pairs: Sequence[tuple[str, str]]) -> str:
     """Names and values (values are HTML)."""
-    body = "".join(f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for name, value in pairs)
+    body = "".join(
+        f"<div{_kind('long' if len(value) > LONG_VALUE else '')}><dt>{escape(name)}</dt><dd>{value}</dd></div>"
+        for name, value in pairs
+    )
     return f'<dl class="facts">{body}</dl>'
 
 

@@ -1,142 +1,16 @@
-"""Sections that show what a run measured: signals and their cut-offs, examples of removed pages, loss, scores."""
+"""Outcomes of training: loss curves, scores with intervals, and the comparison of two runs."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from tamis.report.charts import Cut, ForestRow, Histogram, Line, Mark, forest, histogram, lines
-from tamis.report.collect import RunView, StageView
-from tamis.report.formats import (
-    THIN,
-    count,
-    escape,
-    fixed,
-    places_for,
-    plural,
-    real,
-    safe_link,
-    threshold,
-    tick,
-    words,
-)
-from tamis.report.scores import Comparison, Difference, Score, as_dict, as_list, number, whole
+from tamis.report.charts import ForestRow, Line, Mark, forest, lines
+from tamis.report.collect import RunView
+from tamis.report.formats import THIN, count, escape, fixed, places_for, plural, tick, words
+from tamis.report.scores import Comparison, Difference, Score
 from tamis.report.tables import Row, disclosure, table
 
 LOSS_TAIL = 0.05
 """Share of the last training steps whose mean loss is quoted; one batch is too noisy a number."""
-
-
-def signals(run: RunView) -> str:
-    """Histograms of every stage of one run, and the rules that have none; '' when no stage measured anything."""
-    out = []
-    for stage in run.stages:
-        rules = [as_dict(rule) for rule in as_list(stage.details.get("rules"))]
-        figures, drawn = [], set()
-        for column, entry in as_dict(stage.details.get("histograms")).items():
-            chart = read_histogram(column, as_dict(entry), rules)
-            if chart is not None:
-                drawn.add(column)
-                figures.append(_histogram_figure(chart, column, rules, stage))
-        if figures:
-            out.append(f'<h4>{escape(words(stage.name))}</h4><div class="multiples">{"".join(figures)}</div>\n')
-        if rules:
-            summary = f"All rules of {escape(words(stage.name))} <small>{len(rules)}</small>"
-            out.append(disclosure(summary, _rules_table(stage, rules)))
-    return "".join(out)
-
-
-def read_histogram(column: str, entry: dict[str, Any], rules: Sequence[dict[str, Any]]) -> Histogram | None:
-    """None when the card's entry cannot be drawn."""
-    low, high, counts = number(entry.get("low")), number(entry.get("high")), as_list(entry.get("counts"))
-    log = bool(entry.get("log"))
-    if not (math.isfinite(low) and math.isfinite(high) and low < high and len(counts) >= 3) or (log and low <= 0):
-        return None
-    cuts = [
-        Cut(op=str(rule.get("op")), threshold=number(rule.get("threshold")), reason=str(rule.get("reason")))
-        for rule in rules
-        if rule.get("column") == column and math.isfinite(number(rule.get("threshold")))
-    ]
-    return Histogram(
-        label=str(entry.get("label") or words(column)), low=low, high=high, log=log,
-        counts=[max(0, whole(value)) for value in counts], cuts=cuts,
-    )  # fmt: skip
-
-
-def _histogram_figure(chart: Histogram, column: str, rules: Sequence[dict[str, Any]], stage: StageView) -> str:
-    says = []
-    for cut in chart.cuts:
-        amount = stage.removed.get(cut.reason)
-        gone = f": {count(amount.rows)}" if amount else ""
-        says.append(f"<span class=\"cut-text\">{escape(cut.op)}{THIN}{threshold(cut.threshold)}</span> "
-                    f"{escape(words(cut.reason))}{gone}")  # fmt: skip
-    under = "removed " + "; ".join(says) if says else "no rule on this signal"
-    title = f'<span class="title">{escape(chart.label)}</span>'
-    axis = " <small>log axis</small>" if chart.log else ""
-    return (
-        f'<figure title="{escape(column)}"><figcaption>{title}{axis}</figcaption>{histogram(chart)}'
-        f'<p class="under">{under}</p></figure>'
-    )
-
-
-def _rules_table(stage: StageView, rules: Sequence[dict[str, Any]]) -> str:
-    rows = []
-    for rule in rules:
-        reason = str(rule.get("reason"))
-        limit = rule.get("threshold")
-        shown = threshold(number(limit)) if math.isfinite(number(limit)) else escape(limit)
-        test = f"{escape(rule.get('column'))} {escape(rule.get('op'))} {shown}"
-        amount = stage.removed.get(reason)
-        gone = count(amount.rows) if amount else "0"
-        cells = [escape(reason), f"<code>{test}</code>", escape(rule.get("source") or ""), gone]
-        rows.append(Row(cells=cells))
-    return table(f"Rules of {stage.name}", ["Reason", "Removed where", "Source", "Removed"], rows, numeric_from=3)
-
-
-def examples(run: RunView) -> str:
-    """Removed pages by stage and reason; '' when the cards hold none."""
-    out = []
-    for stage in run.stages:
-        by_reason: dict[str, list[dict[str, Any]]] = {}
-        for item in map(as_dict, as_list(stage.details.get("examples"))):
-            by_reason.setdefault(str(item.get("reason") or "removed"), []).append(item)
-        order = list(stage.removed)
-        for reason in sorted(by_reason, key=lambda r: (order.index(r) if r in order else len(order), r)):
-            amount = stage.removed.get(reason) or stage.quarantined.get(reason)
-            total = f" of {count(amount.rows)}" if amount else ""
-            items = "".join(_example(item, stage) for item in by_reason[reason])
-            summary = (
-                f"{escape(words(reason))} <small>{escape(words(stage.name))} · "
-                f"{len(by_reason[reason])}{total} shown</small>"
-            )
-            out.append(disclosure(summary, f'<div class="examples">{items}</div>', kind="example-group"))
-    return "".join(out)
-
-
-def _example(item: dict[str, Any], stage: StageView) -> str:
-    deciding = [
-        as_dict(r) for r in as_list(stage.details.get("rules")) if as_dict(r).get("reason") == item.get("reason")
-    ]
-    measured = as_dict(item.get("signals"))
-    tests = {str(rule.get("column")): rule for rule in deciding}
-    names = [name for name in measured if name in tests] + [name for name in measured if name not in tests]
-    facts = []
-    for name in names:
-        value = measured[name]
-        shown = real(number(value)) if math.isfinite(number(value)) else escape(value)
-        rule = tests.get(name)
-        if rule is None:
-            facts.append(f"<span>{escape(name)}{THIN}={THIN}{shown}</span>")
-        else:
-            limit = number(rule.get("threshold"))
-            against = threshold(limit) if math.isfinite(limit) else escape(rule.get("threshold"))
-            test = f"{escape(rule.get('op'))}{THIN}{against}"
-            facts.append(f"<b>{escape(name)}{THIN}={THIN}{shown} <small>({test})</small></b>")
-    excerpt = str(item.get("excerpt") or "")
-    quoted = (
-        f'<blockquote dir="auto">{escape(excerpt)}</blockquote>' if excerpt.strip() else '<p class="quiet">no text</p>'
-    )
-    signals_line = f'<p class="under facts-line">{" ".join(facts)}</p>' if facts else ""
-    return f'<article><p class="url">{safe_link(str(item.get("url") or ""))}</p>{quoted}{signals_line}</article>'
 
 
 def losses(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
@@ -161,7 +35,7 @@ def losses(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
         f"bold</small></figcaption>"
         f'<ul class="keys">{keys}</ul>{chart}</figure>\n'
         '<p class="note">Each run is measured on its own training data: a lower curve means easier data as much as a '
-        "better model. Compare runs by their scores on held-out pages.</p>\n"
+        "better model. Compare runs by their scores on held-out pages. The first steps may lie above the picture.</p>\n"
     )
 
 
