@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import lz4.frame
 import zstandard
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 17
 """Decoded bytes handed on at a time."""
 _PIECE_BYTES = 4096
 """Compressed bytes fed to a decoder at a time once damage was met: what a call had decoded is lost when it fails."""

@@ -158,15 +158,16 @@ def _check_size(parts: list[bytes]) -> int:
 def _zstd(body: bytes, notes: Counter[str]) -> bytes:
     if not body.startswith(b"\x28\xb5\x2f\xfd"):
         return _not_applied(body, notes)
-    decoder = zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True)
+    decoder = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
+    out: list[bytes] = []
     try:
-        decoded = decoder.read(MAX_DECODED_BYTES + 1)
+        # Small pieces: one can unpack to thirty thousand times its size.
+        for start in range(0, len(body), 1024):
+            out.append(decoder.decompress(body[start : start + 1024]))
+            _check_size(out)
     except zstandard.ZstdError:
-        return _kept(
-            "zstd", _piecewise(zstandard.ZstdDecompressor().decompressobj(), body, zstandard.ZstdError), False, notes
-        )
-    _check_size([decoded])
-    return decoded
+        return _kept("zstd", b"".join(out), False, notes)
+    return _kept("zstd", b"".join(out), sum(map(len, out)) >= zstandard.frame_content_size(body), notes)
 
 
 def _looks_like_text(body: bytes) -> bool:

@@ -25,7 +25,7 @@ class ExtractConfig(Config):
     """Leave out navigation, footers and the like; False: all visible text."""
     max_html_bytes: int = Field(default=16 << 20, ge=1)
     """Larger pages are quarantined (`too_large`)."""
-    max_nesting_depth: int = Field(default=4096, ge=16)
+    max_nesting_depth: int = Field(default=2048, ge=16)
     """Pages whose elements nest deeper are quarantined (`too_deep`)."""
 
 

@@ -101,7 +101,7 @@ class Pool(Source):
                 return
 
     def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
-        """Stream one file in batches of at most 512 rows and 16 MB. A record that cannot be read has `error` set."""
+        """Stream one file in batches of at most 512 rows and 4 MB. A record that cannot be read has `error` set."""
         self._notes = Counter()
         limit = shard.max_documents if isinstance(shard, PoolShard) else None
         batcher = Batcher()
