@@ -173,9 +173,8 @@ def histogram(data: Histogram, height: int = 104) -> str:
     for index, number in enumerate(bins):
         low, high = _edge(data, index, len(bins)), _edge(data, index + 1, len(bins))
         title = f"{real(low)} to {real(high)}: {count(number)}"
-        out += _column(
-            axis.at(low), axis.at(high), _split(axis, low, high, data.cuts), math.sqrt(number / tallest), height, title
-        )
+        pieces, share = _split(axis, low, high, data.cuts), math.sqrt(number / tallest)
+        out += _column(pieces, share, height, title)
     for number, left, value, sign in ((below, 0.0, data.low, "<"), (above, 96.2, data.high, "≥")):
         if number:
             gone = removes(data.cuts, value - 1e-9 if sign == "<" else value)
