@@ -19,7 +19,7 @@ from tamis.base.stage import Context
 from tamis.kernels import ngrams, reference_ngrams
 from tamis.kernels.text import views
 from tamis.stages.decontaminate.reference import read_items
-from tamis.stages.decontaminate.stage import Decontaminate, build, reference_runs
+from tamis.stages.decontaminate.stage import Decontaminate, RunIndex, build
 
 RECIPE = Recipe(name="test", stages=[])
 PASSAGE = "The quick brown fox jumps over the lazy dog while seventeen other animals quietly watch from the hill."
@@ -30,7 +30,9 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def apply(reference: Path | None, texts: list[str | None], **config: Any) -> list[tuple[str | None, int | None]]:
+def apply(
+    reference: Path | None, texts: list[str | None], **config: Any
+) -> list[tuple[str | None, int | None, float | None]]:
     (stage,) = build({"reference": [str(reference)] if reference else [], **config}, RECIPE)
     assert isinstance(stage, Decontaminate)
     stage.open(Context(seed=0, assets={"reference_000": reference} if reference else {}))
@@ -40,10 +42,12 @@ def apply(reference: Path | None, texts: list[str | None], **config: Any) -> lis
     out = stage.apply(batch)
     assert out.num_rows == len(texts)
     assert out.schema.field("contaminated_ngrams").type == pa.int32()
-    return list(zip(out["drop_reason"].to_pylist(), out["contaminated_ngrams"].to_pylist(), strict=True))
+    assert out.schema.field("contaminated_fraction").type == pa.float32()
+    fractions = [f if f is None else round(f, 4) for f in out["contaminated_fraction"].to_pylist()]
+    return list(zip(out["drop_reason"].to_pylist(), out["contaminated_ngrams"].to_pylist(), fractions, strict=True))
 
 
-def test_a_page_with_a_run_of_thirteen_words_goes(tmp_path: Path) -> None:
+def test_a_page_that_holds_most_of_a_text_goes(tmp_path: Path) -> None:
     reference = write_jsonl(tmp_path / "r.jsonl", [{"text": PASSAGE}])
     words = PASSAGE.split()
     found = apply(
@@ -52,19 +56,30 @@ def test_a_page_with_a_run_of_thirteen_words_goes(tmp_path: Path) -> None:
             "before " + PASSAGE.upper().replace(" ", " -- ") + " after",
             " ".join(words[:13]),
             " ".join(words[:12]) + " cat",
-            "\n".join(words[3:17]),
+            "\n".join(words[2:17]),
+            "\n".join(words[1:17]) + " twice " + " ".join(words[1:17]),
             " ".join(reversed(words)),
         ],
     )
-    assert found == [("contaminated", 6), ("contaminated", 1), (None, 0), ("contaminated", 2), (None, 0)]
+    assert found == [
+        ("contaminated", 6, 1.0),
+        (None, 1, 0.1667),
+        (None, 0, 0.0),
+        (None, 3, 0.5),
+        ("contaminated", 4, 0.6667),
+        (None, 0, 0.0),
+    ]
+
+
+def test_shares_are_of_one_text_and_do_not_add_up(tmp_path: Path) -> None:
+    one, two = PASSAGE.split(), [f"other{i}" for i in range(18)]
+    reference = write_jsonl(tmp_path / "r.jsonl", [{"text": " ".join(one)}, {"text": " ".join(two)}])
+    assert apply(reference, [" ".join(one[:14] + two[:14])]) == [(None, 4, 0.3333)]
 
 
 def test_short_items_match_whole_and_shorter_ones_never(tmp_path: Path) -> None:
-    rows = [
-        {"query": "Which of these planets is the largest of all?", "choices": ["Mars", "Jupiter"]},
-        {"text": "Is it so?"},
-    ]
-    reference = write_jsonl(tmp_path / "r.jsonl", rows)
+    question = {"query": "Which of these planets is the largest of all?", "choices": ["Mars", "Jupiter"]}
+    reference = write_jsonl(tmp_path / "r.jsonl", [question, {"text": "Is it so?"}])
     found = apply(
         reference,
         [
@@ -73,25 +88,32 @@ def test_short_items_match_whole_and_shorter_ones_never(tmp_path: Path) -> None:
             "Is it so? Is it so?",
         ],
     )
-    assert found == [("contaminated", 1), (None, 0), (None, 0)]
+    assert found == [("contaminated", 1, 1.0), (None, 0, 0.0), (None, 0, 0.0)]
 
 
-def test_min_matches_and_ngram(tmp_path: Path) -> None:
+def test_settings_move_the_test(tmp_path: Path) -> None:
     reference = write_jsonl(tmp_path / "r.jsonl", [{"text": PASSAGE}])
-    assert apply(reference, [" ".join(PASSAGE.split()[:14])], min_matches=3) == [(None, 2)]
-    assert apply(reference, ["a quick brown fox jumps"], ngram=3) == [("contaminated", 2)]
+    fourteen = " ".join(PASSAGE.split()[:14])
+    assert apply(reference, [fourteen, "nothing"], max_overlap_fraction=0.0) == [
+        ("contaminated", 2, 0.3333),
+        (None, 0, 0.0),
+    ]
+    assert apply(reference, ["a quick brown fox jumps"], ngram=3)[0][:2] == (None, 2)
+    (stage,) = build({"reference": [str(reference)], "max_overlap_fraction": 0.25}, RECIPE)
+    (rule,) = stage.rules
+    assert (rule.reason, rule.column, rule.op, rule.threshold) == ("contaminated", "contaminated_fraction", ">", 0.25)
 
 
 def test_without_reference_nothing_is_measured() -> None:
     (stage,) = build({}, RECIPE)
     assert stage.rules == () and stage.signals == () and stage.assets() == {}
-    assert apply(None, [PASSAGE, ""]) == [(None, None), (None, None)]
+    assert apply(None, [PASSAGE, ""]) == [(None, None, None)] * 2
 
 
 def test_nasty_texts(tmp_path: Path) -> None:
     reference = write_jsonl(tmp_path / "r.jsonl", [{"text": PASSAGE}])
     texts = ["", None, "\0", "x" * (1 << 20), "word " * 200_000, "\U0001f600" * 20, PASSAGE.replace(" ", "\0")]
-    assert [reason for reason, _ in apply(reference, texts)] == [None] * 6 + ["contaminated"]
+    assert [row[0] for row in apply(reference, texts)] == [None] * 6 + ["contaminated"]
 
 
 def test_a_slice_of_a_batch_is_read_at_its_place(tmp_path: Path) -> None:
@@ -114,7 +136,7 @@ def test_published_layouts(tmp_path: Path) -> None:
         {"text": "t", "id": 3},
         {"prompt": "def f():", "canonical_solution": "return 1"},
     ]
-    expected = [["q a", "q b"], ["c d"], ["x z", "y z"], ["c e"], ["t "], ["def f(): return 1"]]
+    expected = ["q a", "q b", "c d", "x z", "y z", "c e", "t ", "def f(): return 1"]
     plain = write_jsonl(tmp_path / "r.jsonl", rows)
     (tmp_path / "gz").write_bytes(gzip.compress(plain.read_bytes()))
     (tmp_path / "zst").write_bytes(zstandard.compress(plain.read_bytes()))
@@ -151,6 +173,9 @@ NASTY = st.sampled_from("aB1 _-'\n\0éÉßİΣſﬁ語٣\U0001d7ce")
 TEXTS = st.lists(st.text(st.one_of(NASTY, st.characters(exclude_categories=["Cs", "Cn"]))), max_size=5)
 
 
+REPETITIVE = st.lists(st.lists(st.sampled_from(["a", "b", "C", "é"]), max_size=12).map(" ".join), max_size=5)
+
+
 @settings(max_examples=150, deadline=None)
 @given(TEXTS, st.integers(1, 4))
 def test_kernel_agrees_with_its_twin(texts: list[str], length: int) -> None:
@@ -161,20 +186,34 @@ def test_kernel_agrees_with_its_twin(texts: list[str], length: int) -> None:
     for place in range(len(texts)):
         mine = words[offsets[place] : offsets[place + 1]]
         assert ngrams.run_hashes(mine, length).tolist() == runs[place]
-    known = {h for part in runs[::2] for h in part[::2]}
-    table = ngrams.hash_set(np.array(sorted(known), np.uint64))
-    counts = ngrams.count_known_runs(words, offsets, np.array([length], np.int64), table)
-    assert counts.tolist() == [reference_ngrams.count_known_runs(text, [length], known) for text in texts]
 
 
-def test_evaluation_data_finds_itself_and_not_web_like_text(shared_data: Path) -> None:
-    path = shared_data / "data" / "eval" / "world_knowledge" / "arc_easy.jsonl.zst"
-    items = read_items(path)
-    assert len(items) == 2376
-    texts = [text for item in items for text in item]
-    lengths, table = reference_runs(texts, 13, 8)
-    words, offsets = hashed(texts)
-    counts = ngrams.count_known_runs(words, offsets, lengths, table)
-    long_enough = np.diff(offsets) >= 8
-    assert (counts[long_enough] > 0).all()
+@settings(max_examples=150, deadline=None)
+@given(REPETITIVE, REPETITIVE, st.integers(1, 4))
+def test_overlaps_agree_with_their_twin(reference: list[str], texts: list[str], ngram: int) -> None:
+    try:
+        index = RunIndex(reference, ngram, 2)
+    except DataError:
+        return
+    items = []
+    for text in reference:
+        words = reference_ngrams.word_hashes(text)
+        if len(words) >= min(2, ngram):
+            items.append(set(reference_ngrams.run_hashes(words, min(ngram, len(words)))))
+    lengths = index.lengths.tolist()
+    counts, fractions = index.overlaps(pa.array(texts, pa.string()))
+    expected = [reference_ngrams.overlaps(text, lengths, items) for text in texts]
+    assert counts.tolist() == [count for count, _ in expected]
+    assert fractions.tolist() == [float(np.float32(fraction)) for _, fraction in expected]
+
+
+def test_evaluation_data_finds_itself_and_not_other_text(shared_data: Path) -> None:
+    folder = shared_data / "data" / "eval" / "world_knowledge"
+    texts = read_items(folder / "arc_easy.jsonl.zst")
+    index = RunIndex(texts, 13, 8)
+    own = pa.array(texts, pa.string())
+    long_enough = np.diff(hashed(texts)[1]) >= 8
     assert long_enough.mean() > 0.9
+    assert (index.overlaps(own)[1][long_enough] == 1).all()
+    other = read_items(folder / "jeopardy_all.jsonl.zst")
+    assert (index.overlaps(pa.array(other, pa.string()))[1] > 0.5).mean() < 0.001

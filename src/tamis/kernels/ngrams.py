@@ -1,4 +1,4 @@
-"""Hashes of words and of runs of words (n-grams) over Arrow text buffers, and look-ups of them in a hash set.
+"""Hashes of words and of runs of words (n-grams) over Arrow text buffers, and what documents share with a reference.
 
 A word is a maximal run of letters and digits (str.isalnum), lower-cased character by character; everything else parts
 words. So `The CAT's` and `the cat s` are the same three words. Hashes are 64-bit, the same on every machine and in
@@ -93,7 +93,7 @@ def _power(length: int) -> np.uint64:
 
 @njit(cache=True, nogil=True)
 def _finish(h: np.uint64, length: int) -> np.uint64:
-    """Hash of a run from its rolling sum; never 0, which marks free places of a hash set."""
+    """Hash of a run from its rolling sum; never 0, which marks free places of a hash table."""
     mixed = _mix(h + np.uint64(length))
     return mixed if mixed != np.uint64(0) else np.uint64(1)
 
@@ -114,45 +114,80 @@ def run_hashes(words: np.ndarray, length: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def hash_set(hashes: np.ndarray) -> np.ndarray:
-    """`uint64[size]`, size a power of two of at least twice the hashes: an open-addressing set; 0 = free place."""
+def hash_index(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`(keys uint64[size], places int32[size])`: an open-addressing table from a hash to its place in `hashes`, which
+    are distinct and not 0; size is a power of two of at least twice as many; key 0 = free."""
     size = 16
     while size < 2 * len(hashes):
         size *= 2
-    table = np.zeros(size, np.uint64)
+    keys = np.zeros(size, np.uint64)
+    places = np.zeros(size, np.int32)
     mask = np.uint64(size - 1)
-    for h in hashes:
-        at = h & mask
-        while table[at] != np.uint64(0) and table[at] != h:
+    for place in range(len(hashes)):
+        at = hashes[place] & mask
+        while keys[at] != np.uint64(0):
             at = (at + np.uint64(1)) & mask
-        table[at] = h
-    return table
+        keys[at] = hashes[place]
+        places[at] = place
+    return keys, places
 
 
 @njit(cache=True, nogil=True)
-def _holds(table: np.ndarray, h: np.uint64) -> bool:
-    mask = np.uint64(len(table) - 1)
+def _find(keys: np.ndarray, places: np.ndarray, h: np.uint64) -> int:
+    """Place of `h`, or -1."""
+    mask = np.uint64(len(keys) - 1)
     at = h & mask
-    while table[at] != np.uint64(0):
-        if table[at] == h:
-            return True
+    while keys[at] != np.uint64(0):
+        if keys[at] == h:
+            return int(places[at])
         at = (at + np.uint64(1)) & mask
-    return False
+    return -1
 
 
 @njit(cache=True, nogil=True)
-def count_known_runs(words: np.ndarray, word_offsets: np.ndarray, lengths: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """`int32[n]`: how many runs of words of each document, of any of `lengths` (int64), are in `table`."""
-    counts = np.zeros(len(word_offsets) - 1, np.int32)
-    for length in lengths:
-        oldest = _power(length)
-        for document in range(len(counts)):
-            start, end = word_offsets[document], word_offsets[document + 1]
+def overlaps(
+    words: np.ndarray,
+    word_offsets: np.ndarray,
+    lengths: np.ndarray,
+    keys: np.ndarray,
+    places: np.ndarray,
+    item_offsets: np.ndarray,
+    items: np.ndarray,
+    item_sizes: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`(counts int32[n], fractions float32[n])`: the distinct runs of a document, of any of `lengths` (int64), that
+    reference items hold too, and the largest share of any one item's runs that the document holds.
+
+    `keys, places` is the `hash_index` of the reference's distinct runs; run k is in `items[item_offsets[k] :
+    item_offsets[k + 1]]` (int32, int64), and item i has `item_sizes[i]` (int32) distinct runs.
+    """
+    num_documents = len(word_offsets) - 1
+    counts = np.zeros(num_documents, np.int32)
+    fractions = np.zeros(num_documents, np.float32)
+    last_seen = np.full(len(item_offsets) - 1, -1, np.int32)
+    hits = np.zeros(len(item_sizes), np.int32)
+    counted_for = np.full(len(item_sizes), -1, np.int32)
+    for document in range(num_documents):
+        start, end = word_offsets[document], word_offsets[document + 1]
+        for length in lengths:
+            oldest = _power(length)
             h = np.uint64(0)
             for i in range(start, end):
                 h = h * _RUN_STEP + words[i]
                 if i - start >= length:
                     h -= words[i - length] * oldest
-                if i - start >= length - 1 and _holds(table, _finish(h, length)):
-                    counts[document] += 1
-    return counts
+                if i - start < length - 1:
+                    continue
+                run = _find(keys, places, _finish(h, length))
+                if run < 0 or last_seen[run] == document:
+                    continue
+                last_seen[run] = document
+                counts[document] += 1
+                for k in range(item_offsets[run], item_offsets[run + 1]):
+                    item = items[k]
+                    if counted_for[item] != document:
+                        counted_for[item] = document
+                        hits[item] = 0
+                    hits[item] += 1
+                    fractions[document] = max(fractions[document], np.float32(hits[item] / item_sizes[item]))
+    return counts, fractions

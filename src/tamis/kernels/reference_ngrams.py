@@ -41,6 +41,10 @@ def run_hashes(words: Sequence[int], length: int) -> list[int]:
     return out
 
 
-def count_known_runs(text: str, lengths: Iterable[int], known: set[int]) -> int:
+def overlaps(text: str, lengths: Iterable[int], items: Sequence[set[int]]) -> tuple[int, float]:
+    """How many distinct runs of `text` any of `items` (sets of run hashes) holds, and the largest share of one item's
+    runs that `text` holds."""
     words = word_hashes(text)
-    return sum(h in known for length in lengths for h in run_hashes(words, length))
+    runs = {h for length in lengths for h in run_hashes(words, length)}
+    known = set().union(*items)
+    return len(runs & known), max((len(runs & item) / len(item) for item in items if item), default=0.0)

@@ -16,21 +16,21 @@ ENDINGS = ("choices", "continuation", "answer", "canonical_solution")
 """Fields that answer it."""
 
 
-def read_items(path: Path) -> list[list[str]]:
-    """The texts of every item of a JSONL file (plain, gzip or zstd by content).
+def read_items(path: Path) -> list[str]:
+    """The texts of a JSONL file (plain, gzip or zstd by content).
 
-    An item's texts are its question joined with each of its answers, as a page that leaks it would have them. Raises
-    DataError naming the line that is not JSON or has none of the known fields.
+    An evaluation item gives one text per answer, its question joined with that answer, as a page that leaks it would
+    have them. Raises DataError naming the line that is not JSON or has none of the known fields.
     """
     with path.open("rb") as file:
         head = file.read(4)
     codec = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
-    items = []
+    texts = []
     with io.BufferedReader(pa.input_stream(str(path), compression=codec)) as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                items.append(_texts(line, f"{path}, line {number}"))
-    return items
+                texts += _texts(line, f"{path}, line {number}")
+    return texts
 
 
 def _texts(line: bytes, where: str) -> list[str]:
