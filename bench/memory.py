@@ -1,7 +1,7 @@
 """Peak memory of streaming a large JSONL file through the pool.
 
-Usage: python bench/memory.py [--gigabytes 1.0]. The file is written to a temporary folder; the pass runs in a process of
-its own and reports its peak resident set (ru_maxrss). The last line printed is one JSON object.
+Usage: python bench/memory.py [--gigabytes 1.0]. The file is written to a temporary folder; the pass runs in a
+process of its own and reports its peak resident set (ru_maxrss). The last line printed is one JSON object.
 """
 
 import argparse
@@ -13,10 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
+SENTENCE = "the quick brown fox jumps over a lazy dog while rivers carry old stones towards distant seas"
+
 
 def write_input(path: Path, num_bytes: int) -> int:
     """A JSONL file of DCLM-like records of varied length; returns the number of records."""
-    words = "the quick brown fox jumps over a lazy dog while rivers carry old stones towards distant seas".split()
+    words = SENTENCE.split()
     count = written = 0
     with path.open("w") as out:
         while written < num_bytes:

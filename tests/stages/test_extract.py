@@ -62,17 +62,16 @@ def test_paper_mode_is_dclms_text(shared_data: Path, name: str) -> None:
 def test_decoding_agrees_with_the_truth(shared_data: Path) -> None:
     lines = (shared_data / "data/web/web-dev.truth.jsonl").read_text().splitlines()
     truth = {row["url"]: row for row in map(json.loads, lines)}
-    same = {"cp1252": "cp1252", "utf-8": "utf-8", "gb18030": "gb18030"}
     pool = build_pool({"inputs": [str(shared_data / "data/web/web-dev.warc.gz")]}, Recipe(name="x", stages=[]))
     wrong = []
     for batch in pool.read(pool.shards()[0]):
         for row in batch.select(["url", "content", "content_type"]).to_pylist():
             expected = truth[row["url"]]
             decoded = decode_html(row["content"], row["content_type"])
-            if decoded.charset != same[expected["charset_real"]]:
+            # Three pages declare UTF-8 and hold a few stray bytes, four are ASCII under another name: the text decides.
+            if decoded.text != row["content"].decode(expected["charset_real"], "replace").removeprefix("\ufeff"):
                 wrong.append((row["url"], decoded[1:], expected["charset_real"], expected["charset_declared"]))
-    # Pages in UTF-8 with a stray byte, say; the text is the same but for that byte.
-    assert len(wrong) <= 4, wrong
+    assert len(truth) == 752 and not wrong
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def to_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 
 def _derived_id(record: dict[str, Any]) -> str:
     metadata = record.get(columns.METADATA)
-    headers = metadata if _is_string_map(metadata) else {}
+    headers: dict[str, str] = metadata if metadata is not None and _is_string_map(metadata) else {}
     url = record.get(columns.URL)
     return document_id(
         headers.get("WARC-Record-ID", ""), url if isinstance(url, str) else "", (record[columns.TEXT] or "").encode()
