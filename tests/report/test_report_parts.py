@@ -33,7 +33,7 @@ def plain(text: str) -> str:
         (size(41_230_118), "41.2 MB"), (size(1.5e12), "1.50 TB"), (percent(1, 100_000), "< 0.1 %"),
         (percent(99_999, 100_000), "> 99.9 %"), (percent(5, 5), "100 %"), (percent(0, 5), "0 %"), (percent(0, 0), "–"),
         (real(0.00001234), "1.23e-5"), (real(1234.5), "1 234"), (real(math.nan), "–"), (real(-math.inf), "-∞"),
-        (tick(100_000), "100 k"), (tick(1_500_000), "1.5 M"), (tick(0.30000000000000004), "0.3"), (tick(-2), "-2"),
+        (tick(100_000), "100 k"), (tick(1_500_000), "1.5 M"), (tick(0.30000000000000004), "0.3"), (tick(-2), "-2"), (tick(1e-5), "1e-5"),
         (threshold(100_000), "100 000"), (threshold(0.5214), "0.5214"), (fixed(-0.0001, 2), "0.00"),
         (fixed(0.121, 3, signed=True), "+0.121"), (duration(0.4), "0.40 s"), (duration(245), "4 min 05 s"),
         (duration(12_000), "3 h 20 min"),
@@ -89,7 +89,9 @@ def test_histogram_draws_every_bin_and_colours_what_is_removed() -> None:
 
 def test_running_mean_keeps_a_line_and_thin_keeps_the_ends() -> None:
     line = [(float(x), 2.0 * x) for x in range(200)]
-    assert [y for _, y in running_mean(line)] == pytest.approx([y for _, y in line])
+    smooth = running_mean(line)
+    assert [x for x, _ in smooth] == [float(x) for x in range(5, 195)]
+    assert [y for _, y in smooth] == pytest.approx([2 * x for x, _ in smooth])
     assert thin(line, 50)[0] == line[0] and thin(line, 50)[-1] == line[-1] and len(thin(line, 50)) <= 51
 
 

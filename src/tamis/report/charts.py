@@ -282,16 +282,14 @@ def _trimmed(values: list[float]) -> tuple[float, float]:
 
 
 def running_mean(points: Sequence[tuple[float, float]], share: float = 0.05) -> list[tuple[float, float]]:
-    """Mean over a centred window of `share` of the points."""
+    """Mean over a centred window of `share` of the points, where the window is whole: a shorter one at the end would
+    show one batch's noise as a turn of the curve."""
     half = max(1, round(len(points) * share / 2))
     sums = [0.0]
     for _, y in points:
         sums.append(sums[-1] + y)
-    out = []
-    for index, (x, _) in enumerate(points):
-        reach = min(half, index, len(points) - 1 - index)
-        out.append((x, (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)))
-    return out
+    places = range(half, len(points) - half)
+    return [(points[i][0], (sums[i + half + 1] - sums[i - half]) / (2 * half + 1)) for i in places]
 
 
 def thin(points: Sequence[tuple[float, float]], most: int = 500) -> Sequence[tuple[float, float]]:

@@ -84,7 +84,7 @@ def tick(value: float) -> str:
     if abs(value) >= 10_000:
         number, _, unit = scaled(value, ("", "k", "M", "G", "T")).partition(THIN)
         return (number.rstrip("0").rstrip(".") if "." in number else number) + (THIN + unit if unit else "")
-    return f"{value:.6g}".replace("-", MINUS)
+    return re.sub(r"e-0?", "e-", f"{value:.6g}").replace("-", MINUS)
 
 
 def threshold(value: float) -> str:
