@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _SHALLOW = frozenset(
     (b"area", b"base", b"br", b"col", b"embed", b"hr", b"img", b"input", b"link", b"meta", b"source", b"track", b"wbr",
@@ -13,9 +15,11 @@ _SHALLOW = frozenset(
 def nesting_depth(html: bytes, limit: int) -> int:
     """An estimate of the deepest nesting, counted only where `limit` could be passed: 0 for ordinary pages.
 
-    Depth cannot exceed the number of tags, so that pages with few tags are not scanned at all.
+    Depth exceeds neither the number of tags (asked first, of most pages) nor what opening minus closing tags reach when
+    every tag counts (asked next).
     """
-    if html.count(b"<") <= 2 * limit:
+    # Tags are at least three bytes long.
+    if len(html) <= 3 * limit or _highest_balance(html, limit) <= limit:
         return 0
     depth = deepest = 0
     for match in _TAG.finditer(html):
@@ -27,3 +31,13 @@ def nesting_depth(html: bytes, limit: int) -> int:
             if deepest > limit:
                 break
     return deepest
+
+
+def _highest_balance(html: bytes, limit: int) -> int:
+    """Largest excess of opening over closing tags in any stretch of the page; 0 when there are too few tags for it."""
+    data = np.frombuffer(html, np.uint8)
+    places = np.flatnonzero(data[:-1] == ord("<"))
+    if len(places) <= limit:
+        return 0
+    balance = np.cumsum(np.where(data[places + 1] == ord("/"), -1, 1))
+    return int((balance - np.minimum(np.minimum.accumulate(balance), 0)).max())
