@@ -47,7 +47,8 @@ class Classifier:
     def scores(self, texts: list[str]) -> np.ndarray:
         """float32, shape (len(texts),): p of the more likely label if that is `__label__hq`, else 1 - p.
 
-        As fastText adds 1e-5 to every probability, scores reach 1.00001. Empty texts are scored as an empty line.
+        fastText adds 1e-5 to every probability, so scores go from -0.00001 to 1.00001. Empty texts are scored as an
+        empty line.
         """
         labels, probabilities = self._model.predict([flatten(text) for text in texts], k=1)
         likelier = np.array([p[0] for p in probabilities], dtype=np.float32)

@@ -25,7 +25,7 @@ from tamis.stages.quality.config import QualityConfig
 from tamis.stages.quality.positives import PYTHON_TOPICS, python_topics, python_topics_fingerprint, read_positives
 
 QUALITY_SCORE = "quality_score"
-"""float32, written by quality: how much more the classifier takes the document for a good one; 0 to 1.00001."""
+"""float32, written by quality: probability that the document is a good one, by the classifier; -0.00001 to 1.00001."""
 
 MIN_TRAIN_DOCUMENTS = 20
 """Fewer positives or negatives than this make no classifier worth the name."""
