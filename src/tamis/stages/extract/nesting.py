@@ -36,8 +36,9 @@ def nesting_depth(html: bytes, limit: int) -> int:
 def _highest_balance(html: bytes, limit: int) -> int:
     """Largest excess of opening over closing tags in any stretch of the page; 0 when there are too few tags for it."""
     data = np.frombuffer(html, np.uint8)
-    places = np.flatnonzero(data[:-1] == ord("<"))
-    if len(places) <= limit:
+    is_tag = data[:-1] == ord("<")
+    if np.count_nonzero(is_tag) <= limit:
         return 0
+    places = np.flatnonzero(is_tag)
     balance = np.cumsum(np.where(data[places + 1] == ord("/"), -1, 1))
     return int((balance - np.minimum(np.minimum.accumulate(balance), 0)).max())
