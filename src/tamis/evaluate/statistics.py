@@ -2,9 +2,12 @@
 
 Pages of one host resemble each other, so hosts are drawn, not pages: every metric is a ratio
 `sum(value * weight) / sum(weight)` over items, which is resampled by drawing clusters with replacement. Training seeds,
-where there are several, are drawn as well; as every seed is evaluated on the same items, the two are crossed. A
-bootstrap of n units is too narrow by sqrt((n-1)/n) and ignores that its own spread is an estimate (Hesterberg, "What
-Teachers Should Know About the Bootstrap", 2015, §3.2); deviations are therefore stretched to the width of Student's t.
+where there are several, vary as well, by Gaussian multipliers: two or three seeds drawn with replacement take a handful
+of values only. As every seed is evaluated on the same items, the two are crossed.
+
+A bootstrap of n units is too narrow by sqrt((n-1)/n) and ignores that its own spread is an estimate (Hesterberg, "What
+Teachers Should Know About the Bootstrap", 2015, §3.2); deviations are therefore stretched to the width of Student's t,
+each source of spread with its own degrees of freedom (Cochran's approximation: squared half-widths add up).
 """
 
 import math
@@ -16,7 +19,7 @@ from statistics import NormalDist
 import numpy as np
 
 CONFIDENCE = 0.95
-MIN_CLUSTERS = 4
+MIN_CLUSTERS = 3
 """Below this effective number of hosts, items are drawn instead, and the result says so."""
 
 _CHUNK_CELLS = 4_000_000
@@ -92,11 +95,15 @@ class Clusters:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """An estimate with its resampled twins. `df`, `expansion`: degrees of freedom and small-sample factor (>= 1)."""
+    """An estimate with its resampled twins.
+
+    `variances`: (variance, degrees of freedom) of each source of spread, small-sample factor included; `expansion`: by
+    how much wider than the resampled deviations these make it (>= 1).
+    """
 
     estimate: float
     resampled: np.ndarray
-    df: float
+    variances: list[tuple[float, float]]
     expansion: float
 
     @cached_property
@@ -106,10 +113,17 @@ class Bootstrap:
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Percentile interval of the stretched deviations."""
         tail = (1 - confidence) / 2
-        stretch = student_quantile(1 - tail, self.df) / NormalDist().inv_cdf(1 - tail)
         places = np.array([tail, 1 - tail]) * (len(self._deviations) - 1)
-        low, high = np.interp(places, np.arange(len(self._deviations)), self._deviations) * stretch
+        low, high = np.interp(places, np.arange(len(self._deviations)), self._deviations) * self._stretch(1 - tail)
         return self.estimate + float(low), self.estimate + float(high)
+
+    def _stretch(self, p: float) -> float:
+        """Student's quantile over the normal one, averaged in squares over the sources of spread."""
+        total = sum(variance for variance, _ in self.variances)
+        if total == 0 or p <= 0.5:
+            return 1.0
+        squares = sum(variance * student_quantile(p, df) ** 2 for variance, df in self.variances)
+        return math.sqrt(squares / total) / NormalDist().inv_cdf(p)
 
     def p_value(self) -> float:
         """Two-sided: the largest 1 - confidence whose interval still holds 0, so p < 0.05 exactly when the 95 %
@@ -133,7 +147,7 @@ def bootstrap(
     total = weights.sum()
     combined = np.sum([sign * numerators.mean(axis=0) for sign, numerators in sides], axis=0)
     estimate = float(combined.sum() / total)
-    df, expansion = _small_sample(sides, weights, combined - estimate * weights)
+    variances, expansion = _small_sample(sides, weights, combined - estimate * weights)
     resampled, number = [], len(weights)
     chunk = max(1, _CHUNK_CELLS // number)
     for start in range(0, num_resamples, chunk):
@@ -142,24 +156,26 @@ def bootstrap(
         numerator = np.zeros(rows)
         for sign, numerators in sides:
             seeds = len(numerators)
-            shares = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=rows) / seeds
+            noise = rng.standard_normal((rows, seeds))
+            shares = (1 + noise - noise.mean(axis=1, keepdims=True)) / seeds
             numerator += sign * ((shares @ numerators) * drawn).sum(axis=1)
         resampled.append(numerator / (drawn @ weights))
-    return Bootstrap(estimate, np.concatenate(resampled), df, expansion)
+    return Bootstrap(estimate, np.concatenate(resampled), variances, expansion)
 
 
 def _small_sample(
     sides: Sequence[tuple[float, np.ndarray]], weights: np.ndarray, residuals: np.ndarray
-) -> tuple[float, float]:
-    """Degrees of freedom (Welch-Satterthwaite over clusters and seeds) and the factor by which resampling is narrow."""
-    total, units = weights.sum(), effective_number(weights)
-    parts = [(float((residuals**2).sum() / total**2), units)]
-    for _, numerators in sides:
-        if len(numerators) > 1:
-            parts.append((float((numerators.sum(axis=1) / total).var() / len(numerators)), float(len(numerators))))
-    parts = [(variance, count) for variance, count in parts if count > 1]
-    true = [variance * count / (count - 1) for variance, count in parts]
-    if sum(true) == 0:
-        return math.inf, 1.0
-    spread = sum(part**2 / (count - 1) for part, (_, count) in zip(true, parts, strict=True))
-    return sum(true) ** 2 / spread, math.sqrt(sum(true) / sum(variance for variance, _ in parts))
+) -> tuple[list[tuple[float, float]], float]:
+    """Variances and degrees of freedom, of clusters and of seeds; and the factor by which resampling is narrow."""
+    total, units = float(weights.sum()), effective_number(weights)
+    plain = float((residuals**2).sum()) / total**2
+    hosts = plain * units / (units - 1) if units > 1 else plain
+    variances = [(hosts, units - 1)] if units > 1 else []
+    counts = [len(numerators) for _, numerators in sides if len(numerators) > 1]
+    spreads = [float((n.sum(axis=1) / total).var()) / len(n) for _, n in sides if len(n) > 1]
+    seeds = [spread * count / (count - 1) for spread, count in zip(spreads, counts, strict=True)]
+    if sum(seeds) > 0:  # Welch-Satterthwaite where each side has seeds of its own
+        df = sum(seeds) ** 2 / sum(part**2 / (count - 1) for part, count in zip(seeds, counts, strict=True))
+        variances.append((sum(seeds), df))
+    resampled = plain + sum(spreads)
+    return variances, math.sqrt((hosts + sum(seeds)) / resampled) if resampled else 1.0
