@@ -137,6 +137,11 @@ def test_figures_speak(demo: tuple[list[Path], Page]) -> None:
     assert "Training loss. raw ends at" in labels
 
 
+def test_models_are_described(demo: tuple[list[Path], Page]) -> None:
+    text = demo[1].text
+    assert text.count("1.31 M") == 2 and "Epochs" in text and "1.11" in text
+
+
 def test_tokens_are_counted_at_tokenize_and_estimated_elsewhere(tmp_path: Path) -> None:
     run = write_run(tmp_path, "mine", strict=True)
     text = Page(build_report([run], tmp_path / "report.html")).text

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from tamis.report.charts import ForestRow, Line, Mark, forest, lines
 from tamis.report.collect import RunView
-from tamis.report.formats import THIN, count, escape, fixed, places_for, plural, tick, words
-from tamis.report.scores import Comparison, Difference, Score
+from tamis.report.formats import THIN, count, escape, fixed, places_for, plural, short_count, tick, words
+from tamis.report.scores import Comparison, Difference, Score, as_dict, number, whole
 from tamis.report.tables import Row, disclosure, table
 
 LOSS_TAIL = 0.05
@@ -37,6 +37,25 @@ def losses(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
         '<p class="note">Each run is measured on its own training data: a lower curve means easier data as much as a '
         "better model. Compare runs by their scores on held-out pages. The first steps may lie above the picture.</p>\n"
     )
+
+
+def models(runs: Sequence[RunView]) -> str:
+    """What was trained, from the cards of the checkpoints; '' when nothing was."""
+    rows = []
+    for run in runs:
+        details = as_dict(as_dict(run.cards.get("train")).get("details"))
+        tokens, available = whole(details.get("tokens")), whole(details.get("dataset_tokens"))
+        if not details:
+            continue
+        loss = number(details.get("final_loss"))
+        cells = [
+            escape(run.label), escape(details.get("scale", "–")), short_count(whole(details.get("num_params"))),
+            count(whole(details.get("steps"))), short_count(tokens), short_count(available),
+            fixed(tokens / available, 2) if available else "–", fixed(loss, 3) if math.isfinite(loss) else "–",
+        ]  # fmt: skip
+        rows.append(Row(cells=cells))
+    heads = ["Model", "Scale", "Parameters", "Steps", "Tokens seen", "Tokens of its data", "Epochs", "Final loss"]
+    return table("Models that were trained", heads, rows, numeric_from=2) if rows else ""
 
 
 def _tail(curve: Line) -> float:

@@ -21,7 +21,7 @@ from tamis.report.formats import (
     words,
 )
 from tamis.report.funnel import funnel
-from tamis.report.outcome import comparison_plot, comparison_table, gain_text, level_text, losses, scores, unit
+from tamis.report.outcome import comparison_plot, comparison_table, gain_text, level_text, losses, models, scores, unit
 from tamis.report.scores import Comparison, read_comparison
 from tamis.report.signals import examples, signals
 from tamis.report.tables import Row, definitions, disclosure, table
@@ -55,10 +55,14 @@ def render(runs: Sequence[RunView], comparison: Comparison | None, title: str | 
     sections = [
         ("funnel", "What each step removed", _per_run(runs, lambda run: funnel(run, open_books=len(runs) == 1))),
         ("signals", "Signals and cut-offs", _folded(runs, signals, focus)),
-        ("loss", "Training", losses(runs, kinds)),
+        ("loss", "Training", losses(runs, kinds) + models(runs)),
         ("scores", "Scores", scores(runs, kinds)),
         ("examples", "Examples of removed pages", _folded(runs, examples, focus)),
-        ("time", "Time and memory", _per_run([run for run in runs if run.timings], _timings)),
+        (
+            "time",
+            "Time and memory" if any(t.peak_bytes for run in runs for t in run.timings) else "Time",
+            _per_run([run for run in runs if run.timings], _timings),
+        ),
         ("provenance", "Provenance and recipes", _provenances(runs)),
     ]
     sections = [(name, heading, body) for name, heading, body in sections if body]
