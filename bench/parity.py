@@ -21,7 +21,7 @@ import zstandard
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule
 from tamis.base.stage import Context
-from tamis.kernels import edits, program
+from tamis.kernels import lines, program
 from tamis.kernels.program import Outcome, Program
 from tamis.stages.filter import urls
 from tamis.stages.filter.plan import Plan
@@ -102,11 +102,11 @@ def edit_program(name: str, parameters: list[str], plan: Plan) -> Program | None
     numbers = [float(p) for p in parameters if re.fullmatch(r"[\d.]+", p)]
     simple: dict[str, Callable[[Program], Program]] = {
         "url_removal": lambda p: p.remove_links(plan.domains),
-        "counter_line": lambda p: p.drop_lines(edits.COUNTER_LINES).strip(),
-        "items_in_cart": lambda p: p.remove_phrase("items in cart", edits.ANYWHERE, 10),
-        "read_more": lambda p: p.remove_phrase("read more...", edits.SUFFIX, 10, wildcard),
-        "sign_in": lambda p: p.remove_phrase("sign-in", edits.PREFIX, 10),
-        "punctuation_line": lambda p: p.drop_lines(edits.PUNCTUATED_LINES, float("remove_ellipses" in parameters)),
+        "counter_line": lambda p: p.drop_lines(lines.COUNTER_LINES).strip(),
+        "items_in_cart": lambda p: p.remove_phrase("items in cart", lines.ANYWHERE, 10),
+        "read_more": lambda p: p.remove_phrase("read more...", lines.SUFFIX, 10, wildcard),
+        "sign_in": lambda p: p.remove_phrase("sign-in", lines.PREFIX, 10),
+        "punctuation_line": lambda p: p.drop_lines(lines.PUNCTUATED_LINES, float("remove_ellipses" in parameters)),
         "citation_removal": lambda p: p.remove_citations(),
     }
     if name in simple:
@@ -117,10 +117,10 @@ def edit_program(name: str, parameters: list[str], plan: Plan) -> Program | None
         return None
     numbered: dict[str, Callable[[Program], Program]] = {
         "newline_removal": lambda p: p.collapse_newlines(int(numbers[0])),
-        "uppercase_ratio_line": lambda p: p.drop_lines(edits.UPPERCASE_LINES, 0, numbers[0]).strip(),
-        "numeric_ratio_line": lambda p: p.drop_lines(edits.NUMERIC_LINES, 0, numbers[0]).strip(),
-        "line_length": lambda p: p.drop_lines(edits.SHORT_LINES, numbers[0]),
-        "word_length": lambda p: p.drop_lines(edits.LONG_WORD_LINES, 0, numbers[0]),
+        "uppercase_ratio_line": lambda p: p.drop_lines(lines.UPPERCASE_LINES, 0, numbers[0]).strip(),
+        "numeric_ratio_line": lambda p: p.drop_lines(lines.NUMERIC_LINES, 0, numbers[0]).strip(),
+        "line_length": lambda p: p.drop_lines(lines.SHORT_LINES, numbers[0]),
+        "word_length": lambda p: p.drop_lines(lines.LONG_WORD_LINES, 0, numbers[0]),
     }
     return numbered[name](Program()) if name in numbered else None
 

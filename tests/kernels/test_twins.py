@@ -10,7 +10,7 @@ from hostile import repetitive, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels import edits, program, reference
+from tamis.kernels import lines, program, reference
 from tamis.kernels.program import Program
 
 pytestmark = pytest.mark.skipif(
@@ -33,32 +33,32 @@ EDITS: dict[str, tuple[Program, Callable[[str], str]]] = {
     "newlines": (Program().collapse_newlines(2), lambda text: reference.collapse_newlines(text, 2)),
     "strip": (Program().strip(), str.strip),
     "uppercase": (
-        Program().drop_lines(edits.UPPERCASE_LINES, 0, 0.5),
+        Program().drop_lines(lines.UPPERCASE_LINES, 0, 0.5),
         lambda text: reference.drop_uppercase_lines(text, 0.5),
     ),
     "numeric": (
-        Program().drop_lines(edits.NUMERIC_LINES, 0, 0.999999),
+        Program().drop_lines(lines.NUMERIC_LINES, 0, 0.999999),
         lambda text: reference.drop_numeric_lines(text, 0.999999),
     ),
-    "counter": (Program().drop_lines(edits.COUNTER_LINES), reference.drop_counter_lines),
+    "counter": (Program().drop_lines(lines.COUNTER_LINES), reference.drop_counter_lines),
     "short": (
-        Program().drop_lines(edits.SHORT_LINES, 2, 5),
+        Program().drop_lines(lines.SHORT_LINES, 2, 5),
         lambda text: reference.drop_short_lines(text, 2, 5),
     ),
     "punctuated": (
-        Program().drop_lines(edits.PUNCTUATED_LINES, 0),
+        Program().drop_lines(lines.PUNCTUATED_LINES, 0),
         lambda text: reference.drop_unpunctuated_lines(text, drop_ellipses=False),
     ),
     "punctuated without ellipses": (
-        Program().drop_lines(edits.PUNCTUATED_LINES, 1),
+        Program().drop_lines(lines.PUNCTUATED_LINES, 1),
         lambda text: reference.drop_unpunctuated_lines(text, drop_ellipses=True),
     ),
     "long tokens": (
-        Program().drop_lines(edits.LONG_WORD_LINES, 0, 6),
+        Program().drop_lines(lines.LONG_WORD_LINES, 0, 6),
         lambda text: reference.drop_long_word_lines(text, 6, by_split=False),
     ),
     "long words": (
-        Program().drop_lines(edits.LONG_WORD_LINES, 1, 6),
+        Program().drop_lines(lines.LONG_WORD_LINES, 1, 6),
         lambda text: reference.drop_long_word_lines(text, 6, by_split=True),
     ),
     "citations": (Program().remove_citations(), reference.remove_citations),
@@ -69,10 +69,10 @@ LINK_PARTS = [
     "1.2.3.4", "12", "1.1.1.", "x" * 254, "_", " " * 9, ":", "\u3000",
 ]  # fmt: skip
 PHRASES = [
-    ("items in cart", edits.ANYWHERE, 10, ""),
-    ("read more...", edits.SUFFIX, 10, "."),
-    ("read more...", edits.SUFFIX, 10, ""),
-    ("sign-in", edits.PREFIX, 3, ""),
+    ("items in cart", lines.ANYWHERE, 10, ""),
+    ("read more...", lines.SUFFIX, 10, "."),
+    ("read more...", lines.SUFFIX, 10, ""),
+    ("sign-in", lines.PREFIX, 3, ""),
 ]
 
 

@@ -1,9 +1,9 @@
 """Lower case as Python's `str.lower` has it, and the removal of repeated lines, which is defined on it."""
 
 import numpy as np
-from numba import njit
 
-from tamis.kernels.edits import _move
+from tamis.kernels.edits import move
+from tamis.kernels.jit import kernel
 from tamis.kernels.repetition import number_spans
 from tamis.kernels.unicode_tables import CASE_IGNORABLE, CASED, SPACE
 
@@ -12,7 +12,7 @@ CAPITAL_SIGMA, FINAL_SIGMA, SIGMA = 0x3A3, 0x3C2, 0x3C3
 DOTTED_CAPITAL_I, COMBINING_DOT = 0x130, 0x307
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ends_word(properties: np.ndarray, start: int, at: int, end: int) -> bool:
     """Whether the sigma at `at` of the line `[start, end)` has a cased character before it and none after it."""
     i = at - 1
@@ -26,7 +26,7 @@ def _ends_word(properties: np.ndarray, start: int, at: int, end: int) -> bool:
     return i == end or not (properties[i] & CASED)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def lower(
     code_points: np.ndarray,
     properties: np.ndarray,
@@ -52,7 +52,7 @@ def lower(
     return at
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def drop_repeated_lines(
     code_points: np.ndarray, properties: np.ndarray, n: int, index: np.ndarray, shifts: np.ndarray
 ) -> int:
@@ -90,7 +90,7 @@ def drop_repeated_lines(
         while end < n and code_points[end] != NEWLINE:
             end += 1
         if starts[k] == ends[k] or not seen[numbers[k]]:
-            to = _move(code_points, properties, start - 1 if k else start, end, to)
+            to = move(code_points, properties, start - 1 if k else start, end, to)
             seen[numbers[k]] = True
         start = end + 1
     return to

@@ -5,8 +5,8 @@ is stated by its twin in `reference`.
 """
 
 import numpy as np
-from numba import njit
 
+from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import ALNUM, ALPHA, LINE_BREAK, SPACE
 
 NEWLINE = 10
@@ -25,7 +25,7 @@ STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Gopher (Rae et al. 2021, appendix A1.1)."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def measure_characters(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
     """CHARACTER_SIGNALS; line lengths as of str.splitlines."""
     alphanumeric = 0
@@ -56,7 +56,7 @@ def measure_characters(code_points: np.ndarray, properties: np.ndarray, n: int, 
     out[3] = in_lines / num_lines if num_lines else 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _stop_word(code_points: np.ndarray, start: int, end: int) -> int:
     """Number (1-8) of the stop word that the word `[start, end)` is when lowercased, or 0."""
     length = end - start
@@ -89,7 +89,7 @@ def _stop_word(code_points: np.ndarray, start: int, end: int) -> int:
     return 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def count_symbols(code_points: np.ndarray, n: int) -> int:
     """Sum of the non-overlapping counts of `#`, `...`, `. . .` and U+2026."""
     total = 0
@@ -97,7 +97,10 @@ def count_symbols(code_points: np.ndarray, n: int) -> int:
     spaced_from = 0
     for i in range(n):
         c = code_points[i]
-        if c == 35 or c == ELLIPSIS:
+        if c > FULL_STOP:
+            if c == ELLIPSIS:
+                total += 1
+        elif c == 35:
             total += 1
         elif c == FULL_STOP:
             if i >= dots_from and i + 2 < n and code_points[i + 1] == FULL_STOP and code_points[i + 2] == FULL_STOP:
@@ -109,7 +112,7 @@ def count_symbols(code_points: np.ndarray, n: int) -> int:
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _spaced_dots(code_points: np.ndarray, at: int, end: int) -> bool:
     """Whether `. . .` stands at `at`."""
     return (
@@ -122,7 +125,7 @@ def _spaced_dots(code_points: np.ndarray, at: int, end: int) -> bool:
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def measure_words(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
     """WORD_SIGNALS, on the words of str.split."""
     num_words = 0
@@ -160,37 +163,39 @@ def measure_words(code_points: np.ndarray, properties: np.ndarray, n: int, out: 
     out[5] = count_symbols(code_points, n) / num_words if num_words else np.inf
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def _parts_tokens(c: int) -> bool:
+    """Where fastText parts tokens: space, tab to carriage return, NUL."""
+    return c <= 32 and (c == 32 or 9 <= c <= 13 or c == 0)
+
+
+@kernel
 def measure_tokens(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
     """TOKEN_SIGNALS: fastText's tokens, and those of them that start with a letter or digit."""
     tokens = 0
     words = 0
-    inside = False
-    blank = True
-    for i in range(n):
-        c = code_points[i]
-        if c == 32 or (9 <= c <= 13) or c == 0:
-            if inside and not blank:
+    i = 0
+    while i < n:
+        if _parts_tokens(code_points[i]):
+            if code_points[i] == NEWLINE:
                 tokens += 1
-            if c == NEWLINE:
-                tokens += 1
-            inside = False
-            blank = True
+            i += 1
             continue
-        word = properties[i]
-        if not inside:
-            inside = True
-            if word & ALNUM:
-                words += 1
-        if not (word & SPACE):
-            blank = False
-    if inside and not blank:
-        tokens += 1
+        first = properties[i]
+        blank = first & SPACE != 0
+        while i < n and not _parts_tokens(code_points[i]):
+            if blank and not (properties[i] & SPACE):
+                blank = False
+            i += 1
+        if not blank:
+            tokens += 1
+        if first & ALNUM:
+            words += 1
     out[0] = tokens
     out[1] = words
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ends_in_ellipsis(code_points: np.ndarray, start: int, end: int) -> bool:
     last = code_points[end - 1]
     if last == ELLIPSIS:
@@ -202,7 +207,7 @@ def _ends_in_ellipsis(code_points: np.ndarray, start: int, end: int) -> bool:
     return end - start >= 5 and _spaced_dots(code_points, end - 5, end)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def measure_lines(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
     """LINE_SIGNALS, on lines and paragraphs that are not blank, stripped."""
     lines = 0

@@ -6,9 +6,9 @@ octets in place of host, dot and domain. Scanning looks for the dot that ends th
 """
 
 import numpy as np
-from numba import njit
 
-from tamis.kernels.edits import _move
+from tamis.kernels.edits import move
+from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import SPACE, WORD
 
 MAX_HOST = 256
@@ -30,7 +30,7 @@ def index_domains(flat: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.searchsorted(firsts, np.array([*range(97, 124), 0x110000])).astype(np.int64)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _host(c: int) -> bool:
     """`[-a-zA-Z0-9@:%._+~#=]`"""
     if 97 <= c <= 122 or 64 <= c <= 90 or 45 <= c <= 46 or 48 <= c <= 58:
@@ -38,13 +38,13 @@ def _host(c: int) -> bool:
     return c == 95 or c == 37 or c == 43 or c == 126 or c == 35 or c == 61
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _path(c: int) -> bool:
     """`[-a-zA-Z0-9()@:%_+.~#?&/=]`"""
     return _host(c) or c == 40 or c == 41 or c == 63 or c == 38 or c == 47
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _boundary(properties: np.ndarray, at: int, n: int) -> bool:
     """Regular-expression `\\b` between `at - 1` and `at`."""
     before = at > 0 and properties[at - 1] & WORD != 0
@@ -52,7 +52,7 @@ def _boundary(properties: np.ndarray, at: int, n: int) -> bool:
     return before != after
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _domain_end(
     code_points: np.ndarray,
     properties: np.ndarray,
@@ -85,7 +85,7 @@ def _domain_end(
     return longest
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _scheme_start(code_points: np.ndarray, at: int, floor: int) -> int:
     """Start of `http://`, `https://` or `ftp://` that ends at `at` and does not reach below `floor`, or `at`."""
     if at - 6 < floor or code_points[at - 1] != 47 or code_points[at - 2] != 47 or code_points[at - 3] != 58:
@@ -100,7 +100,7 @@ def _scheme_start(code_points: np.ndarray, at: int, floor: int) -> int:
     return i - 3 if code_points[i - 3] == 104 else at
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _blanks_start(properties: np.ndarray, at: int, floor: int) -> int:
     start = at
     while start > floor and at - start < MAX_BLANKS and properties[start - 1] & SPACE:
@@ -108,7 +108,7 @@ def _blanks_start(properties: np.ndarray, at: int, floor: int) -> int:
     return start
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def remove_named(
     code_points: np.ndarray,
     properties: np.ndarray,
@@ -142,13 +142,13 @@ def remove_named(
         while end < n and _path(code_points[end]):
             end += 1
         start = _blanks_start(properties, _scheme_start(code_points, host, done), done)
-        to = _move(code_points, properties, done, start, to)
+        to = move(code_points, properties, done, start, to)
         done = end
         dot = end
-    return _move(code_points, properties, done, n, to)
+    return move(code_points, properties, done, n, to)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _octet(code_points: np.ndarray, at: int, n: int) -> int:
     """End of an octet and its dot at `at`, or -1."""
     end = at
@@ -161,7 +161,7 @@ def _octet(code_points: np.ndarray, at: int, n: int) -> int:
     return end + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def remove_numbered(code_points: np.ndarray, properties: np.ndarray, n: int) -> int:
     """Delete links by IPv4 number; returns the new length."""
     to = 0
@@ -183,7 +183,7 @@ def remove_numbered(code_points: np.ndarray, properties: np.ndarray, n: int) -> 
         start = _blanks_start(properties, start, done)
         while at < n and _path(code_points[at]):
             at += 1
-        to = _move(code_points, properties, done, start, to)
+        to = move(code_points, properties, done, start, to)
         done = at
         i = at
-    return _move(code_points, properties, done, n, to)
+    return move(code_points, properties, done, n, to)

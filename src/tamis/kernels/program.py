@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
-from tamis.kernels import casing, counts, edits, links, repetition, text, unicode_tables
+from tamis.kernels import casing, counts, edits, lines, links, repetition, text, unicode_tables
+from tamis.kernels.jit import kernel
 
 (
-    NAMED_LINKS, NUMBERED_LINKS, COLLAPSE_NEWLINES, DROP_LINES, REMOVE_PHRASE, REMOVE_CITATIONS, DROP_REPEATED_LINES,
+    NAMED_LINKS, NUMBERED_LINKS, COLLAPSE_NEWLINES, REMOVE_CITATIONS, DROP_REPEATED_LINES, DROP_LINES, REMOVE_PHRASE,
     STRIP, CHARACTERS, WORDS, TOKENS, LINES, REPETITION,
 ) = range(13)  # fmt: skip
 
@@ -27,6 +27,11 @@ MEASURES: dict[int, tuple[str, ...]] = {
 """Columns that each measuring step writes, in order."""
 
 NOT_EMPTIED = -1
+
+Scratch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""One document at work: code points, properties, and starts, ends and counts of its lines (or of its words)."""
+EditData = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]
+"""Phrases and their offsets; top-level domains, their offsets and index; the tables of `unicode_tables.load`."""
 
 
 @dataclass
@@ -58,7 +63,7 @@ class Program:
         return self._add(COLLAPSE_NEWLINES, most)
 
     def drop_lines(self, kind: int, low: float = 0, high: float = np.inf) -> "Program":
-        """Delete lines as `edits.drop_lines`."""
+        """Delete lines as `lines.drop_lines`."""
         return self._add(DROP_LINES, kind, low, high)
 
     def remove_citations(self) -> "Program":
@@ -74,10 +79,10 @@ class Program:
         return self._add(STRIP)
 
     def remove_phrase(self, phrase: str, place: int, max_words: int, wildcard: str = "") -> "Program":
-        """Delete an ASCII phrase from short lines as `edits.remove_phrase`, then strip; `wildcard` stands for any
+        """Delete an ASCII phrase from short lines as `lines.remove_phrase`, then strip; `wildcard` stands for any
         character."""
         assert phrase.isascii() and "\0" not in phrase
-        codes = [edits.ANY_CHARACTER if c == wildcard else ord(c) for c in phrase.lower()]
+        codes = [lines.ANY_CHARACTER if c == wildcard else ord(c) for c in phrase.lower()]
         self.phrases.append(np.array(codes, np.int32))
         return self._add(REMOVE_PHRASE, len(self.phrases) - 1, place, max_words).strip()
 
@@ -94,12 +99,14 @@ class Program:
         flat, domain_offsets = links.pack_domains(self.domains) if self.domains else _NO_DOMAINS
         phrases = np.concatenate([*self.phrases, np.zeros(0, np.int32)])
         phrase_offsets = np.cumsum([0] + [len(phrase) for phrase in self.phrases]).astype(np.int64)
-        out, out_offsets = _run(
-            data, offsets, live.astype(np.bool_), gate.astype(np.bool_),
-            np.array(self.steps, np.float64).reshape(-1, 4), phrases, phrase_offsets,
-            flat, domain_offsets, links.index_domains(flat, domain_offsets), unicode_tables.load(),
-            values, emptied, changed,
+        edit_data = (
+            phrases, phrase_offsets, flat, domain_offsets, links.index_domains(flat, domain_offsets),
+            unicode_tables.load(),
         )  # fmt: skip
+        steps = np.array(self.steps, np.float64).reshape(-1, 4)
+        out, out_offsets = _run(
+            data, offsets, live.astype(np.bool_), gate.astype(np.bool_), steps, edit_data, values, emptied, changed
+        )
         return Outcome(self.columns, values, emptied, changed, out, out_offsets, column)
 
 
@@ -130,7 +137,7 @@ class Outcome:
         return text.from_buffers(self.data, self.offsets, self.source.is_null() if self.source.null_count else None)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _measure(
     operation: int,
     code_points: np.ndarray,
@@ -152,88 +159,114 @@ def _measure(
         repetition.measure_repetition(code_points, properties, n, starts, ends, out)
 
 
-@njit(cache=True, nogil=True)
-def _edit(
-    step: np.ndarray,
-    code_points: np.ndarray,
-    properties: np.ndarray,
-    n: int,
-    gate: bool,
-    phrases: np.ndarray,
-    phrase_offsets: np.ndarray,
-    domains: np.ndarray,
-    domain_offsets: np.ndarray,
-    domain_index: np.ndarray,
-    tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-) -> int:
-    operation, first = int(step[0]), int(step[1])
+@kernel
+def _edit(step: np.ndarray, scratch: Scratch, n: int, gate: bool, data: EditData) -> int:
+    """Apply an edit of the whole document; returns its new length."""
+    code_points, properties = scratch[0], scratch[1]
+    operation = int(step[0])
     if operation == NAMED_LINKS:
         if not gate:
             return n
-        return links.remove_named(code_points, properties, n, domains, domain_offsets, domain_index)
+        return links.remove_named(code_points, properties, n, data[2], data[3], data[4])
     if operation == NUMBERED_LINKS:
         return links.remove_numbered(code_points, properties, n)
     if operation == COLLAPSE_NEWLINES:
-        return edits.collapse_newlines(code_points, properties, n, first)
-    if operation == DROP_LINES:
-        return edits.drop_lines(code_points, properties, n, first, step[2], step[3])
-    if operation == REMOVE_PHRASE:
-        phrase = phrases[phrase_offsets[first] : phrase_offsets[first + 1]]
-        return edits.remove_phrase(code_points, properties, n, phrase, int(step[2]), int(step[3]))
+        return edits.collapse_newlines(code_points, properties, n, int(step[1]))
     if operation == REMOVE_CITATIONS:
         return edits.remove_citations(code_points, properties, n)
     if operation == DROP_REPEATED_LINES:
-        return casing.drop_repeated_lines(code_points, properties, n, tables[2], tables[3])
+        return casing.drop_repeated_lines(code_points, properties, n, data[5][2], data[5][3])
     return edits.strip(code_points, properties, n)
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def _edit_lines(step: np.ndarray, scratch: Scratch, first: int, last: int, data: EditData) -> tuple[int, int]:
+    """Apply an edit of the list of lines; returns which lines are left."""
+    code_points, properties, starts, ends, counted = scratch
+    operation, which = int(step[0]), int(step[1])
+    if operation == DROP_LINES:
+        kept = lines.drop_lines(
+            code_points, properties, starts, ends, counted, first, last, which, step[2], step[3]
+        )  # fmt: skip
+        return first, kept
+    if operation == REMOVE_PHRASE:
+        phrase = data[0][data[1][which] : data[1][which + 1]]
+        kept = lines.remove_phrase(
+            code_points, properties, starts, ends, counted, first, last, phrase, int(step[2]), int(step[3])
+        )  # fmt: skip
+        return first, kept
+    return lines.strip_lines(properties, starts, ends, counted, first, last)
+
+
+@kernel
+def _run_row(
+    steps: np.ndarray, scratch: Scratch, n: int, gate: bool, data: EditData, values: np.ndarray
+) -> tuple[int, int]:
+    """All steps on one decoded document; returns its new length and the step that left nothing, or NOT_EMPTIED."""
+    code_points, properties, starts, ends, counted = scratch
+    listed = False
+    first = 0
+    last = 0
+    for k in range(len(steps)):
+        operation = int(steps[k, 0])
+        if DROP_LINES <= operation <= STRIP and (listed or operation < STRIP):
+            if not listed:
+                first, last = 0, lines.list_lines(code_points, properties, n, starts, ends, counted)
+                listed = True
+            first, last = _edit_lines(steps[k], scratch, first, last, data)
+            if first == last or (first + 1 == last and starts[first] == ends[first]):
+                return 0, k
+            continue
+        if listed:
+            n = lines.join_lines(code_points, properties, starts, ends, first, last)
+            listed = False
+        if operation >= CHARACTERS:
+            _measure(operation, code_points, properties, n, starts, ends, values[int(steps[k, 1]) :])
+            continue
+        n = _edit(steps[k], scratch, n, gate, data)
+        if n == 0:
+            return 0, k
+    if listed:
+        n = lines.join_lines(code_points, properties, starts, ends, first, last)
+    return n, NOT_EMPTIED
+
+
+@kernel
 def _run(
     data: np.ndarray,
     offsets: np.ndarray,
     live: np.ndarray,
     gate: np.ndarray,
     steps: np.ndarray,
-    phrases: np.ndarray,
-    phrase_offsets: np.ndarray,
-    domains: np.ndarray,
-    domain_offsets: np.ndarray,
-    domain_index: np.ndarray,
-    tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    edit_data: EditData,
     values: np.ndarray,
     emptied: np.ndarray,
     changed: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     num_rows = len(offsets) - 1
-    room = 1
+    room = 2
     for row in range(num_rows):
-        room = max(room, offsets[row + 1] - offsets[row])
+        room = max(room, offsets[row + 1] - offsets[row] + 1)
     code_points = np.empty(room, np.int32)
     properties = np.empty(room, np.uint16)
-    starts = np.empty(room, np.int32)
-    ends = np.empty(room, np.int32)
+    scratch = (
+        code_points,
+        properties,
+        np.empty(room, np.int32),
+        np.empty(room, np.int32),
+        np.empty((3, room), np.int32),
+    )
+    tables = edit_data[5]
     out = np.empty(offsets[num_rows] - offsets[0] + 64, np.uint8)
     out_offsets = np.zeros(num_rows + 1, np.int64)
     at = 0
     for row in range(num_rows):
         start, end = offsets[row], offsets[row + 1]
         n = 0
-        before = 0
         if live[row]:
-            before = n = text.decode(data, start, end, tables[0], tables[1], code_points, properties)
-        for k in range(len(steps) if live[row] else 0):
-            operation = int(steps[k, 0])
-            if operation >= CHARACTERS:
-                _measure(operation, code_points, properties, n, starts, ends, values[row, int(steps[k, 1]) :])
-                continue
-            n = _edit(
-                steps[k], code_points, properties, n, gate[row],
-                phrases, phrase_offsets, domains, domain_offsets, domain_index, tables,
-            )  # fmt: skip
-            if n == 0:
-                emptied[row] = k
-                break
-        changed[row] = n != before
+            before = text.decode(data, start, end, tables[0], tables[1], code_points, properties)
+            n, emptied[row] = _run_row(steps, scratch, before, gate[row], edit_data, values[row])
+            changed[row] = n != before
         need = 4 * n if changed[row] else end - start
         if at + need > len(out):
             grown = np.empty(2 * len(out) + need, np.uint8)

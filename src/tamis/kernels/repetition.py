@@ -6,8 +6,8 @@ its first n-1 words, number of its last word), so n-grams are counted without co
 """
 
 import numpy as np
-from numba import njit
 
+from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import SPACE
 from tamis.kernels.words import word_spans
 
@@ -22,7 +22,7 @@ SIGNALS = (
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def table_size(count: int) -> int:
     """Power of two at least twice `count`."""
     size = 4
@@ -31,16 +31,28 @@ def table_size(count: int) -> int:
     return size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _hash(code_points: np.ndarray, start: int, end: int) -> np.uint64:
+    """Two lanes of two characters each, so that the multiplications overlap."""
     h = np.uint64(end - start)
-    for i in range(start, end):
+    other = np.uint64(0)
+    i = start
+    while i + 4 <= end:
+        h = (h ^ (np.uint64(code_points[i]) | (np.uint64(code_points[i + 1]) << np.uint64(32)))) * MULTIPLIER
+        h ^= h >> np.uint64(29)
+        other = (
+            other ^ (np.uint64(code_points[i + 2]) | (np.uint64(code_points[i + 3]) << np.uint64(32)))
+        ) * MULTIPLIER
+        other ^= other >> np.uint64(31)
+        i += 4
+    while i < end:
         h = (h ^ np.uint64(code_points[i])) * MULTIPLIER
         h ^= h >> np.uint64(29)
-    return h
+        i += 1
+    return (h ^ other) * MULTIPLIER >> np.uint64(8)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def number_spans(
     code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, count: int, numbers: np.ndarray, totals: np.ndarray
 ) -> int:
@@ -79,7 +91,7 @@ def number_spans(
     return distinct
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def segment_spans(
     code_points: np.ndarray, properties: np.ndarray, n: int, by_paragraph: bool, starts: np.ndarray, ends: np.ndarray
 ) -> int:
@@ -107,7 +119,7 @@ def segment_spans(
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _segment_fractions(
     code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, count: int
 ) -> tuple[float, float]:
@@ -129,7 +141,7 @@ def _segment_fractions(
     return repeated / count, repeated_characters / characters
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _extend_grams(
     grams: np.ndarray, numbers: np.ndarray, positions: np.ndarray, count: int, n: int, totals: np.ndarray
 ) -> int:
@@ -171,7 +183,7 @@ def _extend_grams(
     return repeated
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _top_characters(
     grams: np.ndarray, positions: np.ndarray, count: int, n: int, totals: np.ndarray, lengths: np.ndarray
 ) -> int:
@@ -191,7 +203,7 @@ def _top_characters(
     return longest * best
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _covered_characters(positions: np.ndarray, count: int, n: int, lengths: np.ndarray) -> int:
     """Characters of the words inside any repeated n-gram, each word counted once."""
     total = 0
@@ -203,7 +215,7 @@ def _covered_characters(positions: np.ndarray, count: int, n: int, lengths: np.n
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def ngram_fractions(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, count: int, out: np.ndarray) -> None:
     """The nine n-gram fractions (n = 2..10) into `out[:9]`; 0 where nothing repeats."""
     out[:9] = 0.0
@@ -234,7 +246,7 @@ def ngram_fractions(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarra
             out[n - 2] = _covered_characters(positions, repeated, n, lengths) / characters
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def measure_repetition(
     code_points: np.ndarray, properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray, out: np.ndarray
 ) -> None:

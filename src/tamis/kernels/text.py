@@ -8,7 +8,8 @@ decode to U+FFFD, one for each maximal broken part, as `bytes.decode("utf-8", "r
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
+
+from tamis.kernels.jit import kernel
 
 REPLACEMENT = 0xFFFD
 
@@ -43,7 +44,7 @@ def from_buffers(data: np.ndarray, offsets: np.ndarray, nulls: pa.Array | None =
     return pa.Array.from_buffers(kind, len(offsets) - 1, buffers)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _multibyte(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
     """`(code point, bytes used)` of the sequence that starts with a non-ASCII byte at `at`."""
     lead = data[at]
@@ -68,7 +69,7 @@ def _multibyte(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
     return code_point, need + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decode(
     data: np.ndarray,
     start: int,
@@ -97,7 +98,7 @@ def decode(
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def encode(code_points: np.ndarray, n: int, out: np.ndarray, at: int) -> int:
     """Write `code_points[:n]` as UTF-8 at `out[at:]`, which must have room for 4 n bytes; returns the end position."""
     for i in range(n):

@@ -1,8 +1,8 @@
 """Word boundaries of Unicode Standard Annex 29 (rules WB1-WB999, Unicode 16.0.0) on a decoded document."""
 
 import numpy as np
-from numba import njit
 
+from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import ALNUM, PICTOGRAPHIC, WORD_BREAK_MASK, WORD_BREAK_NAMES
 
 OTHER, CR, LF, NEWLINE, EXTEND, ZWJ, FORMAT, REGIONAL, KATAKANA, HEBREW = range(10)
@@ -10,13 +10,13 @@ ALETTER, SINGLE_QUOTE, DOUBLE_QUOTE, MID_NUM_LET, MID_LETTER, MID_NUM, NUMERIC, 
 assert WORD_BREAK_NAMES[NUMERIC] == "Numeric" and WORD_BREAK_NAMES[SPACE] == "WSegSpace"
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _skipped(kind: int) -> bool:
     """Extend, Format and ZWJ: WB4 looks through them."""
     return EXTEND <= kind <= FORMAT
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _following(properties: np.ndarray, at: int, n: int) -> int:
     """Word_Break of the first character after `at` that WB4 does not skip; Other at the end."""
     at += 1
@@ -57,12 +57,12 @@ def _join_table() -> np.ndarray:
 _JOINS = _join_table()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _letter(kind: int) -> bool:
     return kind in (ALETTER, HEBREW)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _joined(action: int, before: int, following: int, odd_regional: bool) -> bool:
     """Decide an action other than BREAK and JOIN. `before` is the class ahead of the last character, `following` that
     after this one (both as WB4 sees them)."""
@@ -81,15 +81,22 @@ def _joined(action: int, before: int, following: int, odd_regional: bool) -> boo
     return odd_regional
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_boundary(properties: np.ndarray, start: int, n: int) -> int:
     """End of the token that starts at `start` (a boundary, `start < n`). What lies before `start` cannot matter: every
     rule that looks back further than one character joins all it looks at."""
     raw = properties[start] & WORD_BREAK_MASK
+    at = start + 1
+    if raw == ALETTER:  # most tokens are letters up to a blank
+        while at < n and properties[at] & WORD_BREAK_MASK == ALETTER:
+            at += 1
+        if at == n or properties[at] & WORD_BREAK_MASK == SPACE:
+            return at
     before = OTHER
     last = OTHER if _skipped(raw) else raw
     odd_regional = raw == REGIONAL
-    at = start + 1
+    if at > start + 1:
+        before = ALETTER
     while at < n:
         word = properties[at]
         kind = word & WORD_BREAK_MASK
@@ -120,14 +127,18 @@ def next_boundary(properties: np.ndarray, start: int, n: int) -> int:
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def word_spans(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray) -> int:
     """Tokens whose first character is a letter or digit, as `[starts[k], ends[k])`; returns how many."""
     count = 0
     at = 0
     while at < n:
+        word = properties[at]
+        if word & WORD_BREAK_MASK == SPACE and at + 1 < n and properties[at + 1] & ALNUM:
+            at += 1
+            continue
         end = next_boundary(properties, at, n)
-        if properties[at] & ALNUM:
+        if word & ALNUM:
             starts[count] = at
             ends[count] = end
             count += 1
@@ -135,7 +146,7 @@ def word_spans(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndar
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def boundaries(properties: np.ndarray, n: int, out: np.ndarray) -> int:
     """All boundaries but 0, ascending, into `out`; returns how many."""
     count = 0

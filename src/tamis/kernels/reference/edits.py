@@ -1,9 +1,9 @@
-"""Twins of `kernels.edits` and `kernels.casing`: text in, edited text out."""
+"""Twins of `kernels.edits`, `kernels.lines` and `kernels.casing`: text in, edited text out."""
 
 import re
 from collections.abc import Callable
 
-from tamis.kernels.edits import ANYWHERE, COUNTED, PREFIX, SUFFIX
+from tamis.kernels.lines import ANYWHERE, COUNTED, PREFIX, SUFFIX
 
 _COUNTER = re.compile(rf"^\W*\d[,.\d]*[kmb]?\s+(?:{'|'.join(COUNTED)})\W*$")
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")

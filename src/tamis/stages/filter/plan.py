@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tamis.kernels import edits, program, text
+from tamis.kernels import lines, program, text
 from tamis.kernels.program import Outcome, Program
 from tamis.stages.filter.tables import RULES, EditKind, Phase, Table
 
@@ -108,19 +108,19 @@ class Plan:
         elif edit == "collapse_newlines":
             target.collapse_newlines(2)
         elif edit == "uppercase_lines":
-            target.drop_lines(edits.UPPERCASE_LINES, 0, MAX_UPPERCASE).strip()
+            target.drop_lines(lines.UPPERCASE_LINES, 0, MAX_UPPERCASE).strip()
         elif edit == "numeric_lines":
-            target.drop_lines(edits.NUMERIC_LINES, 0, MAX_DIGITS).strip()
+            target.drop_lines(lines.NUMERIC_LINES, 0, MAX_DIGITS).strip()
         elif edit == "counter_lines":
-            target.drop_lines(edits.COUNTER_LINES).strip()
+            target.drop_lines(lines.COUNTER_LINES).strip()
         elif edit == "short_lines":
-            target.drop_lines(edits.SHORT_LINES, MIN_LINE_WORDS)
+            target.drop_lines(lines.SHORT_LINES, MIN_LINE_WORDS)
         elif edit == "items_in_cart":
-            target.remove_phrase("items in cart", edits.ANYWHERE, PHRASE_MAX_WORDS)
+            target.remove_phrase("items in cart", lines.ANYWHERE, PHRASE_MAX_WORDS)
         elif edit == "read_more":
-            target.remove_phrase("read more...", edits.SUFFIX, PHRASE_MAX_WORDS, "." if self.paper else "")
+            target.remove_phrase("read more...", lines.SUFFIX, PHRASE_MAX_WORDS, "." if self.paper else "")
         else:
-            target.remove_phrase("sign-in", edits.PREFIX, PHRASE_MAX_WORDS)
+            target.remove_phrase("sign-in", lines.PREFIX, PHRASE_MAX_WORDS)
 
     def link_gate(self, column: pa.Array, live: np.ndarray) -> np.ndarray:
         """Rows whose links by name are removed (bool[rows]): all, or as DCLM's code has it those whose text starts with

@@ -1,0 +1,106 @@
+"""Speed of the whole rule chain on recorded pages: megabytes of text per second of one core.
+
+    python bench/rules.py --golden web-dev.rules.jsonl.zst [docs-dev.rules.jsonl.zst ...] [--repeats 5]
+
+Times the filter stage (table `refinedweb`, without language and ban-lists, which DCLM's 0.11 MB/s also leave out), each
+kernel group by itself, language detection, and the cold compilation of the kernels. Processor time, best of the repeats.
+"""
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import zstandard
+
+from tamis.base.recipe import Recipe
+from tamis.base.stage import Context
+from tamis.kernels import program
+from tamis.kernels.program import Program
+from tamis.stages.filter.language import LangidDetector
+from tamis.stages.filter.plan import Plan
+from tamis.stages.filter.stage import build
+from tamis.stages.filter.tables import TABLES
+
+DCLM_MB_PER_SECOND = 0.11
+"""DCLM's own mappers on such pages, one core."""
+GROUP_NAMES = {
+    program.CHARACTERS: "characters", program.WORDS: "words", program.TOKENS: "tokens", program.LINES: "lines",
+    program.REPETITION: "repetition",
+}  # fmt: skip
+
+
+def read_pages(paths: list[Path]) -> tuple[pa.Array, list[str]]:
+    """Texts and URLs."""
+    texts, urls = [], []
+    for path in paths:
+        with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
+            for line in io.TextIOWrapper(stream, "utf-8", newline="\n"):
+                page = json.loads(line)
+                texts.append(page["text"])
+                urls.append(page["url"])
+    return pa.array(texts, pa.string()), urls
+
+
+def best_seconds(work: Callable[[], object], repeats: int) -> float:
+    """Least processor time of `repeats` runs, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(repeats):
+        started = time.process_time()
+        work()
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+def cold_seconds() -> float:
+    """Wall time of compiling every kernel into an empty cache, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+        code = "import time; t = time.perf_counter(); from tamis import kernels; kernels.warm(); print(time.perf_counter() - t)"
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--golden", type=Path, nargs="+", required=True)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--cold", action="store_true", help="also time the compilation of the kernels")
+    arguments = parser.parse_args()
+    texts, urls = read_pages(arguments.golden)
+    megabytes = texts.nbytes / 1e6
+    (stage,) = build({"rules": "refinedweb", "keep_languages": []}, Recipe(name="bench", stages=[]))
+    stage.open(Context(seed=0))
+    batch = pa.RecordBatch.from_pydict({"url": urls, "text": texts, "drop_reason": pa.nulls(len(texts), pa.string())})
+    chain = best_seconds(lambda: stage.apply(batch), arguments.repeats)
+    rates = {"decode and copy": megabytes / best_seconds(lambda: Program().run(texts), arguments.repeats)}
+    for group, name in GROUP_NAMES.items():
+        measure = Program().measure(group)
+        rates[name] = megabytes / best_seconds(lambda measure=measure: measure.run(texts), arguments.repeats)  # type: ignore[misc]
+    plan = Plan(TABLES["refinedweb"], paper=False)
+    rates["edits"] = megabytes / best_seconds(lambda: plan.edits_only().run(texts), arguments.repeats)
+    detector, pages = LangidDetector(), texts
+    rates["language"] = megabytes / best_seconds(lambda: detector.detect(pages, np.ones(len(pages), np.bool_)), 1)
+    result = {
+        "pages": len(texts),
+        "megabytes": round(megabytes, 3),
+        "chain_mb_per_second": round(megabytes / chain, 2),
+        "times_dclm": round(megabytes / chain / DCLM_MB_PER_SECOND),
+        "alone_mb_per_second": {name: round(rate, 1) for name, rate in rates.items()},
+    }
+    if arguments.cold:
+        result["cold_compile_seconds"] = round(cold_seconds(), 1)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

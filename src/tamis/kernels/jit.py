@@ -1,0 +1,31 @@
+"""The one decorator of every kernel: compiled on first call, without the GIL, and cached on disk.
+
+Numba's cache looks only at the file that defines a function, so a kernel that calls another file's kernel would keep
+running that one's old code after it changed. Here the cache is keyed on the contents of all kernel sources instead.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+
+@cache
+def source_digest() -> str:
+    """Hex digest of every source file of this package, the reference twins left out."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`numba.njit(cache=True, nogil=True)` with that cache key."""
+    dispatcher = njit(cache=True, nogil=True)(function)
+    cache_file = dispatcher._cache._cache_file
+    assert hasattr(cache_file, "_source_stamp"), "Numba's cache has changed: give it source_digest() another way"
+    cache_file._source_stamp = source_digest()
+    return dispatcher
