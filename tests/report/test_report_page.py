@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from synthetic_run import COMPARISON, HOSTILE, write_demo, write_json, write_run
 
+from tamis.base.errors import ConfigError
 from tamis.report import build_report
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -230,7 +231,7 @@ def test_empty_directory_and_no_directory(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     page = Page(build_report([tmp_path / "empty"], tmp_path / "report.html"))
     assert "No stage of this run has started." in page.text and "recipe.yaml: missing" in page.text
-    with pytest.raises(FileNotFoundError, match="no such run"):
+    with pytest.raises(ConfigError, match="no such run"):
         build_report([tmp_path / "nowhere"], tmp_path / "report.html")
 
 

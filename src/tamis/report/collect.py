@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from tamis.base.errors import ConfigError
 from tamis.report.scores import Score, as_dict, as_list, number, read_scores, whole
 
 
@@ -177,9 +178,9 @@ class Reader:
 
 
 def read_run(run: Path) -> RunView:
-    """Raises FileNotFoundError when `run` is no directory; anything less is reported in `problems`."""
+    """Raises ConfigError when `run` is no directory; anything less is told in `problems`."""
     if not run.is_dir():
-        raise FileNotFoundError(f"{run}: no such run directory")
+        raise ConfigError(f"{run}: no such run directory. Runs are made by `tamis run RECIPE --output DIR`.")
     reader = Reader(run)
     recipe, recipe_text = reader.yaml("recipe.yaml")
     events = list(reader.lines("events.jsonl"))

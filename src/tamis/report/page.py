@@ -37,7 +37,7 @@ def build_report(
     """Write the report of one or several run directories to `output` and return it.
 
     `comparison` is what `tamis.evaluate.compare.compare` returned for two of the runs. The same inputs give the same
-    bytes. Unfinished and damaged runs are shown as far as they go. Raises FileNotFoundError for a path that is no
+    bytes. Unfinished and damaged runs are shown as far as they go. Raises ConfigError for a path that is no
     directory, StorageError when `output` cannot be written.
     """
     views = [read_run(run) for run in runs]
