@@ -75,9 +75,10 @@ def test_wrong_settings_name_the_fix(tmp_path: Path) -> None:
         build({}, recipe)
     with pytest.raises(ConfigError, match=r"tokenize\.tokeniser.*did you mean 'tokenizer'"):
         build({"tokeniser": "x"}, recipe)
-    (tmp_path / "broken.json").write_text("{}")
-    with pytest.raises(ConfigError, match="not a tokenizer file"):
-        opened(tmp_path / "broken.json")
+    for content in (b"{}", b"[1]", b"\xff\x00", b'{"a": 1', b'{"model": {"vocab": 3}}'):
+        (tmp_path / "broken.json").write_bytes(content)
+        with pytest.raises(ConfigError, match="not a Hugging Face"):
+            opened(tmp_path / "broken.json")
 
 
 def test_the_identity_is_the_files_content_not_its_path(tokenizer: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -136,7 +137,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _read(path: Path, device: str) -> dict[str, Any]:
     try:
         return dict(torch.load(path, map_location=device, weights_only=True))
-    except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged file
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, UnpicklingError) as error:
         raise DataError(
             f"{path}: damaged checkpoint file ({type(error).__name__}: {error}). Delete its folder."
         ) from None

@@ -112,7 +112,7 @@ def _device(wanted: str) -> str:
     return wanted
 
 
-def _make_trainer(config: TrainConfig, training: Training, tokens: Path) -> "Trainer":
+def make_trainer(config: TrainConfig, training: Training, tokens: Path) -> "Trainer":
     """Everything at step 0."""
     import torch
 
@@ -149,7 +149,7 @@ def _train(config: TrainConfig, training: Training, tokens: Path, output: Path, 
     from tamis.train.metrics import MetricsLog
     from tamis.train.model import Transformer
 
-    trainer = _make_trainer(config, training, tokens)
+    trainer = make_trainer(config, training, tokens)
     assert isinstance(trainer.model, Transformer)
     model = trainer.model
     trainer.loader.dataset.verify()

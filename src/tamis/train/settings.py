@@ -119,15 +119,21 @@ def _overridden(scale: Scale, config: TrainConfig) -> Scale:
 
 
 def _check_enough(num_tokens: int, num_steps: int, scale: Scale, wanted: int) -> None:
-    num_windows = num_tokens // (scale.sequence_length + 1)
-    if num_windows >= num_steps * scale.batch_size:
+    most = most_tokens(num_tokens, scale)
+    if num_steps * scale.batch_size * scale.sequence_length <= most:
         return
-    most = num_windows // scale.batch_size * scale.batch_size * scale.sequence_length
     raise ConfigError(
         f"train.tokens: the dataset has {num_tokens:,} tokens, enough to train on {most:,} once, but the training "
         f"takes {wanted:,}. Either give it more data, or set train.tokens to {most:,} or less (in every run that you "
         "compare); or set train.multiple_data_passes: true to repeat the data."
     )
+
+
+def most_tokens(num_tokens: int, scale: Scale) -> int:
+    """How many tokens a dataset of `num_tokens` can train `scale` on in one pass: whole batches of whole windows, each
+    of which is one id longer than the tokens it trains on."""
+    num_windows = num_tokens // (scale.sequence_length + 1)
+    return num_windows // scale.batch_size * scale.batch_size * scale.sequence_length
 
 
 def find_tokens(dataset: Path) -> Path:

@@ -4,8 +4,10 @@ The library's own encoder does the work, one call per batch; the stage adds the 
 files the ids end up in is the runner's business (`store.tokens`).
 """
 
+import json
 import os
 from itertools import chain
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -63,10 +65,7 @@ class Tokenize(Map):
     def open(self, context: Context) -> None:
         # A task has one core; the library would start a thread per core of the machine in every worker.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        try:
-            self._tokenizer = Tokenizer.from_file(str(context.assets["tokenizer"]))
-        except Exception as error:  # noqa: BLE001 - the library raises bare Exception
-            raise ConfigError(f"tokenize.tokenizer: {self.path} is not a tokenizer file ({error})") from None
+        self._tokenizer = Tokenizer.from_str(_checked(context.assets["tokenizer"]))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = self.literal_special_tokens
@@ -93,6 +92,19 @@ class Tokenize(Map):
         token_ids = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
         batch = batch.append_column(self._field, token_ids)
         return batch.append_column(columns.NUM_TOKENS, pa.array(lengths))
+
+
+def _checked(path: Path) -> str:
+    """The file's text. Raises ConfigError when it is not of the right kind at all: another model's `vocab.json`, say."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if isinstance(json.loads(text)["model"]["vocab"], dict | list):
+            return text
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+        pass
+    raise ConfigError(
+        f"tokenize.tokenizer: {path} is not a Hugging Face `tokenizers` JSON file (the tokenizer.json of a model)"
+    )
 
 
 def build(settings: dict[str, object], recipe: Recipe) -> list[Stage]:
