@@ -51,6 +51,11 @@ class _Sample:
         self.limit = limit
         self.salt = salt
         self._pages: dict[bytes, tuple[float, str, Page]] = {}
+        self._worst = 1.0
+
+    def wants(self, page: Page) -> bool:
+        """False when `limit` pages with a smaller hash have been seen; saves looking closer."""
+        return unit_hash(page.id, self.salt) <= self._worst
 
     def add(self, page: Page) -> None:
         digest = hashlib.blake2b(page.text.encode(), digest_size=16).digest()
@@ -64,6 +69,8 @@ class _Sample:
     def _trim(self) -> None:
         kept = sorted(self._pages.items(), key=lambda item: (item[1][:2], item[1][2].url))[: self.limit]
         self._pages = dict(kept)
+        if len(kept) == self.limit:
+            self._worst = kept[-1][1][0]
 
     def pages(self) -> list[Page]:
         self._trim()
@@ -132,8 +139,9 @@ def build_heldout(
     documents = _Sample(max_documents, f"heldout documents {seed}")
     candidates = _Sample(num_items + num_choices, f"heldout items {seed}")
     for page in _read_pages(dataset):
-        documents.add(page)
-        if page.text.count(" ") >= context_words:
+        if documents.wants(page):
+            documents.add(page)
+        if candidates.wants(page) and page.text.count(" ") >= context_words:
             spans = Spans.of(page, continuation_words)
             if spans.slots(context_words, continuation_words):
                 candidates.add(page)
