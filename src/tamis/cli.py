@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -303,7 +304,20 @@ def fetch(
         return
     if not name.strip():
         raise ConfigError("fetch: give an asset's name; `tamis fetch --list` shows them")
-    typer.echo(f"{name}: {assets.fetch(name)}")
+    typer.echo(f"{name}: {assets.fetch(name, on_progress=_download_progress(name))}")
+
+
+def _download_progress(name: str) -> Callable[[int, int | None], None]:
+    """A line per 5 % (or per 50 MB where the size is not known)."""
+    last: list[int] = [-1]
+
+    def show(done: int, total: int | None) -> None:
+        step = done * 20 // total if total else done // 50_000_000
+        if step != last[0]:
+            last[0] = step
+            typer.echo(f"{name}: {done / 1e6:,.1f} of {total / 1e6 if total else float('nan'):,.1f} MB", err=True)
+
+    return show
 
 
 @app.command()

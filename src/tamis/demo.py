@@ -14,10 +14,19 @@ from tamis.base.events import Event
 from tamis.store.atomic import read_json
 from tamis.store.rundir import RunDir
 
-VOCAB_SIZE = 4096
-HOLDOUT_FRACTION = 0.08
+HOLDOUT_FRACTION = 0.12
 """Share of hosts (one per Python package) whose pages neither recipe may train on."""
-RECIPES = ("raw", "dclm-baseline")
+SCALE = "nano"
+
+DOCUMENTATION_SETTINGS = [
+    "filter.max_words_removed_fraction=0.3",
+    "filter.max_mean_word_length=12",
+    "filter.max_duplicate_line_fraction=0.5",
+    "filter.max_duplicate_line_character_fraction=0.3",
+    *(f"filter.max_duplicate_{n}gram_fraction={0.40 - 0.02 * n:.2f}" for n in range(5, 11)),
+]
+"""API reference pages repeat their frame (`Methods defined here`) and have long words; RefinedWeb's thresholds, made
+for prose, would leave 7 % of them and too little to train on. Other pools are filtered as published."""
 
 OnEvent = Callable[[Event], None]
 Say = Callable[[str], None]
@@ -37,23 +46,25 @@ class DemoConfig:
 def run_demo(config: DemoConfig, on_event: OnEvent, say: Say) -> Path:
     """Run every step that is not done yet. Returns the report's path."""
     pool = _pool(config, on_event, say)
+    rules = [] if config.pool or config.crawl else DOCUMENTATION_SETTINGS
     say("held-out pages: what neither recipe may train on")
-    heldout = _curate("heldout", config, pool, [], on_event)
+    heldout = _curate("heldout", config, pool, rules, on_event)
     tasks = products.make_heldout(heldout, None, seed=0)
     say("tokenizer: byte-level BPE on the raw text, shared by both recipes")
+    vocab_size = _scale().shape.vocab_size
     raw = _curate("raw", config, pool, [], on_event, until="extract")
     tokenizer = config.output / "tokenizer.json"
     if not tokenizer.exists():
-        products.make_tokenizer(raw, tokenizer, VOCAB_SIZE)
+        products.make_tokenizer(raw, tokenizer, vocab_size)
     settings = [f"tokenize.tokenizer={tokenizer}"]
     decontaminate = [f"decontaminate.reference=[{tasks / 'documents.jsonl'}, {tasks / 'continuation.jsonl'}]"]
     say("recipe raw: extraction only")
     runs = [_curate("raw", config, pool, settings, on_event)]
     say("recipe dclm-baseline: rules, dedup, quality, decontamination")
-    runs.append(_curate("dclm-baseline", config, pool, settings + decontaminate, on_event))
+    runs.append(_curate("dclm-baseline", config, pool, [*rules, *settings, *decontaminate], on_event))
     num_tokens = _equal_tokens(runs)
-    say(f"training two nano models, on {num_tokens:,} tokens each")
-    _train(runs, {"scale": "nano", "tokens": num_tokens, "threads": 1}, on_event)
+    say(f"training two {SCALE} models, on {num_tokens:,} tokens each")
+    _train(runs, {"scale": SCALE, "tokens": num_tokens, "threads": 1}, on_event)
     for run in runs:
         products.evaluate_model(run, tasks, {}, on_event)
     return products.write_report([heldout.root, *(run.root for run in runs)], config.output / "report.html")
@@ -95,14 +106,18 @@ def _curate(
     return flow.run_recipe(story, config.output / recipe, config.num_workers, on_event)
 
 
-def _equal_tokens(runs: list[RunDir]) -> int:
-    """The largest number of training tokens that every run has, at most the scale's own."""
+def _scale() -> Any:
     from tamis.train.scales import get_scale
 
+    return get_scale(SCALE)
+
+
+def _equal_tokens(runs: list[RunDir]) -> int:
+    """The largest number of training tokens that every run has, at most the scale's own."""
     available = [read_json(products.tokens_folder(run) / "manifest.json")["num_tokens"] for run in runs]
     if min(available) == 0:
         raise DataError("the demo: a recipe left no tokens to train on. Take more --pages.")
-    return int(min([*available, get_scale("nano").tokens]))
+    return int(min([*available, _scale().num_tokens]))
 
 
 def _train(runs: list[RunDir], settings: dict[str, Any], on_event: OnEvent) -> None:

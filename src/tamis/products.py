@@ -67,7 +67,7 @@ def train_model(run: RunDir, settings: dict[str, Any], on_event: OnEvent) -> Non
     config = TrainConfig.parse(settings, "train")
     tokens = tokens_folder(run)
     _tell(run, on_event, "step_started", "train")
-    run_training(config, tokens, run.train, _progress(on_event, "train"))
+    run_training(config, tokens, run.train, lambda line: _tell_training(on_event, line))
     _tell(run, on_event, "step_finished", "train")
 
 
@@ -78,7 +78,7 @@ def evaluate_model(run: RunDir, heldout: Path, settings: dict[str, Any], on_even
 
     config = EvaluateConfig.parse(settings, "evaluate")
     _tell(run, on_event, "step_started", "evaluate")
-    run_evaluation(config, run.train, heldout, run.evaluate, _progress(on_event, "evaluate"))
+    run_evaluation(config, run.train, heldout, run.evaluate, lambda line: _tell_evaluation(on_event, line))
     _tell(run, on_event, "step_finished", "evaluate")
 
 
@@ -95,8 +95,15 @@ def _tell(run: RunDir, on_event: OnEvent, kind: str, stage: str) -> None:
     on_event(event)
 
 
-def _progress(on_event: OnEvent, stage: str) -> Callable[[dict[str, Any]], None]:
-    return lambda fields: on_event(Event(kind="progress", fields={"stage": stage} | fields))
+def _tell_training(on_event: OnEvent, line: dict[str, Any]) -> None:
+    text = f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
+    fields = {"stage": "train", "done": line["step"], "total": line["total_steps"], "unit": "steps", "text": text}
+    on_event(Event(kind="progress", fields=fields))
+
+
+def _tell_evaluation(on_event: OnEvent, line: dict[str, Any]) -> None:
+    fields = {"stage": "evaluate", "done": line["done"], "total": line["total"], "unit": "items", "text": line["task"]}
+    on_event(Event(kind="progress", fields=fields))
 
 
 def parse_fields(assignments: list[str]) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class Display:
 
     def _on_task_finished(self, fields: dict[str, Any]) -> None:
         self._done += 1
+        self._rows_in_flight = 0
         self._rows += fields.get("rows", 0)
         self._show()
 
@@ -92,6 +93,8 @@ class Display:
 
     def _on_progress(self, fields: dict[str, Any]) -> None:
         if "stage" in fields:
+            if self._label != fields["stage"]:
+                self._begin(fields["stage"], fields.get("total", 0))
             self._model_progress(fields)
             return
         self._rows_in_flight = fields["rows"]

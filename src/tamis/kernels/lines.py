@@ -1,7 +1,7 @@
 """Edits by line of one decoded document.
 
 The lines are listed once, with what the tests on them need; the edits shorten the list, and one pass at the end moves
-what is left together. A list is `starts`, `ends` (places in the document) and `counts` (UPPERS, DIGITS and WORDS per line);
+what is left together. A list is `starts`, `ends` (places in the document) and `counts` (UPPERS, DIGITS, WORDS of each);
 lines `[first, last)` of it are in force, and every edit returns a new `first, last`. Twins are in `reference.edits`.
 """
 

@@ -249,13 +249,8 @@ def _run(
         room = max(room, offsets[row + 1] - offsets[row] + 1)
     code_points = np.empty(room, np.int32)
     properties = np.empty(room, np.uint16)
-    scratch = (
-        code_points,
-        properties,
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
-        np.empty((3, room), np.int32),
-    )
+    starts, ends = np.empty(room, np.int32), np.empty(room, np.int32)
+    scratch = (code_points, properties, starts, ends, np.empty((3, room), np.int32))
     tables = edit_data[5]
     out = np.empty(offsets[num_rows] - offsets[0] + 64, np.uint8)
     out_offsets = np.zeros(num_rows + 1, np.int64)

@@ -20,6 +20,7 @@ SIGNALS = (
 )  # fmt: skip
 """Fractions; segments that occur k > 1 times count k times; n-gram fractions are of the characters of all words."""
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+HASHED = np.uint64(1 << 63)
 
 
 @kernel
@@ -49,7 +50,22 @@ def _hash(code_points: np.ndarray, start: int, end: int) -> np.uint64:
         h = (h ^ np.uint64(code_points[i])) * MULTIPLIER
         h ^= h >> np.uint64(29)
         i += 1
-    return (h ^ other) * MULTIPLIER >> np.uint64(8)
+    return h ^ other
+
+
+@kernel
+def _key(code_points: np.ndarray, start: int, end: int) -> np.uint64:
+    """The span itself, length and eight bits a character, when it is at most seven ASCII characters; else its hash,
+    HASHED set."""
+    if end - start <= 7:
+        packed = np.uint64(end - start)
+        seen = 0
+        for i in range(start, end):
+            packed = (packed << np.uint64(8)) | np.uint64(code_points[i])
+            seen |= code_points[i]
+        if seen < 128:
+            return packed
+    return _hash(code_points, start, end) | HASHED
 
 
 @kernel
@@ -61,28 +77,30 @@ def number_spans(
     size = table_size(count)
     mask = np.uint64(size - 1)
     slots = np.full(size, -1, np.int32)
-    hashes = np.empty(count, np.uint64)
+    keys = np.empty(count, np.uint64)
     first = np.empty(count, np.int32)
     distinct = 0
     for k in range(count):
         start, length = starts[k], ends[k] - starts[k]
-        h = _hash(code_points, start, ends[k])
-        slot = h & mask
+        key = _key(code_points, start, ends[k])
+        slot = ((key * MULTIPLIER) >> np.uint64(32)) & mask
         while True:
             number = slots[slot]
             if number < 0:
                 slots[slot] = distinct
-                hashes[distinct] = h
+                keys[distinct] = key
                 first[distinct] = k
                 totals[distinct] = 1
                 numbers[k] = distinct
                 distinct += 1
                 break
-            other = first[number]
-            if hashes[number] == h and ends[other] - starts[other] == length:
-                i = 0
-                while i < length and code_points[start + i] == code_points[starts[other] + i]:
-                    i += 1
+            if keys[number] == key:
+                other = first[number]
+                i = length
+                if key & HASHED:
+                    i = 0 if ends[other] - starts[other] == length else -1
+                    while 0 <= i < length and code_points[start + i] == code_points[starts[other] + i]:
+                        i += 1
                 if i == length:
                     totals[number] += 1
                     numbers[k] = number

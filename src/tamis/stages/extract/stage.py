@@ -1,6 +1,7 @@
 """HTML to text with resiliparse's main-content extraction, as DCLM chose (paper, section 4.2: extraction)."""
 
 import re
+from importlib.metadata import version
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -23,6 +24,9 @@ class ExtractConfig(Config):
     engine: Literal["resiliparse"] = "resiliparse"
     main_content: bool = True
     """Leave out navigation, footers and the like; False: all visible text."""
+    plain_spaces: bool = True
+    """No-break spaces become plain ones: HTML uses them for layout, and word counts split on plain white space only.
+    Not in paper mode."""
     max_html_bytes: int = Field(default=16 << 20, ge=1)
     """Larger pages are quarantined (`too_large`)."""
     max_nesting_depth: int = Field(default=2048, ge=16)
@@ -33,7 +37,7 @@ class Extract(Map):
     """Fills `text` of rows that have `content`; rows that came with text pass untouched."""
 
     name = "extract"
-    version = 1
+    version = 2
     reads = (columns.CONTENT, columns.CONTENT_TYPE, columns.TEXT)
     adds = pa.schema([(CHARSET, pa.string()), (CHARSET_SOURCE, pa.string())])
     ends = (columns.CONTENT, columns.CONTENT_TYPE)
@@ -45,9 +49,7 @@ class Extract(Map):
         self.paper = paper
 
     def identity(self) -> list[Any]:
-        import resiliparse
-
-        return [*super().identity(), self.paper, getattr(resiliparse, "__version__", "")]
+        return [*super().identity(), self.paper, version("resiliparse")]
 
     def open(self, context: Context) -> None:
         from resiliparse.extract.html2text import extract_plain_text
@@ -91,6 +93,8 @@ class Extract(Map):
         decoded = decode_html(html, content_type)
         plain = _is_plain_text(content_type, html)
         text = decoded.text if plain else self._text(decoded.text)
+        if self.settings.plain_spaces:
+            text = text.replace("\u00a0", " ")
         page = {columns.TEXT: text, CHARSET: decoded.charset, CHARSET_SOURCE: decoded.source}
         return page if text.strip() else page | {columns.DROP_REASON: "no_text"}
 

@@ -1,4 +1,4 @@
-"""A rule table turned into kernel programs: one per side of the language check, with the phases inside each."""
+"""A rule table turned into kernel programs, one per phase, so that rows that a phase removes cost the next nothing."""
 
 import re
 from dataclasses import dataclass, field
@@ -28,16 +28,19 @@ def top_level_domains() -> list[str]:
 
 @dataclass
 class PhaseRun:
-    """Where one phase's results lie in a program's outcome."""
+    """One phase as a program, and what its outcome means."""
 
-    first_step: int
-    last_step: int = 0
+    program: Program = field(default_factory=Program)
+    edit_of_step: list[EditKind] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     removed: bool = False
+    language: bool = False
 
-    def emptied(self, outcome: Outcome) -> np.ndarray:
-        """Rows whose text this phase's edits left empty (bool[rows])."""
-        return (outcome.emptied >= self.first_step) & (outcome.emptied < self.last_step)
+    def emptied(self, outcome: Outcome) -> dict[str, np.ndarray]:
+        """Reason -> rows (bool[rows]) whose text that edit left empty."""
+        edits = dict.fromkeys(self.edit_of_step)
+        steps = {edit: [k for k, name in enumerate(self.edit_of_step) if name == edit] for edit in edits}
+        return {emptied_reason(edit): np.isin(outcome.emptied, steps[edit]) for edit in edits}
 
     def values(self, outcome: Outcome, added: dict[str, pa.Array]) -> dict[str, np.ndarray]:
         """Signals that this phase measured, by column; they are put into `added` too."""
@@ -50,13 +53,9 @@ class PhaseRun:
         return values
 
 
-@dataclass
-class Part:
-    """One program: the phases up to and including a language check, or up to the end."""
-
-    program: Program
-    phases: list[PhaseRun]
-    language: bool
+def emptied_reason(edit: EditKind) -> str:
+    """Reason of a document of which an edit left nothing."""
+    return f"empty_after_{edit}"
 
 
 class Plan:
@@ -64,18 +63,11 @@ class Plan:
 
     def __init__(self, table: Table, *, paper: bool) -> None:
         self.paper = paper
-        self.parts: list[Part] = []
         self.domains = top_level_domains()
         self._starts_with_domain = re.compile("|".join(map(re.escape, self.domains)), re.IGNORECASE)
-        part = Part(Program(), [], False)
+        self.phases: list[PhaseRun] = []
         for phase in table.phases:
-            self._add(phase, part)
-            if phase.language:
-                part.language = True
-                self.parts.append(part)
-                part = Part(Program(), [], False)
-        if part.phases:
-            self.parts.append(part)
+            self.phases.append(self._phase(phase))
 
     @staticmethod
     def columns_of(table: Table) -> list[str]:
@@ -89,18 +81,17 @@ class Plan:
                 names.append(REMOVED)
         return names
 
-    def _add(self, phase: Phase, part: Part) -> None:
-        run = PhaseRun(len(part.program.steps))
+    def _phase(self, phase: Phase) -> PhaseRun:
+        run = PhaseRun(language=phase.language)
         for edit in phase.edits:
-            self._edit(part.program, edit)
-        run.last_step = len(part.program.steps)
+            self._edit(run.program, edit)
+            run.edit_of_step += [edit] * (len(run.program.steps) - len(run.edit_of_step))
         run.removed = any(RULES[rule.setting].column == REMOVED for rule in phase.checks)
-        measured = [name for other in self.parts for name in other.program.columns] + part.program.columns
+        measured = [name for other in self.phases for name in other.columns]
         for group in _groups(phase):
-            suffix = AFTER if program.MEASURES[group][0] in measured else ""
-            part.program.measure(group, suffix)
-            run.columns += [name + suffix for name in program.MEASURES[group]]
-        part.phases.append(run)
+            run.program.measure(group, AFTER if program.MEASURES[group][0] in measured else "")
+        run.columns = run.program.columns
+        return run
 
     def _edit(self, target: Program, edit: EditKind) -> None:
         if edit == "remove_links":

@@ -1,7 +1,7 @@
 """The filter step: measure every document, edit its text, and remove it for the first rule of a table that it breaks.
 
-One pass over the text per side of the language check: the edits that DCLM makes before asking for the language, then
-all signals and line edits. A removed row keeps the text it came with, so that what removed it can be seen.
+One pass over the text per phase of the table: the edits that DCLM makes before asking for the language, then all signals,
+then line edits, which removed rows are spared. A removed row keeps the text it came with, so that what removed it can be seen.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from tamis.stages.filter.plan import Plan
 from tamis.stages.filter.settings import FilterConfig, check
 from tamis.stages.filter.tables import RULES, SIGNALS, TABLES
 
-NO_TEXT_LEFT = "no_text_left"
+NO_TEXT = "no_text"
 WRONG_LANGUAGE = "wrong_language"
 UNSURE_LANGUAGE = "unsure_language"
 LANGUAGE = "language"
@@ -111,14 +111,15 @@ class Filter(Map):
                 reasons[row] = self.banlists.reason(url or "")
         added: dict[str, pa.Array] = {}
         gate = self.plan.link_gate(text, live & _open(reasons))
-        for part in self.plan.parts:
-            outcome = part.program.run(text, live & _open(reasons), gate)
-            for phase in part.phases:
-                reasons[_open(reasons) & phase.emptied(outcome)] = NO_TEXT_LEFT
-                self._check(phase.values(outcome, added), reasons)
+        reasons[live & _open(reasons) & _is_empty(text)] = NO_TEXT
+        for phase in self.plan.phases:
+            outcome = phase.program.run(text, live & _open(reasons), gate)
             text = outcome.text()
-            if part.language and self.detector is not None:
+            for reason, emptied in phase.emptied(outcome).items():
+                reasons[emptied] = reason
+            if phase.language and self.detector is not None:
                 self._check_language(text, live, reasons, added)
+            self._check(phase.values(outcome, added), reasons)
         return self._finish(batch, text, reasons, added)
 
     def _check(self, values: dict[str, np.ndarray], reasons: np.ndarray) -> None:
@@ -154,6 +155,11 @@ class Filter(Map):
         for field in self.adds:
             arrays[field.name] = added[field.name].cast(field.type)
         return pa.RecordBatch.from_pydict(arrays)
+
+
+def _is_empty(text: pa.Array) -> np.ndarray:
+    """Rows with a text of no bytes (bool[rows])."""
+    return pc.equal(pc.binary_length(text), 0).fill_null(False).to_numpy(zero_copy_only=False)
 
 
 _WORD_LISTS = {"strict": urls.STRICT, "hard": urls.HARD, "soft": urls.SOFT}

@@ -95,7 +95,7 @@ class Tokenize(Map):
 
 
 def _checked(path: Path) -> str:
-    """The file's text. Raises ConfigError when it is not of the right kind at all: another model's `vocab.json`, say."""
+    """The file's text. Raises ConfigError when it is of another kind, as a `vocab.json` is."""
     try:
         text = path.read_text(encoding="utf-8")
         if isinstance(json.loads(text)["model"]["vocab"], dict | list):
