@@ -113,6 +113,16 @@ def test_headline_when_the_baseline_wins_or_nothing_is_clear(tmp_path: Path) -> 
     assert "No clear difference between dclm-baseline and raw: +0.010 [−0.010, 0.030] bits per byte." in page.text
 
 
+def test_headline_is_bits_per_byte_of_documents_whatever_looks_best(tmp_path: Path) -> None:
+    runs = write_demo(tmp_path)
+    entry: dict[str, Any] = COMPARISON["tasks"]["documents"]
+    barely = entry | {"difference": -0.08, "low": -0.187, "high": -0.004}
+    tasks = {"a_gold": entry, "continuation": COMPARISON["tasks"]["continuation"], "documents": barely}
+    text = Page(build_report(runs, tmp_path / "report.html", COMPARISON | {"tasks": tasks})).text
+    assert "dclm-baseline is better than raw by 0.080 [0.004, 0.187] bits per byte." in text
+    assert text.index("Gain in bits per byte") < text.index("Gain in accuracy")
+
+
 def test_sections_and_headings_are_in_order(demo: tuple[list[Path], Page]) -> None:
     page = demo[1]
     ids = [attributes["id"] for tag, attributes in page.tags if tag == "section"]

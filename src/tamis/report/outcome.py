@@ -113,8 +113,11 @@ def _difference_row(difference: Difference) -> ForestRow:
 
 
 def gain_text(difference: Difference, signed: bool = False) -> str:
-    """`+0.12 [0.10, 0.14]`, all with the decimal places that the interval deserves."""
+    """`+0.12 [0.10, 0.14]`, with the decimal places that the interval deserves, and those that keep a clear difference
+    from reading as one that touches zero."""
     places = places_for(difference.high - difference.low)
+    while difference.clear and places < 6 and 0 in (round(difference.low, places), round(difference.high, places)):
+        places += 1
     text = fixed(difference.gain, places, signed)
     if math.isfinite(difference.low) and math.isfinite(difference.high):
         text += f" [{fixed(difference.low, places)}, {fixed(difference.high, places)}]"

@@ -29,7 +29,11 @@ def signals(run: RunView) -> str:
         figures = "".join(_histogram_figure(chart, column, stage) for column, chart in charts)
         body = f'<div class="multiples">{figures}</div>\n' if figures else ""
         decided = as_dict(stage.details.get("decisions"))
-        facts = [(words(name), _limit(value)) for name, value in sorted(decided.items()) if _is_plain(value)]
+        facts = [
+            (words(name.removeprefix("num_")), _limit(value))
+            for name, value in sorted(decided.items())
+            if _is_plain(value)
+        ]
         body += definitions(facts) if facts else ""
         if rules:
             summary = f"All rules of {escape(words(stage.name))} <small>{len(rules)}</small>"
