@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tamis.report.charts import ForestRow, Line, Mark, forest, lines
 from tamis.report.collect import RunView
 from tamis.report.formats import THIN, count, escape, fixed, places_for, plural, short_count, tick, words
-from tamis.report.scores import Comparison, Difference, Score, as_dict, number, whole
+from tamis.report.scores import Comparison, Difference, Score, as_dict, whole
 from tamis.report.tables import Row, disclosure, table
 
 LOSS_TAIL = 0.05
@@ -47,14 +47,13 @@ def models(runs: Sequence[RunView]) -> str:
         tokens, available = whole(details.get("tokens")), whole(details.get("dataset_tokens"))
         if not details:
             continue
-        loss = number(details.get("final_loss"))
         cells = [
             escape(run.label), escape(details.get("scale", "–")), short_count(whole(details.get("num_params"))),
             count(whole(details.get("steps"))), short_count(tokens), short_count(available),
-            fixed(tokens / available, 2) if available else "–", fixed(loss, 3) if math.isfinite(loss) else "–",
+            fixed(tokens / available, 2) if available else "–",
         ]  # fmt: skip
         rows.append(Row(cells=cells))
-    heads = ["Model", "Scale", "Parameters", "Steps", "Tokens seen", "Tokens of its data", "Epochs", "Final loss"]
+    heads = ["Model", "Scale", "Parameters", "Steps", "Tokens seen", "Tokens of its data", "Epochs"]
     return table("Models that were trained", heads, rows, numeric_from=2) if rows else ""
 
 
@@ -145,7 +144,11 @@ def scores(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
         out.append(
             f'<figure class="wide"><figcaption>{escape(unit(metric).capitalize())}</figcaption>{chart}</figure>\n'
         )
-    return "".join(out) + _score_table(scored)
+    note = (
+        '<p class="note">These intervals hold how much easier or harder other pages would have been for both runs, '
+        "and may overlap where the paired difference is clear: to compare two runs, read their difference.</p>\n"
+    )
+    return "".join(out) + (note if len(scored) > 1 else "") + _score_table(scored)
 
 
 def _score_row(task: str, metric: str, runs: Sequence[RunView], kinds: dict[str, str]) -> ForestRow:
@@ -154,15 +157,20 @@ def _score_row(task: str, metric: str, runs: Sequence[RunView], kinds: dict[str,
         for score in run.scores:
             if score.task == task and score.metric == metric:
                 title = f"{run.label} {_score_text(score)}"
-                value = fixed(score.value, min(4, places_for(score.high - score.low)))
+                value = fixed(score.value, _places(score))
                 marks.append(Mark(
                     kind=kinds[run.label], value=score.value, low=score.low, high=score.high, title=title, text=value,
                 ))  # fmt: skip
     return ForestRow(label=words(task), marks=marks)
 
 
+def _places(score: Score) -> int:
+    """Decimal places of a score: never so few that two runs read the same at a glance."""
+    return min(4, max(2, places_for(score.high - score.low)))
+
+
 def _score_text(score: Score) -> str:
-    places = min(4, places_for(score.high - score.low))
+    places = _places(score)
     text = fixed(score.value, places)
     if math.isfinite(score.low) and math.isfinite(score.high):
         text += f" [{fixed(score.low, places)}, {fixed(score.high, places)}]"
