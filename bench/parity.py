@@ -34,7 +34,11 @@ LENGTH_COLUMNS = {
     "char": "num_characters",
 }  # fmt: skip
 MAPPER_OF_REASON = {
-    "no_text_left": "url_removal_modifier",
+    "no_text": "url_removal_modifier", "empty_after_remove_links": "url_removal_modifier",
+    "empty_after_uppercase_lines": "uppercase_ratio_line_modifier",
+    "empty_after_numeric_lines": "numeric_ratio_line_modifier", "empty_after_counter_lines": "counter_line_modifier",
+    "empty_after_short_lines": "line_length_modifier", "empty_after_items_in_cart": "substring_line_modifier",
+    "empty_after_read_more": "substring_line_modifier", "empty_after_sign_in": "substring_line_modifier",
     "too_few_words": "page_length_filter", "too_many_words": "page_length_filter",
     "words_too_short": "word_length_filter", "words_too_long": "word_length_filter",
     "too_many_symbols": "symbol_ratio_filter", "too_many_bullet_lines": "bullet_count_filter",

@@ -2,8 +2,9 @@
 
     python bench/rules.py --golden web-dev.rules.jsonl.zst [docs-dev.rules.jsonl.zst ...] [--repeats 5]
 
-Times the filter stage (table `refinedweb`, without language and ban-lists, which DCLM's 0.11 MB/s also leave out), each
-kernel group by itself, language detection, and the cold compilation of the kernels. Processor time, best of the repeats.
+Times the filter stage (table `refinedweb`, without language and ban-lists, which DCLM's 0.11 MB/s also leave out),
+each kernel group and language detection by themselves, and with --cold the compilation of the kernels. Processor time,
+best of the repeats.
 """
 
 import argparse
@@ -17,7 +18,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import zstandard
 
@@ -25,7 +25,7 @@ from tamis.base.recipe import Recipe
 from tamis.base.stage import Context
 from tamis.kernels import program
 from tamis.kernels.program import Program
-from tamis.stages.filter.language import LangidDetector
+from tamis.stages.filter.language import LangidDetector, detect_all
 from tamis.stages.filter.plan import Plan
 from tamis.stages.filter.stage import build
 from tamis.stages.filter.tables import TABLES
@@ -65,7 +65,8 @@ def cold_seconds() -> float:
     """Wall time of compiling every kernel into an empty cache, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"NUMBA_CACHE_DIR": folder}
-        code = "import time; t = time.perf_counter(); from tamis import kernels; kernels.warm(); print(time.perf_counter() - t)"
+        code = "import time; t = time.perf_counter(); from tamis import kernels; kernels.warm()"
+        code += "; print(time.perf_counter() - t)"
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -86,10 +87,11 @@ def main() -> None:
     for group, name in GROUP_NAMES.items():
         measure = Program().measure(group)
         rates[name] = megabytes / best_seconds(lambda measure=measure: measure.run(texts), arguments.repeats)  # type: ignore[misc]
-    plan = Plan(TABLES["refinedweb"], paper=False)
-    rates["edits"] = megabytes / best_seconds(lambda: plan.edits_only().run(texts), arguments.repeats)
-    detector, pages = LangidDetector(), texts
-    rates["language"] = megabytes / best_seconds(lambda: detector.detect(pages, np.ones(len(pages), np.bool_)), 1)
+    phases = Plan(TABLES["refinedweb"], paper=False).phases
+    for name, phase in (("links and newlines", phases[0]), ("line edits and tokens", phases[-1])):
+        rates[name] = megabytes / best_seconds(lambda phase=phase: phase.program.run(texts), arguments.repeats)  # type: ignore[misc]
+    detector, pages = LangidDetector(), texts.to_pylist()
+    rates["language"] = megabytes / best_seconds(lambda: detect_all(detector, pages), arguments.repeats)
     result = {
         "pages": len(texts),
         "megabytes": round(megabytes, 3),

@@ -81,7 +81,7 @@ def test_keeps_an_ordinary_page() -> None:
 def test_first_reason_wins_and_removed_rows_keep_their_text() -> None:
     short = "THE END\n\n\n\nof it"
     out = make().apply(batch_of([short, None, "", PAGE]))
-    assert out["drop_reason"].to_pylist() == ["unsure_language", None, "no_text_left", None]
+    assert out["drop_reason"].to_pylist() == ["unsure_language", None, "no_text", None]
     assert out["text"].to_pylist()[:3] == [short, None, ""]
     assert np.isnan(out["num_words"].to_pylist()[0])
 

@@ -5,9 +5,15 @@ Each kernel has a plain-Python twin in `reference`, which says what it means.
 
 
 def warm() -> None:
-    """Compile every kernel of the rule chain, or load them from the cache; a minute or so the first time, else moments."""
+    """Compile the kernels of the filter stage, or load them from the cache: half a minute or so once, then moments."""
+    import numpy as np
     import pyarrow as pa
 
+    from tamis.kernels.langid import add_weights, count_features
     from tamis.kernels.program import Program
 
     Program().strip().run(pa.array(["a"]))
+    states, seen = np.zeros(256, np.uint32), np.zeros(1, np.int32)
+    counts = np.zeros(1, np.int32)
+    count_features(np.zeros(1, np.uint8), states, states, np.zeros(1, np.int32), 1, counts, seen)
+    add_weights(counts, seen, 1, np.zeros((1, 1), np.float32), np.zeros(1, np.float32))

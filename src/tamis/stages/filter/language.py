@@ -1,17 +1,20 @@
 """Which language a page is in, and how surely: DCLM's fastText lid.176 where its file is given, else py3langid.
 
-py3langid's model comes with its package, so the rule works offline; the scores of the two are not on one scale,
-which is why the card says which one answered. Both look at the whole page, as DCLM does.
+py3langid's model comes with its package, so the rule works offline; the scores of the two are not on one scale, so the
+source of the language rules, on the card, names the model that answered. Both look at the whole page, as DCLM does.
 """
 
 import math
 import string
+import unicodedata
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-_NOTHING_TO_READ = frozenset(string.punctuation + " ")
+from tamis.kernels.langid import LANGUAGES_MULTIPLE, add_weights, automaton_depth, count_features
+
+_NOTHING_TO_READ = string.punctuation + " \n"
 
 
 class Detector(Protocol):
@@ -24,25 +27,47 @@ class Detector(Protocol):
 
 
 def is_blank(page: str) -> bool:
-    """Nothing but ASCII punctuation and spaces, newlines aside: DCLM asks no model about such a page."""
-    return all(c in _NOTHING_TO_READ for c in page.replace("\n", ""))
+    """Nothing but ASCII punctuation, spaces and newlines: DCLM asks no model about such a page."""
+    return not page.strip(_NOTHING_TO_READ)
 
 
 class LangidDetector:
-    """py3langid (naive Bayes over byte n-grams, 97 languages), with normalised probabilities."""
+    """py3langid's model (naive Bayes over byte n-grams, 140 languages) with its normalised probabilities, scored by our
+    kernel; the package itself answers the same at a tenth of the speed."""
 
     name = "py3langid"
 
     def __init__(self) -> None:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-        self._identifier: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        model: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        self._labels: list[str] = list(model.nb_classes)
+        padding = -len(self._labels) % LANGUAGES_MULTIPLE
+        self._priors = np.pad(np.asarray(model.nb_pc, np.float32), (0, padding))
+        self._weights = np.pad(np.asarray(model.nb_ptc, np.float32), ((0, 0), (0, padding)))
+        self._next_state = np.asarray(model.tk_nextmove, np.uint32)
+        self._state_row = np.asarray(model.tk_row, np.uint32)
+        self._feature_of_state = np.asarray(model.tk_output, np.int32)
+        self._depth = automaton_depth(self._next_state, self._state_row)
+        self._counts = np.zeros(len(self._weights), np.int32)
+        first = {label: i for i, label in reversed(list(enumerate(self._labels)))}
+        self._column_of_label = np.array([first[label] for label in self._labels])
 
     def detect(self, page: str) -> tuple[str, float]:
         if is_blank(page):
             return "", 0.0
-        language, probability = self._identifier.classify(page)
-        return str(language), float(probability)
+        page = page.lower() if page.isupper() else page
+        data = np.frombuffer(unicodedata.normalize("NFC", page).encode(), np.uint8)
+        scores, seen = self._priors.copy(), np.empty(len(data), np.int32)
+        automaton = (self._next_state, self._state_row, self._feature_of_state, self._depth)
+        distinct = count_features(data, *automaton, self._counts, seen)
+        add_weights(self._counts, seen, distinct, self._weights, scores)
+        raw = scores[: len(self._labels)].astype(np.float64) if distinct else np.zeros(len(self._labels))
+        probabilities = np.exp((raw - raw.max()) / math.sqrt(len(data)))
+        # some languages have one column per script
+        per_label = np.bincount(self._column_of_label, probabilities / probabilities.sum())
+        best = int(per_label.argmax())
+        return self._labels[best], float(per_label[best])
 
 
 class FastTextDetector:
@@ -65,7 +90,7 @@ class FastTextDetector:
         return labels[0].removeprefix("__label__"), float(probabilities[0])
 
 
-def detect_all(detector: Detector, pages: list[str | None]) -> tuple[list[str | None], np.ndarray]:
-    """Languages and float64 scores of `pages`; None and NaN where the page is None."""
-    answers = [(None, math.nan) if page is None else detector.detect(page) for page in pages]
+def detect_all(detector: Detector, pages: list[str]) -> tuple[list[str], np.ndarray]:
+    """Languages and float64 scores of `pages`."""
+    answers = [detector.detect(page) for page in pages]
     return [language for language, _ in answers], np.array([score for _, score in answers], np.float64)

@@ -1,7 +1,8 @@
 """The filter step: measure every document, edit its text, and remove it for the first rule of a table that it breaks.
 
-One pass over the text per phase of the table: the edits that DCLM makes before asking for the language, then all signals,
-then line edits, which removed rows are spared. A removed row keeps the text it came with, so that what removed it can be seen.
+One pass over the text per phase of the table: the edits that DCLM makes before asking for the language, then all
+signals, then line edits, which removed rows are spared. A removed row keeps the text it came with, so that one can see
+what removed it.
 """
 
 from pathlib import Path
@@ -50,7 +51,10 @@ class Filter(Map):
     def _rules(self) -> list[Rule]:
         language_rules = []
         if self.detects_language:
-            source = "DCLM, Li et al. 2024, dclm_baseline_refinedweb.yaml (written for fastText lid.176)"
+            model = "py3langid" if self.config.language_model is None else self.config.language_model.rsplit("/")[-1]
+            source = (
+                f"DCLM, Li et al. 2024, dclm_baseline_refinedweb.yaml; asked of {model} (DCLM asks fastText lid.176)"
+            )
             kept, score = ",".join(self.config.keep_languages), self.config.min_language_score
             language_rules = [
                 Rule(reason=WRONG_LANGUAGE, column=LANGUAGE, op="!=", threshold=kept, source=source),
