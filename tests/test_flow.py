@@ -57,7 +57,7 @@ def test_recipe_resolves_into_stages(warc_free_pool: list[str]) -> None:
     story = flow.resolve(flow.load_recipe("heldout"), warc_free_pool)
     assert isinstance(story.source, Source)
     assert all(isinstance(stage, Stage) for stage in story.stages)
-    assert [s.name for s in story.stages][0] == "extract"
+    assert next(s.name for s in story.stages) == "extract"
     again = flow.resolve(yaml.safe_load(flow.dump_recipe(story.recipe)))
     assert again.recipe == story.recipe, "a resolved recipe must repeat the run"
 

@@ -10,6 +10,13 @@ ROOT = Path(__file__).parents[1]
 CODE = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "bench").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 400
+BROAD_EXCEPTS = {
+    "runner/split.py": "a row that raises is quarantined",
+    "runner/worker.py": "any failure is carried to the parent process, which raises it",
+    "stages/extract/stage.py": "a page that raises is quarantined",
+    "stages/pool/docs_crawl.py": "a module that cannot be rendered is counted as a failed page",
+    "evaluate/torch_model.py": "the tokenizers library raises bare Exception; turned into DataError",
+}
 
 
 def name(path: Path) -> str:
@@ -30,8 +37,7 @@ def test_files_and_functions_are_short_and_introduced(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "src").rglob("*.py")), ids=name)
 def test_broad_excepts_stand_only_where_a_row_is_quarantined(path: Path) -> None:
-    allowed = {"runner/split.py", "runner/worker.py", "stages/extract"}
-    if any(part in path.as_posix() for part in allowed):
+    if path.relative_to(ROOT / "src" / "tamis").as_posix() in BROAD_EXCEPTS:
         return
     assert not re.search(r"except( Exception| BaseException)?\s*(as \w+)?:", path.read_text(encoding="utf-8")), name(
         path

@@ -241,5 +241,4 @@ def provenance() -> dict[str, Any]:
         "host": socket.gethostname(),
         "cores": os.cpu_count(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "directory": str(Path.cwd()),
     }

@@ -19,14 +19,14 @@ pytestmark = pytest.mark.skipif(
 DOMAINS = ["com", "co", "org", "it", "in", "рф", "中国", "a", "b", "cc"]
 GROUPS = {
     program.CHARACTERS: reference.characters,
-    program.WORDS: reference.words,
+    program.WORDS: lambda text: reference.words(text) | reference.tokens(text),
     program.TOKENS: reference.tokens,
     program.LINES: reference.lines,
     program.REPETITION: reference.repetition,
 }
 MEASURE_ALL = Program()
 for group in GROUPS:
-    MEASURE_ALL.measure(group)
+    MEASURE_ALL.measure(group, " of tokens" if group == program.TOKENS else "")
 
 EDITS: dict[str, tuple[Program, Callable[[str], str]]] = {
     "links": (Program().remove_links(DOMAINS), lambda text: reference.remove_links(text, DOMAINS)),
@@ -86,6 +86,7 @@ def run_one(steps: Program, text: str) -> str:
 def test_signals(text: str) -> None:
     outcome = MEASURE_ALL.run(pa.array([text], pa.string()))
     wanted = {name: value for twin in GROUPS.values() for name, value in twin(text).items()}
+    wanted |= {f"{name} of tokens": value for name, value in reference.tokens(text).items()}
     assert dict(zip(outcome.columns, outcome.values[0].tolist(), strict=True)) == wanted
 
 

@@ -181,11 +181,10 @@ if __name__ == "__main__":
         "TABLE = {'a': 1}",
         "NAMES = {'b', 'a'}",
         "A. N. Other",
-        "lib/sample.py",
     ]:
         assert shown in text, shown
-    assert "hidden_main" not in text and "Slow way" not in text
-    assert str(tmp_path) not in text
+    for hidden in ("hidden_main", "Slow way", str(tmp_path)):
+        assert hidden not in text
 
 
 def test_no_path_of_this_machine_and_one_host_per_package(tmp_path: Path) -> None:

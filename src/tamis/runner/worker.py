@@ -3,6 +3,8 @@
 import io
 import os
 import pickle
+import resource
+import sys
 import threading
 import time
 import traceback
@@ -88,12 +90,19 @@ def main(pipe: Connection, lifeline: Connection, state: SharedState) -> None:
         job: Job = _JobUnpickler(message, plan).load()
         state.set(0, 0, "")
         try:
-            answer: tuple[str, Any] = ("done", run_job(job, cache, SharedHeartbeat(state)))
+            result = run_job(job, cache, SharedHeartbeat(state))
+            answer: tuple[str, Any] = ("done", result | {"peak_memory_bytes": peak_memory_bytes()})
         except TamisError as error:
             answer = ("failed", error)
         except BaseException as error:  # noqa: BLE001 - carried to the parent, which raises it there
             answer = ("failed", RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
         pipe.send(answer)
+
+
+def peak_memory_bytes() -> int:
+    """The largest resident size this process has had; Linux counts in kilobytes, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _die_with_parent(lifeline: Connection) -> None:

@@ -7,14 +7,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.base.errors import DataError
 from tamis.store.atomic import publish
 
 ROW_GROUP_BYTES = 32 << 20
-"""Row groups are cut at about this much Arrow data, which bounds the memory of writer and reader."""
+"""Row groups end after the row that reaches this size, which bounds the memory of writer and reader. Rows are measured
+one by one, so that the same rows give the same file however they were batched."""
 
 
 class ShardWriter:
@@ -28,8 +31,9 @@ class ShardWriter:
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         temporary = self._stack.enter_context(publish(self.path))
+        # Without Arrow's own copy of the schema, whose bytes depend on where the columns came from.
         self._writer = self._stack.enter_context(
-            pq.ParquetWriter(temporary, self.schema, compression="zstd", compression_level=3)
+            pq.ParquetWriter(temporary, self.schema, compression="zstd", compression_level=3, store_schema=False)
         )
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
@@ -37,15 +41,19 @@ class ShardWriter:
 
     def write(self, batch: pa.RecordBatch) -> None:
         self.num_rows += batch.num_rows
-        self._pending.append(batch)
-        self._pending_bytes += batch.nbytes
-        if self._pending_bytes >= ROW_GROUP_BYTES:
+        start, ends = 0, self._pending_bytes + np.cumsum(_row_bytes(batch))
+        while (cut := int(np.searchsorted(ends, ROW_GROUP_BYTES))) < batch.num_rows:
+            self._pending.append(batch.slice(start, cut + 1 - start))
             self._flush()
+            start, ends = cut + 1, ends - ends[cut]
+        if start < batch.num_rows:
+            self._pending.append(batch.slice(start))
+            self._pending_bytes = int(ends[-1])
 
     def _flush(self) -> None:
         if self._pending:
-            table = pa.Table.from_batches(self._pending, schema=self.schema)
-            self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+            table = pa.Table.from_batches(self._pending, schema=self.schema).combine_chunks()
+            self._writer.write_table(table, row_group_size=table.num_rows)
         self._pending, self._pending_bytes = [], 0
 
     def __exit__(
@@ -55,6 +63,22 @@ class ShardWriter:
             if error is not None:
                 raise error
             self._flush()
+
+
+def _row_bytes(batch: pa.RecordBatch) -> np.ndarray:
+    """Size of each row, int64: its strings and binaries, and 8 bytes for every other value."""
+    sizes = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        kind = column.type
+        if any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, _is_any_binary)):
+            sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+        else:
+            sizes += 8
+    return sizes
+
+
+def _is_any_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
