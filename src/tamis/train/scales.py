@@ -95,13 +95,15 @@ def _7b(multiplier: int) -> Scale:
 
 
 def _ladder(
-    name: str, shape: Shape, sequence_length: int, batch_size: int, learning_rate: float, warmup_steps: int
-) -> Scale:
+    name: str, shape: Shape, sequence_length: int, batch_size: int, accumulation: int, learning_rate: float,
+    warmup_steps: int,
+) -> Scale:  # fmt: skip
     """A scale of ours. As in DCLM's sweeps, learning rate × weight decay is 1e-4 and the cosine ends at 1 % of the
     peak."""
     return Scale(
-        name=name, shape=shape, sequence_length=sequence_length, batch_size=batch_size, learning_rate=learning_rate,
-        final_learning_rate=learning_rate / 100, weight_decay=1e-4 / learning_rate, warmup_steps=warmup_steps,
+        name=name, shape=shape, sequence_length=sequence_length, batch_size=batch_size, accumulation=accumulation,
+        learning_rate=learning_rate, final_learning_rate=learning_rate / 100, weight_decay=1e-4 / learning_rate,
+        warmup_steps=warmup_steps,
     )  # fmt: skip
 
 
@@ -115,11 +117,12 @@ def _small(d_model: int, num_layers: int, num_heads: int, ffn_width: int, vocab_
 SCALES: dict[str, Scale] = {
     scale.name: scale
     for scale in (
-        _ladder("nano", _small(48, 2, 3, 128, 1024), 256, 16, 1e-2, 50),
-        _ladder("2m", _small(128, 4, 4, 352, 4096), 512, 32, 5e-3, 100),
-        _ladder("10m", _small(256, 6, 4, 704, 8192), 1024, 64, 3e-3, 200),
-        _ladder("50m", _small(512, 10, 8, 1408, 16384), 1024, 128, 3e-3, 500),
-        _ladder("150m", _small(768, 12, 12, 2048, 32768), 2048, 128, 3e-3, 1000),
+        # nano's micro-batches of 512 tokens keep the logits in a core's cache: 1.4 times the speed of one of 2,048.
+        _ladder("nano", _small(32, 2, 2, 88, 2048), 256, 8, 4, 3e-2, 100),
+        _ladder("2m", _small(128, 4, 4, 352, 4096), 512, 32, 1, 1e-2, 100),
+        _ladder("10m", _small(256, 6, 4, 704, 8192), 1024, 64, 1, 5e-3, 200),
+        _ladder("50m", _small(512, 10, 8, 1408, 16384), 1024, 128, 2, 3e-3, 500),
+        _ladder("150m", _small(768, 12, 12, 2048, 32768), 2048, 128, 4, 3e-3, 1000),
         Scale(
             name="400m-1x", shape=_dclm_shape(1024, 24, 8), batch_size=512, accumulation=8, learning_rate=3e-3,
             weight_decay=0.033, warmup_steps=2000,
