@@ -58,10 +58,7 @@ def measure_characters(code_points: np.ndarray, properties: np.ndarray, n: int, 
 
 @kernel
 def _stop_word(code_points: np.ndarray, start: int, end: int) -> int:
-    """Number (1-8) of the stop word that the word `[start, end)` is when lowercased, or 0."""
-    length = end - start
-    if length < 2 or length > 4:
-        return 0
+    """Number (1-8) of the stop word that the word `[start, end)` of 2 to 4 characters is when lowercased, or 0."""
     key = np.int64(0)
     for i in range(start, end):
         c = code_points[i]
@@ -90,9 +87,11 @@ def _stop_word(code_points: np.ndarray, start: int, end: int) -> int:
 
 
 @kernel
-def count_symbols(code_points: np.ndarray, n: int) -> int:
-    """Sum of the non-overlapping counts of `#`, `...`, `. . .` and U+2026."""
+def count_symbols(code_points: np.ndarray, n: int) -> tuple[int, int]:
+    """Sum of the non-overlapping counts of `#`, `...`, `. . .` and U+2026; and how many ASCII control characters there
+    are but tab to carriage return."""
     total = 0
+    controls = 0
     dots_from = 0
     spaced_from = 0
     for i in range(n):
@@ -100,6 +99,8 @@ def count_symbols(code_points: np.ndarray, n: int) -> int:
         if c > FULL_STOP:
             if c == ELLIPSIS:
                 total += 1
+        elif c < 32:
+            controls += c < 9 or c > 13
         elif c == 35:
             total += 1
         elif c == FULL_STOP:
@@ -109,7 +110,7 @@ def count_symbols(code_points: np.ndarray, n: int) -> int:
             if i >= spaced_from and _spaced_dots(code_points, i, n):
                 total += 1
                 spaced_from = i + 5
-    return total
+    return total, controls
 
 
 @kernel
@@ -123,44 +124,6 @@ def _spaced_dots(code_points: np.ndarray, at: int, end: int) -> bool:
         and code_points[at + 3] == 32
         and code_points[at + 4] == FULL_STOP
     )
-
-
-@kernel
-def measure_words(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
-    """WORD_SIGNALS, on the words of str.split."""
-    num_words = 0
-    letters = 0
-    without_letter = 0
-    stop_words = 0
-    seen = 0
-    i = 0
-    while i < n:
-        while i < n and properties[i] & SPACE:
-            i += 1
-        if i == n:
-            break
-        start = i
-        union = np.uint16(0)
-        while i < n and not (properties[i] & SPACE):
-            union |= properties[i]
-            i += 1
-        num_words += 1
-        letters += i - start
-        if not (union & ALPHA):
-            without_letter += 1
-        which = _stop_word(code_points, start, i)
-        if which:
-            stop_words += 1
-            seen |= 1 << which
-    distinct = 0
-    for bit in range(1, 9):
-        distinct += (seen >> bit) & 1
-    out[0] = num_words
-    out[1] = letters / num_words if num_words else 0.0
-    out[2] = without_letter / num_words if num_words else 1.0
-    out[3] = stop_words
-    out[4] = distinct
-    out[5] = count_symbols(code_points, n) / num_words if num_words else np.inf
 
 
 @kernel
@@ -193,6 +156,58 @@ def measure_tokens(code_points: np.ndarray, properties: np.ndarray, n: int, out:
             words += 1
     out[0] = tokens
     out[1] = words
+
+
+@kernel
+def measure_words(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
+    """WORD_SIGNALS on the words of str.split, then TOKEN_SIGNALS: fastText's tokens are the same words unless the text
+    has one of the blanks that only `str` knows, or NUL."""
+    num_words = 0
+    letters = 0
+    without_letter = 0
+    stop_words = 0
+    seen = 0
+    alphanumeric_first = 0
+    newlines = 0
+    wide_blanks = 0
+    i = 0
+    while i < n:
+        while i < n and properties[i] & SPACE:
+            newlines += code_points[i] == NEWLINE
+            wide_blanks += code_points[i] > 32
+            i += 1
+        if i == n:
+            break
+        start = i
+        alphanumeric_first += properties[i] & ALNUM != 0
+        union = np.uint16(0)
+        while i < n and not (properties[i] & SPACE):
+            union |= properties[i]
+            i += 1
+        num_words += 1
+        letters += i - start
+        if not (union & ALPHA):
+            without_letter += 1
+        if 2 <= i - start <= 4:
+            which = _stop_word(code_points, start, i)
+            if which:
+                stop_words += 1
+                seen |= 1 << which
+    distinct = 0
+    for bit in range(1, 9):
+        distinct += (seen >> bit) & 1
+    out[0] = num_words
+    out[1] = letters / num_words if num_words else 0.0
+    out[2] = without_letter / num_words if num_words else 1.0
+    out[3] = stop_words
+    out[4] = distinct
+    symbols, controls = count_symbols(code_points, n)
+    out[5] = symbols / num_words if num_words else np.inf
+    if wide_blanks == 0 and controls == 0:
+        out[6] = num_words + newlines
+        out[7] = alphanumeric_first
+    else:
+        measure_tokens(code_points, properties, n, out[6:])
 
 
 @kernel

@@ -19,7 +19,7 @@ from tamis.kernels.jit import kernel
 
 MEASURES: dict[int, tuple[str, ...]] = {
     CHARACTERS: counts.CHARACTER_SIGNALS,
-    WORDS: counts.WORD_SIGNALS,
+    WORDS: counts.WORD_SIGNALS + counts.TOKEN_SIGNALS,
     TOKENS: counts.TOKEN_SIGNALS,
     LINES: counts.LINE_SIGNALS,
     REPETITION: (*repetition.SIGNALS, "num_unicode_words"),

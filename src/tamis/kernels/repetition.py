@@ -8,8 +8,9 @@ its first n-1 words, number of its last word), so n-grams are counted without co
 import numpy as np
 
 from tamis.kernels.jit import kernel
-from tamis.kernels.unicode_tables import SPACE
-from tamis.kernels.words import word_spans
+from tamis.kernels.unicode_tables import ALNUM, SPACE, WORD_BREAK_MASK
+from tamis.kernels.words import ALETTER, next_boundary
+from tamis.kernels.words import SPACE as BLANK
 
 NEWLINE = 10
 SIGNALS = (
@@ -58,13 +59,13 @@ def _key(code_points: np.ndarray, start: int, end: int) -> np.uint64:
     """The span itself, length and eight bits a character, when it is at most seven ASCII characters; else its hash,
     HASHED set."""
     if end - start <= 7:
-        packed = np.uint64(end - start)
+        packed = np.uint64(0)
         seen = 0
         for i in range(start, end):
             packed = (packed << np.uint64(8)) | np.uint64(code_points[i])
             seen |= code_points[i]
         if seen < 128:
-            return packed
+            return packed | (np.uint64(end - start) << np.uint64(56))
     return _hash(code_points, start, end) | HASHED
 
 
@@ -74,39 +75,102 @@ def number_spans(
 ) -> int:
     """Give equal spans equal `numbers` (from 0, in order of first occurrence) and count them in `totals`; returns how
     many are distinct."""
+    keys = np.empty(count, np.uint64)
+    for k in range(count):
+        keys[k] = _key(code_points, starts[k], ends[k])
+    return number_keys(code_points, starts, ends, keys, count, numbers, totals)
+
+
+@kernel
+def number_keys(
+    code_points: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    keys: np.ndarray,
+    count: int,
+    numbers: np.ndarray,
+    totals: np.ndarray,
+) -> int:
+    """`number_spans` where each span's `_key` is known."""
     size = table_size(count)
     mask = np.uint64(size - 1)
     slots = np.full(size, -1, np.int32)
-    keys = np.empty(count, np.uint64)
+    slot_keys = np.empty(size, np.uint64)
     first = np.empty(count, np.int32)
     distinct = 0
     for k in range(count):
-        start, length = starts[k], ends[k] - starts[k]
-        key = _key(code_points, start, ends[k])
+        key = keys[k]
         slot = ((key * MULTIPLIER) >> np.uint64(32)) & mask
         while True:
             number = slots[slot]
             if number < 0:
                 slots[slot] = distinct
-                keys[distinct] = key
+                slot_keys[slot] = key
                 first[distinct] = k
                 totals[distinct] = 1
                 numbers[k] = distinct
                 distinct += 1
                 break
-            if keys[number] == key:
-                other = first[number]
-                i = length
-                if key & HASHED:
-                    i = 0 if ends[other] - starts[other] == length else -1
-                    while 0 <= i < length and code_points[start + i] == code_points[starts[other] + i]:
-                        i += 1
-                if i == length:
-                    totals[number] += 1
-                    numbers[k] = number
-                    break
+            if slot_keys[slot] == key and (key < HASHED or _same(code_points, starts, ends, k, first[number])):
+                totals[number] += 1
+                numbers[k] = number
+                break
             slot = (slot + np.uint64(1)) & mask
     return distinct
+
+
+@kernel
+def _same(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, k: int, other: int) -> bool:
+    """Whether two spans hold the same characters."""
+    start, other_start = starts[k], starts[other]
+    length = ends[k] - start
+    if ends[other] - other_start != length:
+        return False
+    for i in range(length):  # noqa: SIM110 - Numba compiles loops, not generators
+        if code_points[start + i] != code_points[other_start + i]:
+            return False
+    return True
+
+
+@kernel
+def word_keys(
+    code_points: np.ndarray, properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray, keys: np.ndarray
+) -> int:
+    """`words.word_spans`, with the `_key` of each span taken while its letters are passed over."""
+    count = 0
+    at = 0
+    while at < n:
+        word = properties[at]
+        kind = word & WORD_BREAK_MASK
+        start = at
+        if kind == ALETTER and word & ALNUM:
+            packed = np.uint64(0)
+            seen = 0
+            while at < n and properties[at] & WORD_BREAK_MASK == ALETTER:
+                packed = (packed << np.uint64(8)) | np.uint64(code_points[at])
+                seen |= code_points[at]
+                at += 1
+            end = at
+            if at < n and properties[at] & WORD_BREAK_MASK != BLANK:
+                end = next_boundary(properties, start, n)
+            starts[count] = start
+            ends[count] = end
+            if end == at and end - start <= 7 and seen < 128:
+                keys[count] = packed | (np.uint64(end - start) << np.uint64(56))
+            else:
+                keys[count] = _key(code_points, start, end)
+            count += 1
+            at = end
+        elif kind == BLANK and at + 1 < n and properties[at + 1] & ALNUM:
+            at += 1
+        else:
+            at = next_boundary(properties, at, n)
+            if word & ALNUM:
+                starts[count] = start
+                ends[count] = at
+                keys[count] = _key(code_points, start, at)
+                count += 1
+    return count
 
 
 @kernel
@@ -234,15 +298,17 @@ def _covered_characters(positions: np.ndarray, count: int, n: int, lengths: np.n
 
 
 @kernel
-def ngram_fractions(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, count: int, out: np.ndarray) -> None:
+def ngram_fractions(
+    code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, keys: np.ndarray, count: int, out: np.ndarray
+) -> None:
     """The nine n-gram fractions (n = 2..10) into `out[:9]`; 0 where nothing repeats."""
     out[:9] = 0.0
     if count < 2:
         return
     numbers = np.empty(count, np.int32)
     totals = np.empty(count, np.int32)
-    number_spans(code_points, starts, ends, count, numbers, totals)
-    lengths = np.empty(count, np.int64)
+    number_keys(code_points, starts, ends, keys, count, numbers, totals)
+    lengths = np.empty(count, np.int32)
     positions = np.empty(count, np.int32)
     grams = np.empty(count, np.int32)
     characters = 0
@@ -273,8 +339,9 @@ def measure_repetition(
     out[0], out[2] = _segment_fractions(code_points, starts, ends, count)
     count = segment_spans(code_points, properties, n, True, starts, ends)
     out[1], out[3] = _segment_fractions(code_points, starts, ends, count)
-    count = word_spans(properties, n, starts, ends)
-    ngram_fractions(code_points, starts, ends, count, out[4:13])
+    keys = np.empty(n, np.uint64)
+    count = word_keys(code_points, properties, n, starts, ends, keys)
+    ngram_fractions(code_points, starts, ends, keys, count, out[4:13])
     if n == 0:
         out[4:13] = 1.0
     out[13] = count

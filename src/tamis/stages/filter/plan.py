@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -127,13 +128,10 @@ class Plan:
         return gate
 
 
-def _groups(phase: Phase) -> list[int]:
-    """Measuring steps that the phase's checks need, in the order of the checks."""
-    groups: list[int] = []
-    for rule in phase.checks:
-        column = RULES[rule.setting].column
-        needed = "num_words" if column == REMOVED else column
-        group = next(group for group, names in program.MEASURES.items() if needed in names)
-        if group not in groups:
-            groups.append(group)
-    return groups
+def _groups(phase: Phase) -> tuple[int, ...]:
+    """The measuring steps with the fewest columns that give all signals the phase's checks need."""
+    columns = {RULES[rule.setting].column for rule in phase.checks}
+    needed = {"num_words" if column == REMOVED else column for column in columns}
+    choices = (c for size in range(len(program.MEASURES) + 1) for c in combinations(program.MEASURES, size))
+    enough = (c for c in choices if needed <= {name for group in c for name in program.MEASURES[group]})
+    return min(enough, key=lambda choice: sum(len(program.MEASURES[group]) for group in choice))
