@@ -105,7 +105,7 @@ def edit_program(name: str, parameters: list[str], plan: Plan) -> Program | None
     wildcard = "." if plan.paper else ""
     numbers = [float(p) for p in parameters if re.fullmatch(r"[\d.]+", p)]
     simple: dict[str, Callable[[Program], Program]] = {
-        "url_removal": lambda p: p.remove_links(plan.domains),
+        "url_removal": lambda p: p.remove_links(plan.domains, bare=plan.paper),
         "counter_line": lambda p: p.drop_lines(lines.COUNTER_LINES).strip(),
         "items_in_cart": lambda p: p.remove_phrase("items in cart", lines.ANYWHERE, 10),
         "read_more": lambda p: p.remove_phrase("read more...", lines.SUFFIX, 10, wildcard),

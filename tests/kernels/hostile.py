@@ -10,7 +10,7 @@ FRAGMENTS = [
     "*", "●", "•", "#", "...", ". . .", "…", "....", "1", "42", "٣", "²", "Ⅷ", "½", "㊀", "カ", "ー", "ｶ", "漢", "字",
     "한국", "ไทย", "🇩🇪", "🇩", "👨\u200d👩\u200d👧", "☺️", "👍🏽", "©", "!", "?", "items in cart", "Items In Cart",
     "ıtems ın cart", "read more...", "Read More…..", "sign-in", "Sign-in ", "ſign-in", "3 likes", "1,2.k Views",
-    "* 7K\u00a0followers!", "12 liKes", "[12]", "[]", "[edit]", "[citation needed]", "[[1]]", "[٣]", "http://",
+    " \uff9e", "* 7K\u00a0followers!", "12 liKes", "[12]", "[]", "[edit]", "[citation needed]", "[[1]]", "[٣]", "http://",
     "https://", "ftp://", "www.", "example", ".com", ".co", ".org/a?b=c", ".invalid", ".рф", ".中国", "1.2.3.4",
     "300.1.1.1", "10.0.0.", "256.256.256.256:80/x", "e.g.it", "x" * 255, "y" * 257, "@", "%", "(", ")", "/",
 ]  # fmt: skip

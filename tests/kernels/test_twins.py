@@ -29,7 +29,14 @@ for group in GROUPS:
     MEASURE_ALL.measure(group, " of tokens" if group == program.TOKENS else "")
 
 EDITS: dict[str, tuple[Program, Callable[[str], str]]] = {
-    "links": (Program().remove_links(DOMAINS), lambda text: reference.remove_links(text, DOMAINS)),
+    "links": (
+        Program().remove_links(DOMAINS, bare=True),
+        lambda text: reference.remove_links(text, DOMAINS, bare=True),
+    ),
+    "marked links": (
+        Program().remove_links(DOMAINS, bare=False),
+        lambda text: reference.remove_links(text, DOMAINS, bare=False),
+    ),
     "newlines": (Program().collapse_newlines(2), lambda text: reference.collapse_newlines(text, 2)),
     "strip": (Program().strip(), str.strip),
     "uppercase": (
@@ -65,8 +72,8 @@ EDITS: dict[str, tuple[Program, Callable[[str], str]]] = {
     "repeated lines": (Program().drop_repeated_lines(), reference.drop_repeated_lines),
 }
 LINK_PARTS = [
-    " ", "\n", "http://", "https://", "ftp://", "s://", "a", "xy", ".com", ".co", ".", ".рф", ".中国", "é", "/", "(",
-    "1.2.3.4", "12", "1.1.1.", "x" * 254, "_", " " * 9, ":", "\u3000",
+    " ", "\n", "http://", "https://", "ftp://", "s://", "www.", "w", "a", "xy", ".com", ".co", ".", ".рф", ".中国",
+    "é", "/", "(", "1.2.3.4", "12", "1.1.1.", "x" * 254, "_", " " * 9, ":", "\u3000",
 ]  # fmt: skip
 PHRASES = [
     ("items in cart", lines.ANYWHERE, 10, ""),
@@ -109,7 +116,9 @@ def test_phrases(phrase: str, place: int, most: int, wildcard: str, text: str) -
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(LINK_PARTS), max_size=25).map("".join))
 def test_links(text: str) -> None:
-    assert run_one(EDITS["links"][0], text) == reference.remove_links(text, DOMAINS)
+    for name in ("links", "marked links"):
+        steps, twin = EDITS[name]
+        assert run_one(steps, text) == twin(text)
 
 
 @settings(max_examples=200, deadline=None)
@@ -124,3 +133,16 @@ def test_bytes_that_are_not_utf8(data: bytes) -> None:
     edited = bytes(outcome.text().cast(pa.binary())[0].as_py())
     collapsed = reference.collapse_newlines(text, 1)
     assert edited == (data if collapsed == text else collapsed.encode())
+
+
+def test_one_line_of_ten_megabytes() -> None:
+    line = "word " * 2_000_000
+    outcome = MEASURE_ALL.run(pa.array([line], pa.string()))
+    measured = dict(zip(outcome.columns, outcome.values[0].tolist(), strict=True))
+    assert measured["num_words"] == measured["num_unicode_words"] == 2_000_000
+    assert measured["max_line_characters"] == 10_000_000
+    assert measured["duplicate_10gram_fraction"] == 1.0
+    assert measured["top_2gram_fraction"] == 2 * 1_999_999 / 2_000_000
+    unbroken = "x" * 10_000_000
+    assert run_one(EDITS["links"][0], unbroken) == unbroken
+    assert run_one(EDITS["long words"][0], unbroken) == ""

@@ -2,7 +2,8 @@
 
 A link by name is: up to 10 blanks, an optional `http://`, `https://` or `ftp://`, 1 to 256 host characters, a dot, a
 top-level domain that ends at a word boundary, and all path characters after it. A link by number has four decimal
-octets in place of host, dot and domain. Scanning looks for the dot that ends the host and then walks back.
+octets in place of host, dot and domain. So read, `os.name` and `e.g.it` are links; without `bare` a name must be
+marked as one. Scanning looks for the dot that ends the host and then walks back.
 """
 
 import numpy as np
@@ -109,6 +110,23 @@ def _blanks_start(properties: np.ndarray, at: int, floor: int) -> int:
 
 
 @kernel
+def _marked(code_points: np.ndarray, host: int, dot: int, end: int, n: int, floor: int) -> bool:
+    """Whether a dotted name is marked as a link: by a scheme, by `www.`, or by a slash after its domain."""
+    if end < n and code_points[end] == 47:
+        return True
+    if _scheme_start(code_points, host, floor) < host:
+        return True
+    if dot < host + 5 or (host > floor and _host(code_points[host - 1])):
+        return False
+    return (
+        code_points[host] == 119
+        and code_points[host + 1] == 119
+        and code_points[host + 2] == 119
+        and code_points[host + 3] == DOT
+    )
+
+
+@kernel
 def remove_named(
     code_points: np.ndarray,
     properties: np.ndarray,
@@ -116,8 +134,9 @@ def remove_named(
     flat: np.ndarray,
     offsets: np.ndarray,
     index: np.ndarray,
+    bare: bool,
 ) -> int:
-    """Delete links by name; returns the new length."""
+    """Delete links by name, with `bare` also dotted names that nothing marks as a link; returns the new length."""
     to = 0
     done = 0
     dot = 0
@@ -129,14 +148,14 @@ def remove_named(
         host = dot
         while end >= 0 and host > done and dot - host < MAX_HOST and _host(code_points[host - 1]):
             host -= 1
-        if end < 0 or host == dot:
+        if end < 0 or host == dot or not (bare or _marked(code_points, host, dot, end, n, done)):
             dot += 1
             continue
         later = dot + 1
         while later < n and later - host <= MAX_HOST and _host(code_points[later]):
             if code_points[later] == DOT:
                 later_end = _domain_end(code_points, properties, later + 1, n, flat, offsets, index)
-                if later_end >= 0:
+                if later_end >= 0 and (bare or _marked(code_points, host, later, later_end, n, done)):
                     end = later_end
             later += 1
         while end < n and _path(code_points[end]):

@@ -53,10 +53,11 @@ class Program:
         self.columns.extend(name + suffix for name in MEASURES[group])
         return self
 
-    def remove_links(self, domains: list[str]) -> "Program":
-        """Delete links by name (of documents whose `gate` is set) and by number; `domains` are top-level domains."""
+    def remove_links(self, domains: list[str], *, bare: bool) -> "Program":
+        """Delete links by name (of documents whose `gate` is set; `bare` as `links.remove_named`) and by number;
+        `domains` are top-level domains."""
         self.domains = domains
-        return self._add(NAMED_LINKS)._add(NUMBERED_LINKS)
+        return self._add(NAMED_LINKS, bare)._add(NUMBERED_LINKS)
 
     def collapse_newlines(self, most: int) -> "Program":
         """Keep at most `most` newlines in a row."""
@@ -167,7 +168,7 @@ def _edit(step: np.ndarray, scratch: Scratch, n: int, gate: bool, data: EditData
     if operation == NAMED_LINKS:
         if not gate:
             return n
-        return links.remove_named(code_points, properties, n, data[2], data[3], data[4])
+        return links.remove_named(code_points, properties, n, data[2], data[3], data[4], step[1] != 0.0)
     if operation == NUMBERED_LINKS:
         return links.remove_numbered(code_points, properties, n)
     if operation == COLLAPSE_NEWLINES:

@@ -136,7 +136,8 @@ def _same(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, k: int,
 def word_keys(
     code_points: np.ndarray, properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray, keys: np.ndarray
 ) -> int:
-    """`words.word_spans`, with the `_key` of each span taken while its letters are passed over."""
+    """Tokens of UAX #29 whose first character is a letter or digit, as `[starts[k], ends[k])` with their `keys[k]`,
+    which for most words are taken while the letters are passed over; returns how many."""
     count = 0
     at = 0
     while at < n:
@@ -161,7 +162,7 @@ def word_keys(
                 keys[count] = _key(code_points, start, end)
             count += 1
             at = end
-        elif kind == BLANK and at + 1 < n and properties[at + 1] & ALNUM:
+        elif kind == BLANK and at + 1 < n and properties[at + 1] & WORD_BREAK_MASK == ALETTER:
             at += 1
         else:
             at = next_boundary(properties, at, n)

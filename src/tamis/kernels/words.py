@@ -3,7 +3,7 @@
 import numpy as np
 
 from tamis.kernels.jit import kernel
-from tamis.kernels.unicode_tables import ALNUM, PICTOGRAPHIC, WORD_BREAK_MASK, WORD_BREAK_NAMES
+from tamis.kernels.unicode_tables import PICTOGRAPHIC, WORD_BREAK_MASK, WORD_BREAK_NAMES
 
 OTHER, CR, LF, NEWLINE, EXTEND, ZWJ, FORMAT, REGIONAL, KATAKANA, HEBREW = range(10)
 ALETTER, SINGLE_QUOTE, DOUBLE_QUOTE, MID_NUM_LET, MID_LETTER, MID_NUM, NUMERIC, EXTEND_NUM_LET, SPACE = range(10, 19)
@@ -125,25 +125,6 @@ def next_boundary(properties: np.ndarray, start: int, n: int) -> int:
         raw = kind
         at += 1
     return n
-
-
-@kernel
-def word_spans(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray) -> int:
-    """Tokens whose first character is a letter or digit, as `[starts[k], ends[k])`; returns how many."""
-    count = 0
-    at = 0
-    while at < n:
-        word = properties[at]
-        if word & WORD_BREAK_MASK == SPACE and at + 1 < n and properties[at + 1] & ALNUM:
-            at += 1
-            continue
-        end = next_boundary(properties, at, n)
-        if word & ALNUM:
-            starts[count] = at
-            ends[count] = end
-            count += 1
-        at = end
-    return count
 
 
 @kernel

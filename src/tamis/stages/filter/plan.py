@@ -96,7 +96,7 @@ class Plan:
 
     def _edit(self, target: Program, edit: EditKind) -> None:
         if edit == "remove_links":
-            target.remove_links(self.domains)
+            target.remove_links(self.domains, bare=self.paper)
         elif edit == "collapse_newlines":
             target.collapse_newlines(2)
         elif edit == "uppercase_lines":
