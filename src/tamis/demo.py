@@ -14,7 +14,7 @@ from tamis.base.events import Event
 from tamis.store.atomic import read_json
 from tamis.store.rundir import RunDir
 
-HOLDOUT_FRACTION = 0.12
+HOLDOUT_FRACTION = 0.2
 """Share of hosts (one per Python package) whose pages neither recipe may train on."""
 SCALE = "nano"
 

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from tamis import __version__
+from tamis.base.config import Config
 from tamis.base.errors import ConfigError, TamisError, did_you_mean
 from tamis.base.events import Event
 from tamis.base.recipe import Recipe
@@ -128,11 +129,16 @@ def stage_name(entry: Any) -> str:
 
 @dataclass(frozen=True)
 class Story:
-    """A recipe brought to life: validated, with its stages built and defaults filled in."""
+    """A recipe brought to life: validated, with its stages built and defaults filled in.
+
+    With `own_vocab_size`, the recipe names no tokenizer: one of that size is trained on the documents that come out of
+    `stages`, and the stage `tokenize` follows with it.
+    """
 
     recipe: Recipe
     source: Source
     stages: list[Stage]
+    own_vocab_size: int | None = None
 
     def plan(self) -> Plan:
         return make_plan(self.recipe, self.source, self.stages)
@@ -151,13 +157,25 @@ def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = N
     assert isinstance(source, Source)
     stages: list[Stage] = []
     resolved: list[dict[str, Any]] = []
+    vocab_size = None
     for entry in recipe.stages:
         ((name, settings),) = entry.items()
-        built = _build(name, settings or {}, recipe)
-        stages += built
-        resolved.append({name: built[0].config.model_dump(mode="json")})
+        if name == "tokenize" and not (settings or {}).get("tokenizer"):
+            config: Config = tokenize_config(settings or {})
+            vocab_size = config.model_dump()["own_vocab_size"]
+            stages[-1].keeps_output = True
+        else:
+            stages += (built := _build(name, settings or {}, recipe))
+            config = built[0].config
+        resolved.append({name: config.model_dump(mode="json")})
     filled = {"stages": resolved, "pool": source.config.model_dump(mode="json")}
-    return Story(recipe.model_copy(update=filled), source, stages)
+    return Story(recipe.model_copy(update=filled), source, stages, vocab_size)
+
+
+def tokenize_config(settings: dict[str, Any]) -> Config:
+    """Validated settings of a `tokenize` stage that names no tokenizer yet."""
+    config = importlib.import_module(STAGES["tokenize"]).TokenizeConfig
+    return config.parse(settings, "tokenize")
 
 
 def _cut(recipe: Recipe, until: str) -> Recipe:
@@ -185,8 +203,6 @@ def run_recipe(story: Story, output: Path, num_workers: int, on_event: OnEvent) 
 
     Raises any TamisError; whatever happens is in the run's events.jsonl.
     """
-    from tamis.runner.run import run_plan
-
     run = RunDir(output)
 
     def tell(event: Event) -> None:
@@ -196,18 +212,37 @@ def run_recipe(story: Story, output: Path, num_workers: int, on_event: OnEvent) 
 
     with run.lock():
         plan = story.plan()
-        run.prepare(plan.folders)
+        tokenize = [f"{len(plan.folders) + 1:02d}_tokenize"] if story.own_vocab_size else []
+        run.prepare([*plan.folders, *tokenize])
         write_text(run.recipe, dump_recipe(story.recipe))
         write_json(run.provenance, provenance())
         tell(Event(kind="run_started", fields={"recipe": story.recipe.name, "output": str(output)}))
         try:
-            run_plan(plan, run, num_workers, tell)
+            _curate(story, plan, run, num_workers, tell)
             _train_and_evaluate(story.recipe, run, tell)
         except (TamisError, KeyboardInterrupt) as error:
             tell(Event(kind="run_failed", fields={"error": f"{type(error).__name__}: {error}"}))
             raise
         tell(Event(kind="run_finished", fields={"output": str(output)}))
     return run
+
+
+def _curate(story: Story, plan: Plan, run: RunDir, num_workers: int, on_event: OnEvent) -> None:
+    """Run the plan; where the recipe names no tokenizer, train one on what came out, and tokenize with it."""
+    from tamis import products
+    from tamis.runner.run import run_plan
+
+    run_plan(plan, run, num_workers, on_event)
+    if story.own_vocab_size:
+        on_event(
+            Event(kind="note", fields={"text": f"tokenizer: BPE of {story.own_vocab_size:,} ids on these documents"})
+        )
+        documents = run.stage(plan.folders[-1]).root / "shards"
+        identity = [plan.corpus_fingerprint, plan.passes[-1].output.fingerprint]
+        tokenizer = products.own_tokenizer(run, documents, story.own_vocab_size, identity)
+        settings = dict(story.recipe.stages[-1]["tokenize"] or {}) | {"tokenizer": str(tokenizer)}
+        stages = [*story.stages, *_build("tokenize", settings, story.recipe)]
+        run_plan(make_plan(story.recipe, story.source, stages), run, num_workers, on_event)
 
 
 def _train_and_evaluate(recipe: Recipe, run: RunDir, on_event: OnEvent) -> None:

@@ -44,6 +44,19 @@ def make_tokenizer(run: RunDir, output: Path, vocab_size: int) -> Path:
     return output
 
 
+def own_tokenizer(run: RunDir, documents: Path, vocab_size: int, identity: list[str]) -> Path:
+    """`tokenizer.json` in the run directory, trained on `documents` unless `identity` says that it was before."""
+    path, card = run.root / "tokenizer.json", run.root / "tokenizer.card.json"
+    wanted = {"vocab_size": vocab_size, "trained_on": identity}
+    if not (path.exists() and card.exists() and read_json(card) == wanted):
+        from tamis.stages.tokenize.bpe import train_tokenizer
+
+        card.unlink(missing_ok=True)
+        train_tokenizer(_texts(documents), vocab_size, path)
+        write_json(card, wanted)
+    return path
+
+
 def _texts(shards: Path) -> Iterator[str]:
     for path in sorted(shards.glob("*.parquet")):
         for batch in read_shard(path, [columns.TEXT]):

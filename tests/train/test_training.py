@@ -148,7 +148,7 @@ def test_other_settings_start_over_and_delete_nothing(dataset: Path, tmp_path: P
     output = tmp_path / "train"
     short = {"tokens": 10 * 128, "num_checkpoints": 1}
     first = run_training(config(**short), dataset, output)
-    second = run_training(config(**short, learning_rate=1e-4), dataset, output)
+    second = run_training(config(**short, learning_rate=1e-3), dataset, output)
     assert first.fingerprint != second.fingerprint and len(metrics_of(output)) == 10
     aside = tmp_path / f"train.{first.fingerprint[:8]}"
     assert json.loads((aside / "card.json").read_text())["fingerprint"] == first.fingerprint

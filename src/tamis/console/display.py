@@ -112,6 +112,9 @@ class Display:
             remaining = f", about {left:.0f} s left" if self._done and self._done < self._total else ""
             self.say(f"{self._label}: {self._done}/{self._total} shards, {rate}{remaining}")
 
+    def _on_note(self, fields: dict[str, Any]) -> None:
+        self.say(fields["text"])
+
     def _on_step_started(self, fields: dict[str, Any]) -> None:
         self._begin(fields["stage"], 0)
 

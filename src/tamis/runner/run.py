@@ -171,7 +171,9 @@ def _nothing_left(step: Step, card: Card) -> DataError:
     books = card.books
     assert books is not None
     if books.rows_in == 0:
-        return DataError(f"{step.folder}: the pool holds no documents. Check what pool.inputs points at.")
+        notes = ", ".join(f"{name} {count}" for name, count in card.details["notes"].items())
+        seen = f" (passed over: {notes})" if notes else ""
+        return DataError(f"{step.folder}: the pool holds no documents{seen}. Check what pool.inputs points at.")
     reasons = books.removed + Counter({f"quarantined as {name}": n for name, n in books.quarantined.items()})
     told = ", ".join(f"{name} {count}" for name, count in reasons.most_common(4))
     return DataError(

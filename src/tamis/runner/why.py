@@ -78,7 +78,7 @@ def _story(run: RunDir, cards: list[tuple[str, Card]], end: int, outcome: str, r
     for position, (folder, card) in enumerate(cards[: end + 1]):
         verdict = Verdict(stage=folder, outcome=outcome if position == end else KEPT)
         verdict.tests = [
-            _test(rule, row) for rule in card.details.get("rules", []) if row.get(rule["column"]) is not None
+            _test(rule, row) for rule in card.details.get("rules", []) if _measured(row.get(rule["column"]))
         ]
         if position == end and outcome != KEPT:
             verdict.reason = row.get(columns.DROP_REASON) or row.get(columns.ERROR) or ""
@@ -90,6 +90,11 @@ def _story(run: RunDir, cards: list[tuple[str, Card]], end: int, outcome: str, r
         verdicts=verdicts,
         text=row.get(columns.TEXT) or row.get("excerpt") or "",
     )
+
+
+def _measured(value: Any) -> bool:
+    """False for null and NaN: the signal was not needed, as the row had been removed before."""
+    return value is not None and value == value
 
 
 def _test(rule: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:

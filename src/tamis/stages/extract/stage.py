@@ -1,4 +1,4 @@
-"""HTML to text with resiliparse's main-content extraction, as DCLM chose (paper, section 4.2: extraction)."""
+"""HTML to text, by default with resiliparse's main-content extraction, as DCLM chose (paper, section 4.2)."""
 
 import re
 from importlib.metadata import version
@@ -9,9 +9,11 @@ from pydantic import Field
 
 from tamis.base import columns
 from tamis.base.config import Config
+from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Map
 from tamis.stages.extract.encoding import decode_html
+from tamis.stages.extract.engines import check_engine, engine_for, engine_versions
 from tamis.stages.extract.nesting import nesting_depth
 
 CHARSET = "charset"
@@ -21,9 +23,12 @@ CHARSET_SOURCE = "charset_source"
 class ExtractConfig(Config):
     """How a page becomes text."""
 
-    engine: Literal["resiliparse"] = "resiliparse"
+    engine: Literal["resiliparse", "plain", "trafilatura", "justext"] = "resiliparse"
+    """Paper mode takes `resiliparse` only."""
     main_content: bool = True
     """Leave out navigation, footers and the like; False: all visible text."""
+    markdown: bool = False
+    """Headings, lists, tables and code blocks written as Markdown, by engines that can."""
     plain_spaces: bool = True
     """No-break spaces become plain ones: HTML uses them for layout, and word counts split on plain white space only.
     Not in paper mode."""
@@ -49,12 +54,12 @@ class Extract(Map):
         self.paper = paper
 
     def identity(self) -> list[Any]:
-        return [*super().identity(), self.paper, version("resiliparse")]
+        # Resiliparse detects undeclared encodings, whichever engine extracts.
+        return [*super().identity(), self.paper, version("resiliparse"), engine_versions(self.settings.engine)]
 
     def open(self, context: Context) -> None:
-        from resiliparse.extract.html2text import extract_plain_text
-
-        self._extract_plain_text = extract_plain_text
+        settings = self.settings
+        self._engine = engine_for(settings.engine, settings.main_content, settings.markdown)
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Same rows; `text`, `charset`, `charset_source` filled, `drop_reason` or `error` where there is no text."""
@@ -89,17 +94,14 @@ class Extract(Map):
                 text = html.decode()
             except UnicodeDecodeError:
                 return {columns.DROP_REASON: "not_utf8"}
-            return {columns.TEXT: self._text(text), CHARSET: "utf-8", CHARSET_SOURCE: "utf8"}
+            return {columns.TEXT: self._engine.extract(text), CHARSET: "utf-8", CHARSET_SOURCE: "utf8"}
         decoded = decode_html(html, content_type)
         plain = _is_plain_text(content_type, html)
-        text = decoded.text if plain else self._text(decoded.text)
+        text = decoded.text if plain else self._engine.extract(decoded.text)
         if self.settings.plain_spaces:
             text = text.replace("\u00a0", " ")
         page = {columns.TEXT: text, CHARSET: decoded.charset, CHARSET_SOURCE: decoded.source}
         return page if text.strip() else page | {columns.DROP_REASON: "no_text"}
-
-    def _text(self, html: str) -> str:
-        return str(self._extract_plain_text(html, main_content=self.settings.main_content))
 
 
 _TAG = re.compile(rb"<(?:!doctype|html|head|body|div|p|a)\b", re.IGNORECASE)
@@ -117,5 +119,16 @@ def _with_columns(batch: pa.RecordBatch, values: dict[str, list[str | None]]) ->
 
 
 def build(settings: dict[str, Any], recipe: Recipe) -> list[Extract]:
-    """The extraction stage of a recipe."""
-    return [Extract(ExtractConfig.parse(settings, "extract"), paper=recipe.mode == "paper")]
+    """The extraction stage of a recipe.
+
+    Raises ConfigError when the engine cannot do what is asked, is not installed, or is not DCLM's in paper mode.
+    """
+    config = ExtractConfig.parse(settings, "extract")
+    paper = recipe.mode == "paper"
+    if paper and config.engine != "resiliparse":
+        raise ConfigError(
+            f"extract.engine: paper mode reproduces DCLM, which extracts with 'resiliparse' (got {config.engine!r}). "
+            "Leave extract.engine out, or use mode: fixed."
+        )
+    check_engine(config.engine, config.main_content, config.markdown)
+    return [Extract(config, paper=paper)]

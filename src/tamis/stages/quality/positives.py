@@ -1,8 +1,8 @@
 """Where good documents come from: a file, or the English prose that every Python brings along.
 
-`python-topics` is a stand-in that works offline: instructive English prose (Python's language reference as
-`pydoc_data.topics`, and long docstrings of the standard library), read as source text without importing anything. It
-is not DCLM's choice, which was OpenHermes 2.5 and ELI5 (give those as a file).
+`python-topics` is a stand-in that works offline: instructive English prose (Python's language reference, which is in
+`pydoc_data.topics`), read as source text without importing anything. It is not DCLM's choice, which was OpenHermes 2.5
+and ELI5 (give those as a file).
 """
 
 import ast
@@ -10,7 +10,6 @@ import functools
 import importlib.util
 import io
 import re
-import sysconfig
 from pathlib import Path
 
 import orjson
@@ -75,7 +74,6 @@ def python_topics() -> tuple[str, ...]:
     """
     try:
         documents = [piece for topic in _topics() for piece in _pieces(topic)]
-        documents += [piece for text in _docstrings() for piece in _pieces(text)]
     except OSError as error:
         raise _no_library(str(error)) from None
     if not documents:
@@ -102,25 +100,6 @@ def _topics() -> list[str]:
     values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
     topics: dict[str, str] = ast.literal_eval(values[0])
     return [topics[name] for name in sorted(topics)]
-
-
-def _docstrings() -> list[str]:
-    """Docstrings of at least 80 words of the library's top-level modules and packages, and of what they define."""
-    library = Path(sysconfig.get_path("stdlib"))
-    texts = []
-    for path in sorted([*library.glob("*.py"), *library.glob("*/__init__.py")]):
-        if path.name.startswith("_sysconfigdata") or path.parent.name in ("site-packages", "test", "pydoc_data"):
-            continue
-        try:
-            module = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
-            continue  # files kept broken on purpose, for the tests of tools
-        for node in [module, *module.body]:
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                docstring = ast.get_docstring(node) or ""
-                if len(docstring.split()) >= _MIN_WORDS:
-                    texts.append(docstring)
-    return texts
 
 
 def _pieces(text: str) -> list[str]:

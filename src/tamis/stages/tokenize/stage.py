@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 from tokenizers import Tokenizer
 
 from tamis.base import columns
@@ -26,7 +27,10 @@ class TokenizeConfig(Config):
     """Settings of the step `tokenize`."""
 
     tokenizer: str | None = None
-    """Path of a Hugging Face `tokenizers` JSON file, as `tokenizer.json` of a published model. Required."""
+    """Path of a Hugging Face `tokenizers` JSON file, as a published model's `tokenizer.json`; null: a byte-level BPE is
+    trained on the documents that reach this stage. Runs that are compared must share one tokenizer."""
+    own_vocab_size: int = Field(default=4096, ge=257, le=1 << 20)
+    """Ids of the tokenizer that is trained where none is named."""
     end_of_text: str = "<|endoftext|>"
     """The token that ends every document; GPT-NeoX's, which DCLM uses, by default."""
 

@@ -1,0 +1,53 @@
+"""Writes the file tree of the README from the docstrings of packages and modules, in the order of the story.
+
+    python docs/readme_tree.py
+
+A test fails when the README holds anything else.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "tamis"
+ORDER = (
+    "flow.py", "recipes", "base", "kernels", "store",
+    "stages", "stages/pool", "stages/extract", "stages/filter", "stages/dedup", "stages/quality",
+    "stages/decontaminate", "stages/tokenize",
+    "runner", "train", "evaluate", "report", "products.py", "lab.py", "fetch.py", "demo.py", "console", "cli.py",
+)  # fmt: skip
+
+
+def summary(path: Path) -> str:
+    """First sentence of the docstring of a module or package."""
+    module = path / "__init__.py" if path.is_dir() else path
+    text = (ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+    sentence = re.split(r"(?<=[a-z0-9`)])[.:;](?= )", " ".join(text.split()))[0].rstrip(".")
+    return sentence
+
+
+def tree() -> str:
+    """The tree as text, one line per entry, descriptions aligned."""
+    rows = [("src/tamis/", "")]
+    for name in ORDER:
+        path = SRC / name
+        if path.exists():
+            depth = name.count("/") + 1
+            label = "  " * depth + path.name + ("/" if path.is_dir() else "")
+            rows.append((label, summary(path)))
+    rows += [("docs/", "one page per step, glossary, decisions"), ("tests/", "mirror of src, and the policies")]
+    rows.append(("bench/", "speed and memory, measured the same way every time; results beside it"))
+    width = max(len(label) for label, _ in rows) + 2
+    return "".join(f"{label:{width}}{text}".rstrip() + "\n" for label, text in rows)
+
+
+def main() -> None:
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    block = f"<!-- tree -->\n```\n{tree()}```\n<!-- /tree -->"
+    readme.write_text(re.sub(r"<!-- tree -->.*<!-- /tree -->", lambda _: block, text, flags=re.DOTALL), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

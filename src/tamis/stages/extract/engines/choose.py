@@ -1,0 +1,76 @@
+"""Which extractors there are, what each can do, and how one is made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
+
+from tamis.base.errors import ConfigError
+from tamis.stages.extract.engines import libraries
+
+
+class Engine(Protocol):
+    """A page's text. Deterministic, and holds no state between pages."""
+
+    def extract(self, html: str) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One extractor: how it is made from (main_content, markdown), what it needs, and what it can do."""
+
+    make: Callable[[bool, bool], Engine]
+    libraries: tuple[str, ...]
+    """Distributions whose version decides the text."""
+    optional: bool = False
+    """Whether those come with the extra `extract` only."""
+    markdown: bool = False
+    all_text: bool = True
+    """Whether `main_content: false` can be asked for."""
+
+
+ENGINES: dict[str, Kind] = {
+    "resiliparse": Kind(make=libraries.Resiliparse, libraries=("resiliparse",)),
+    "plain": Kind(make=libraries.Plain, libraries=("resiliparse",)),
+    "trafilatura": Kind(
+        make=libraries.Trafilatura, libraries=("trafilatura", "justext", "lxml"), optional=True, markdown=True,
+        all_text=False,
+    ),
+    "justext": Kind(make=libraries.Justext, libraries=("justext", "lxml"), optional=True, all_text=False),
+}  # fmt: skip
+
+
+def check_engine(name: str, main_content: bool, markdown: bool) -> None:
+    """Raises ConfigError when the engine cannot do what is asked, or its library is not installed."""
+    kind = ENGINES[name]
+    if markdown and not kind.markdown:
+        able = ", ".join(sorted(other for other in ENGINES if ENGINES[other].markdown))
+        raise ConfigError(f"extract.markdown: engine {name!r} writes plain text only. Engines that can: {able}")
+    if not main_content and not kind.all_text:
+        able = ", ".join(sorted(other for other in ENGINES if ENGINES[other].all_text))
+        raise ConfigError(
+            f"extract.main_content: engine {name!r} always leaves boilerplate out. Engines that can keep all: {able}"
+        )
+    if kind.optional:
+        for library in kind.libraries:
+            _library_version(library, name)
+
+
+def engine_versions(name: str) -> list[str]:
+    """`library==version` of what decides the text, for the fingerprint. Raises ConfigError when one is missing."""
+    return [f"{library}=={_library_version(library, name)}" for library in ENGINES[name].libraries]
+
+
+def engine_for(name: str, main_content: bool, markdown: bool) -> Engine:
+    """The engine, its library loaded. Raises as `check_engine`."""
+    check_engine(name, main_content, markdown)
+    return ENGINES[name].make(main_content, markdown)
+
+
+def _library_version(library: str, engine: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        raise ConfigError(
+            f"extract.engine: {engine!r} needs {library}, which is not installed: pip install 'tamis[extract]'"
+        ) from None
