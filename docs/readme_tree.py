@@ -23,8 +23,8 @@ def summary(path: Path) -> str:
     """First sentence of the docstring of a module or package."""
     module = path / "__init__.py" if path.is_dir() else path
     text = (ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
-    sentence = re.split(r"(?<=[a-z0-9`)])[.:;](?= )", " ".join(text.split()))[0].rstrip(".")
-    return sentence
+    sentence = re.split(r"\.(?: |$)", " ".join(text.split()))[0]
+    return re.sub(rf"^(?:{path.stem}|the {path.stem}): ", "", sentence, flags=re.IGNORECASE)
 
 
 def tree() -> str:
