@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from tamis.train import checkpoint  # noqa: E402
 from tamis.train.data import BatchLoader, Position  # noqa: E402
 from tamis.train.loop import DivergenceError  # noqa: E402
 from tamis.train.run import TrainConfig, run_training  # noqa: E402
+from tamis.train.scales import get_scale  # noqa: E402
+from tamis.train.settings import most_tokens  # noqa: E402
 
 NUM_STEPS = 40
 SETTINGS: dict[str, Any] = {
@@ -164,6 +167,8 @@ def test_too_few_tokens_names_both_ways_on(dataset: Path, tmp_path: Path) -> Non
     wanted = 100 * 128
     with pytest.raises(ConfigError, match=r"has 6,400 tokens.*6,144 once.*12,800.*multiple_data_passes: true"):
         run_training(config(tokens=wanted), dataset, tmp_path / "train")
+    scale = replace(get_scale("nano"), sequence_length=32, batch_size=4)
+    assert most_tokens(6400, scale) == 6400 // 33 // 4 * 4 * 32 == 6144
     card = run_training(config(tokens=6144), dataset, tmp_path / "train")
     assert card.details["tokens"] == 6144
     passes = config(tokens=wanted, multiple_data_passes=True, num_checkpoints=1)
