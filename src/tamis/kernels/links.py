@@ -18,9 +18,10 @@ DOT = 46
 
 
 def pack_domains(domains: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Top-level domains as `(code_points int32, offsets int64)`, longest first within equal first characters, so that
-    a scan meets longer ones first; `offsets` has one entry more than there are domains."""
-    ordered = sorted(set(domains), key=lambda domain: (domain[0], -len(domain), domain))
+    """Top-level domains as `(code_points int32, offsets int64)`, by first character; `offsets` has one entry more than
+    there are domains. Those that start with `a`-`z` must be all letters and digits."""
+    ordered = sorted(set(domains))
+    assert all(domain.isalnum() for domain in ordered if domain[0].isascii())
     flat = np.array([ord(c) for domain in ordered for c in domain], np.int32)
     return flat, np.cumsum([0] + [len(domain) for domain in ordered]).astype(np.int64)
 
@@ -67,23 +68,33 @@ def _domain_end(
     if at >= n:
         return -1
     c = code_points[at]
-    if 97 <= c <= 122:
-        first, last = index[c - 97], index[c - 96]
-    elif c >= 128:
-        first, last = index[26], index[27]
-    else:
+    if c < 97 or 122 < c < 128:
+        return -1
+    if c < 128:  # all word characters, so the boundary says how long it is
+        end = at + 1
+        while end < n and properties[end] & WORD:
+            end += 1
+        for k in range(index[c - 97], index[c - 96]):
+            if offsets[k + 1] - offsets[k] == end - at and _stands_at(code_points, at, n, flat, offsets, k):
+                return end
         return -1
     longest = -1
-    for k in range(first, last):
-        length = offsets[k + 1] - offsets[k]
-        if at + length > n or at + length <= longest or not _boundary(properties, at + length, n):
-            continue
-        i = 0
-        while i < length and code_points[at + i] == flat[offsets[k] + i]:
-            i += 1
-        if i == length:
-            longest = at + length
+    for k in range(index[26], index[27]):
+        end = at + offsets[k + 1] - offsets[k]
+        if end > longest and _stands_at(code_points, at, n, flat, offsets, k) and _boundary(properties, end, n):
+            longest = end
     return longest
+
+
+@kernel
+def _stands_at(code_points: np.ndarray, at: int, n: int, flat: np.ndarray, offsets: np.ndarray, k: int) -> bool:
+    """Whether domain `k` stands at `at`."""
+    if at + offsets[k + 1] - offsets[k] > n:
+        return False
+    for i in range(offsets[k], offsets[k + 1]):  # noqa: SIM110 - Numba compiles loops, not generators
+        if code_points[at + i - offsets[k]] != flat[i]:
+            return False
+    return True
 
 
 @kernel
@@ -107,6 +118,15 @@ def _blanks_start(properties: np.ndarray, at: int, floor: int) -> int:
     while start > floor and at - start < MAX_BLANKS and properties[start - 1] & SPACE:
         start -= 1
     return start
+
+
+@kernel
+def _find_dot(code_points: np.ndarray, at: int, n: int) -> int:
+    """Place of the first full stop from `at` on, or n."""
+    for i in range(at, n):
+        if code_points[i] == DOT:
+            return i
+    return n
 
 
 @kernel
@@ -140,10 +160,10 @@ def remove_named(
     to = 0
     done = 0
     dot = 0
-    while dot < n:
-        if code_points[dot] != DOT:
-            dot += 1
-            continue
+    while True:
+        dot = _find_dot(code_points, dot, n)
+        if dot == n:
+            break
         end = _domain_end(code_points, properties, dot + 1, n, flat, offsets, index)
         host = dot
         while end >= 0 and host > done and dot - host < MAX_HOST and _host(code_points[host - 1]):
@@ -181,28 +201,40 @@ def _octet(code_points: np.ndarray, at: int, n: int) -> int:
 
 
 @kernel
+def _first_octet(code_points: np.ndarray, properties: np.ndarray, dot: int, floor: int) -> int:
+    """Start of the one to three digits that end at `dot`, if no word character stands before them, or -1."""
+    start = dot
+    while start > floor and dot - start < 3 and 48 <= code_points[start - 1] <= 57:
+        start -= 1
+    if start == dot or (start > 0 and properties[start - 1] & WORD):
+        return -1
+    return start
+
+
+@kernel
 def remove_numbered(code_points: np.ndarray, properties: np.ndarray, n: int) -> int:
     """Delete links by IPv4 number; returns the new length."""
     to = 0
     done = 0
-    i = 0
-    while i < n:
-        if not (48 <= code_points[i] <= 57) or (i > 0 and properties[i - 1] & WORD):
-            i += 1
-            continue
-        at = i
+    dot = 0
+    while True:
+        dot = _find_dot(code_points, dot, n)
+        if dot == n:
+            break
+        first = _first_octet(code_points, properties, dot, done)
+        at = first
         for _ in range(3):
             at = _octet(code_points, at, n) if at >= 0 else -1
         if at < 0 or at >= n or not (48 <= code_points[at] <= 57):
-            i += 1
+            dot += 1
             continue
-        start = _scheme_start(code_points, i, done)
-        if start < i and start > 0 and properties[start - 1] & WORD:
-            start = i
+        start = _scheme_start(code_points, first, done)
+        if start < first and start > 0 and properties[start - 1] & WORD:
+            start = first
         start = _blanks_start(properties, start, done)
         while at < n and _path(code_points[at]):
             at += 1
         to = move(code_points, properties, done, start, to)
         done = at
-        i = at
+        dot = at
     return move(code_points, properties, done, n, to)
