@@ -46,7 +46,8 @@ def main() -> None:
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     block = f"<!-- tree -->\n```\n{tree()}```\n<!-- /tree -->"
-    readme.write_text(re.sub(r"<!-- tree -->.*<!-- /tree -->", lambda _: block, text, flags=re.DOTALL), encoding="utf-8")
+    text = re.sub(r"<!-- tree -->.*<!-- /tree -->", lambda _: block, text, flags=re.DOTALL)
+    readme.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -273,11 +273,11 @@ def heldout(
     typer.echo(f"tasks: {products.make_heldout(open_run(path), output, seed).resolve()}")
 
 
-@app.command(epilog="Example:  tamis tokenizer runs/raw --vocab-size 4096 --output tokenizer.json")
+@app.command(epilog="Example:  tamis tokenizer runs/raw --vocab-size 2048 --output tokenizer.json")
 def tokenizer(
     path: RunPath,
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the tokenizer.")],
-    vocab_size: Annotated[int, typer.Option(help="Entries of the vocabulary.", min=300)] = 4096,
+    vocab_size: Annotated[int, typer.Option(help="Entries of the vocabulary.", min=300)] = 2048,
 ) -> None:
     """Train a byte-level BPE tokenizer on a run's documents."""
     from tamis import products

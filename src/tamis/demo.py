@@ -17,6 +17,8 @@ from tamis.store.rundir import RunDir
 HOLDOUT_FRACTION = 0.2
 """Share of hosts (one per Python package) whose pages neither recipe may train on."""
 SCALE = "nano"
+MIN_STEPS = 100
+"""Optimizer steps aimed at when a pool is too small for the scale's own batches."""
 
 DOCUMENTATION_SETTINGS = [
     "filter.max_words_removed_fraction=0.3",
@@ -64,7 +66,7 @@ def run_demo(config: DemoConfig, on_event: OnEvent, say: Say) -> Path:
     runs.append(_curate("dclm-baseline", config, pool, [*rules, *settings, *decontaminate], on_event))
     num_tokens = _equal_tokens(runs)
     say(f"training two {SCALE} models, on {num_tokens:,} tokens each")
-    _train(runs, {"scale": SCALE, "tokens": num_tokens, "threads": 1}, on_event)
+    _train(runs, _training(num_tokens), on_event)
     for run in runs:
         products.evaluate_model(run, tasks, {}, on_event)
     return products.write_report([heldout.root, *(run.root for run in runs)], config.output / "report.html")
@@ -114,10 +116,25 @@ def _scale() -> Any:
 
 def _equal_tokens(runs: list[RunDir]) -> int:
     """The largest number of training tokens that every run has, at most the scale's own."""
-    available = [read_json(products.tokens_folder(run) / "manifest.json")["num_tokens"] for run in runs]
-    if min(available) == 0:
-        raise DataError("the demo: a recipe left no tokens to train on. Take more --pages.")
-    return int(min([*available, _scale().num_tokens]))
+    from tamis.train.settings import most_tokens
+
+    scale = _scale()
+    manifests = [read_json(products.tokens_folder(run) / "manifest.json") for run in runs]
+    num_tokens = min(most_tokens(manifest["num_tokens"], scale) for manifest in manifests)
+    if num_tokens == 0:
+        raise DataError("the demo: a recipe left too few tokens to train on. Take more --pages.")
+    return int(min(num_tokens, scale.num_tokens))
+
+
+def _training(num_tokens: int) -> dict[str, Any]:
+    """Training settings; a small pool gets smaller batches and a shorter warm-up, so that there are steps to learn in."""
+    scale = _scale()
+    settings = {"scale": SCALE, "tokens": num_tokens, "threads": 1}
+    if num_tokens >= 2 * scale.warmup_steps * scale.batch_size * scale.sequence_length:
+        return settings
+    batch_size = max(1, min(scale.batch_size, num_tokens // (scale.sequence_length * MIN_STEPS)))
+    num_steps = num_tokens // (scale.sequence_length * batch_size)
+    return settings | {"batch_size": batch_size, "warmup_steps": max(1, num_steps // 10)}
 
 
 def _train(runs: list[RunDir], settings: dict[str, Any], on_event: OnEvent) -> None:

@@ -147,6 +147,6 @@ def test_an_exception_is_a_quarantined_row(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(html: str, **settings: Any) -> str:
         raise ValueError("boom")
 
-    monkeypatch.setattr(stage, "_extract_plain_text", fail)
+    monkeypatch.setattr(stage._engine, "extract", fail)
     (row,) = apply(stage, b"<p>x")
     assert row["error"] == "extraction_failed: ValueError: boom" and row["drop_reason"] is None

@@ -29,8 +29,8 @@ class TokenizeConfig(Config):
     tokenizer: str | None = None
     """Path of a Hugging Face `tokenizers` JSON file, as a published model's `tokenizer.json`; null: a byte-level BPE is
     trained on the documents that reach this stage. Runs that are compared must share one tokenizer."""
-    own_vocab_size: int = Field(default=4096, ge=257, le=1 << 20)
-    """Ids of the tokenizer that is trained where none is named."""
+    own_vocab_size: int = Field(default=2048, ge=257, le=1 << 20)
+    """Ids of the tokenizer that is trained where none is named; the default is what the scale `nano` has room for."""
     end_of_text: str = "<|endoftext|>"
     """The token that ends every document; GPT-NeoX's, which DCLM uses, by default."""
 
@@ -54,7 +54,7 @@ class Tokenize(Map):
             raise ConfigError(
                 "tokenize.tokenizer: this setting is required: the path of a Hugging Face `tokenizers` JSON file. Use "
                 "the tokenizer.json of a published model, or make one from a finished run's documents: "
-                "tamis tokenizer RUN --vocab-size 4096 --output tokenizer.json"
+                "tamis tokenizer RUN --vocab-size 2048 --output tokenizer.json"
             )
         self.path = config.tokenizer
         self.literal_special_tokens = literal_special_tokens
