@@ -2,7 +2,7 @@
 
     python bench/extract.py --warc web.warc.gz --truth web.truth.jsonl [--engines resiliparse,trafilatura] [--rounds 3]
 
-The truth is JSON lines with `url`, `with`, `without`, `body` and `source`. Prints a table, then one JSON line per engine.
+The truth is JSON lines with `url`, `with`, `without`, `body` and `source`. Prints a table, then a JSON line per engine.
 """
 
 import argparse

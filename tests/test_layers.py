@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "fetch": {"base", "store.atomic"},
     "flow": {"base", "store", "runner", "products"},
     "products": {"base", "store", "stages", "train", "evaluate", "report"},
+    "lab": {"base", "store", "stages"},
     "demo": {"base", "store", "stages", "train", "flow", "products"},
     "cli": {"base", "store", "runner", "console", "flow", "products", "demo", "fetch"},
     "__main__": {"cli"},

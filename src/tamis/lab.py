@@ -82,8 +82,8 @@ def word_scores(text: str, body: str) -> tuple[float, float, float]:
 def quality(texts: Sequence[str], pages: Sequence[Page]) -> dict[str, float]:
     """Scores of the texts of the pages, in their order.
 
-    `f1`, `precision`, `recall` are means over pages with a human article text, `f1_all_bodies` over all with one; `kept`
-    and `dropped` are shares of segments, pooled over pages. Absent where no page has that kind of truth.
+    `f1`, `precision`, `recall` are means over pages with a human article text, `f1_all_bodies` over all with one;
+    `kept` and `dropped` are shares of segments, pooled over pages. Absent where no page has that kind of truth.
     """
     words = [(word_scores(text, page.body), page.source) for text, page in zip(texts, pages, strict=True) if page.body]
     human = [scores for scores, source in words if source not in PROGRAM_SOURCES]
