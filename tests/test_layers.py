@@ -23,11 +23,11 @@ ALLOWED: dict[str, set[str]] = {
     "recipes": set(),
     "console": {"base", "store", "runner"},
     "fetch": {"base", "store.atomic"},
-    "flow": {"base", "store", "runner", "products"},
+    "flow": {"base", "kernels", "store", "runner", "products"},
     "products": {"base", "store", "stages", "train", "evaluate", "report"},
     "lab": {"base", "store", "stages"},
     "demo": {"base", "store", "stages", "train", "flow", "products"},
-    "cli": {"base", "store", "runner", "console", "flow", "products", "demo", "fetch"},
+    "cli": {"base", "store", "runner", "console", "flow", "products", "demo", "fetch", "lab"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -151,7 +151,9 @@ def status(path: RunPath, as_json: AsJson = False) -> None:
 
     opened = open_run(path)
     events = opened.read_events()
-    last = next((e for e in reversed(events) if e["kind"] in ("run_started", "run_finished", "run_failed")), {})
+    last: dict[str, Any] = next(
+        (e for e in reversed(events) if e["kind"] in ("run_started", "run_finished", "run_failed")), {}
+    )
     state = {"run_finished": "finished", "run_failed": "failed"}.get(last.get("kind", ""), "unfinished")
     if as_json:
         stages = {name: card.to_dict() for name, card in opened.cards()}

@@ -127,7 +127,7 @@ def _equal_tokens(runs: list[RunDir]) -> int:
 
 
 def _training(num_tokens: int) -> dict[str, Any]:
-    """Training settings; a small pool gets smaller batches and a shorter warm-up, so that there are steps to learn in."""
+    """Training settings; a small pool gets smaller batches and a shorter warm-up, so that there are steps to take."""
     scale = _scale()
     settings = {"scale": SCALE, "tokens": num_tokens, "threads": 1}
     if num_tokens >= 2 * scale.warmup_steps * scale.batch_size * scale.sequence_length:

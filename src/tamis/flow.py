@@ -229,9 +229,12 @@ def run_recipe(story: Story, output: Path, num_workers: int, on_event: OnEvent) 
 
 def _curate(story: Story, plan: Plan, run: RunDir, num_workers: int, on_event: OnEvent) -> None:
     """Run the plan; where the recipe names no tokenizer, train one on what came out, and tokenize with it."""
-    from tamis import products
+    from tamis import kernels, products
     from tamis.runner.run import run_plan
 
+    if any(stage.compiles for stage in story.stages) and not kernels.compiled():
+        on_event(Event(kind="note", fields={"text": "compiling kernels, once on this machine: up to a minute"}))
+        kernels.warm()
     run_plan(plan, run, num_workers, on_event)
     if story.own_vocab_size:
         on_event(

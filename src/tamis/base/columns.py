@@ -30,7 +30,7 @@ DROP_REASON = "drop_reason"
 """string, nullable: set by a stage to remove the row; the runner splits on it after every stage."""
 
 ERROR = "error"
-"""string, nullable: set by a stage to quarantine the row ('kind: detail'); split off by the runner after every stage."""
+"""string, nullable: set by a stage to quarantine the row ('kind: detail'); the runner splits it off."""
 
 TOKEN_IDS = "token_ids"
 """list<int32>, written by tokenize: ids of the document, end-of-text last; stored in token shards, not in Parquet."""

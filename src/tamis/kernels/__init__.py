@@ -4,11 +4,19 @@ Each kernel has a plain-Python twin in `reference`, which says what it means.
 """
 
 
+def compiled() -> bool:
+    """True when `warm` has run on this machine since the kernels last changed."""
+    from tamis.kernels.jit import warm_stamp
+
+    return warm_stamp().exists()
+
+
 def warm() -> None:
     """Compile the kernels of the filter stage, or load them from the cache: half a minute or so once, then moments."""
     import numpy as np
     import pyarrow as pa
 
+    from tamis.kernels.jit import warm_stamp
     from tamis.kernels.langid import add_weights, count_features
     from tamis.kernels.program import Program
 
@@ -17,3 +25,5 @@ def warm() -> None:
     counts = np.zeros(1, np.int32)
     count_features(np.zeros(1, np.uint8), states, states, np.zeros(1, np.int32), 1, counts, seen)
     add_weights(counts, seen, 1, np.zeros((1, 1), np.float32), np.zeros(1, np.float32))
+    warm_stamp().parent.mkdir(parents=True, exist_ok=True)
+    warm_stamp().touch()

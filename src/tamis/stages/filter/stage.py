@@ -34,6 +34,7 @@ class Filter(Map):
 
     name = "filter"
     version = 1
+    compiles = True
     reads = (columns.URL, columns.TEXT)
     config: FilterConfig
 
