@@ -76,7 +76,7 @@ def demo(
     crawl: Annotated[
         str | None, typer.Option(help="Use the first pages of this Common Crawl crawl, as CC-MAIN-2022-49.")
     ] = None,
-    pages: Annotated[int, typer.Option(help="How many pages to take.", min=100)] = 4000,
+    pages: Annotated[int, typer.Option(help="How many pages to take.", min=100)] = 7000,
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
