@@ -16,10 +16,11 @@ import zstandard
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Group, Map, Stage
-from tamis.stages.quality.classifier import Classifier, flatten, train
+from tamis.stages.quality.classifier import Classifier, flatten
 from tamis.stages.quality.config import QualityConfig
 from tamis.stages.quality.positives import python_topics, read_positives
 from tamis.stages.quality.stage import build
+from tamis.stages.quality.training import train
 
 RECIPE = Recipe(name="test", stages=[])
 SPAM = ["buy", "cheap", "click", "deal", "free", "offer", "shop", "sale", "win", "cart", "price", "now"]
@@ -122,7 +123,7 @@ def test_training_repeats_to_the_byte_in_another_process(positives: Path) -> Non
     config = QualityConfig(keep_fraction=0.5, dim=8)
     first, second = train(good, pool, config, 7), train(good, pool, config, 7)
     program = (
-        "import sys, json, hashlib; from tamis.stages.quality.classifier import train; "
+        "import sys, json, hashlib; from tamis.stages.quality.training import train; "
         "from tamis.stages.quality.config import QualityConfig; good, pool = json.load(sys.stdin); "
         "print(hashlib.sha256(train(good, pool, QualityConfig(keep_fraction=0.5, dim=8), 7)).hexdigest())"
     )
@@ -144,8 +145,8 @@ def test_a_page_that_carries_a_label_does_not_train_its_own_label() -> None:
     poisoned = [f"__label__hq {text}" for text in sentences(SPAM, 40, 2)]
     honest = sentences(SPAM, 40, 2)
     config = QualityConfig(keep_fraction=0.5, dim=8, epoch=20, lr=0.5)
-    classifier = Classifier.from_bytes(train(sentences(PROSE, 40, 1), poisoned, config, 0))
-    assert classifier.scores(honest).max() < 0.2
+    classifier = Classifier(train(sentences(PROSE, 40, 1), poisoned, config, 0))
+    assert classifier.scores(pa.array(honest)).max() < 0.2
 
 
 def test_nasty_texts_get_a_score(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_score_is_the_probability_of_the_good_label(tmp_path: Path) -> None:
     model = tmp_path / "model.bin"
     model.write_bytes(train(sentences(PROSE, 40, 1), sentences(SPAM, 40, 2), QualityConfig(threshold=0.5, dim=8), 0))
     texts = [*sentences(PROSE, 5, 3), *sentences(SPAM, 5, 4), " two\nlines here \n"]
-    scores = Classifier(model).scores(texts)
+    scores = Classifier(model).scores(pa.array(texts))
     reference = fasttext.load_model(str(model))
     for text, score in zip(texts, scores, strict=True):
         labels, probabilities = reference.predict(" ".join(text.strip().splitlines()))

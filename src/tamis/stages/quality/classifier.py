@@ -1,17 +1,13 @@
-"""The fastText classifier: DCLM's way of feeding it text and reading its score, and training that can be repeated.
+"""The fastText classifier: DCLM's way of feeding it text and reading its score, by our own kernel."""
 
-fastText reads and writes files only, so models and training sets pass through temporary files here.
-"""
-
-import tempfile
 from pathlib import Path
 
-import fasttext
 import numpy as np
+import pyarrow as pa
 
 from tamis.base.errors import ConfigError
-from tamis.base.seeds import named_rng, named_seed
-from tamis.stages.quality.config import QualityConfig
+from tamis.kernels.fasttext import TextClassifier
+from tamis.kernels.text import views
 
 GOOD = "__label__hq"
 POOL = "__label__cc"
@@ -24,69 +20,34 @@ def flatten(text: str) -> str:
 
 
 class Classifier:
-    """A loaded model. Raises ConfigError when the file is no fastText model, or has other labels than DCLM's."""
+    """A loaded model, from a file or the bytes of one. Raises ConfigError when it is no fastText classifier, or has
+    other labels than DCLM's."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, model: Path | bytes) -> None:
+        name = str(model) if isinstance(model, Path) else "the model trained here"
         try:
-            self._model = fasttext.load_model(str(path))
+            self._model = TextClassifier(model)
         except ValueError as error:
-            raise ConfigError(f"quality.model: {path} is not a fastText model ({error})") from None
-        labels = sorted(self._model.get_labels())
-        if labels != [POOL, GOOD]:
+            raise ConfigError(f"quality.model: {name} is not a fastText model that can be used: {error}") from None
+        labels = self._model.labels
+        if sorted(labels) != [POOL, GOOD]:
             raise ConfigError(
-                f"quality.model: {path} tells {', '.join(labels[:5])} apart; it must have the labels {GOOD} and {POOL}"
+                f"quality.model: {name} tells {', '.join(labels[:5])} apart; it must have the labels {GOOD} and {POOL}"
             )
+        self._good, self._pool = labels.index(GOOD), labels.index(POOL)
 
-    @classmethod
-    def from_bytes(cls, model: bytes) -> "Classifier":
-        with tempfile.NamedTemporaryFile(suffix=".bin") as file:
-            file.write(model)
-            file.flush()
-            return cls(Path(file.name))
-
-    def scores(self, texts: list[str]) -> np.ndarray:
+    def scores(self, texts: pa.Array) -> np.ndarray:
         """float32, shape (len(texts),): p of the more likely label if that is `__label__hq`, else 1 - p.
 
-        fastText adds 1e-5 to every probability, so scores go from -0.00001 to 1.00001. Empty texts are scored as an
-        empty line.
+        `texts` is a string or large_string array, each fed as `flatten` gives it. fastText adds 1e-5 to every
+        probability, so scores go from -0.00001 to 1.00001. Empty texts and nulls are scored as an empty line; a text in
+        which the model knows nothing at all (fastText gives no answer) scores 0.
         """
-        labels, probabilities = self._model.predict([flatten(text) for text in texts], k=1)
-        likelier = np.array([p[0] for p in probabilities], dtype=np.float32)
-        good = np.array([label[0] != POOL for label in labels], dtype=bool)
-        return np.where(good, likelier, np.float32(1) - likelier)
+        probabilities = self._model.probabilities(*views(texts), is_page=True)
+        good, pool = probabilities[:, self._good], probabilities[:, self._pool]
+        is_good = good >= pool if self._good > self._pool else good > pool  # of equals fastText names the later label
+        return np.nan_to_num(np.where(is_good, good, np.float32(1) - pool), nan=0.0)
 
     @property
     def num_words(self) -> int:
-        return len(self._model.get_words())
-
-
-def train(positives: list[str], negatives: list[str], config: QualityConfig, seed: int) -> bytes:
-    """The bytes of a fastText model told to tell `positives` from `negatives`.
-
-    The same texts, settings and seed give the same bytes: one thread (fastText's threads race on the weights), and an
-    order of the documents that depends on `seed` alone. The rest are the defaults of DCLM's trainer (softmax loss).
-    """
-    lines = [f"{GOOD} {_unlabelled(text)}" for text in positives] + [f"{POOL} {_unlabelled(t)}" for t in negatives]
-    order = named_rng(seed, "quality_fit", "order").permutation(len(lines))
-    with tempfile.TemporaryDirectory(prefix="tamis-quality-") as folder:
-        corpus, output = Path(folder, "train.txt"), Path(folder, "model.bin")
-        corpus.write_text("".join(lines[place] + "\n" for place in order), encoding="utf-8", newline="\n")
-        model = fasttext.train_supervised(
-            input=str(corpus),
-            dim=config.dim,
-            epoch=config.epoch,
-            lr=config.lr,
-            wordNgrams=config.word_ngrams,
-            bucket=config.buckets,
-            minCount=config.min_count,
-            thread=1,
-            seed=named_seed(seed, "quality_fit", "weights") % 2**31,
-            verbose=0,
-        )
-        model.save_model(str(output))
-        return output.read_bytes()
-
-
-def _unlabelled(text: str) -> str:
-    """One line in which no word can pass for a label: a page that says `__label__hq` must not vote for itself."""
-    return flatten(text).replace("__label__", "label ")
+        return self._model.num_words

@@ -36,8 +36,8 @@ _REASON = "low_quality"
 
 
 def _append_scores(batch: pa.RecordBatch, classifier: Any) -> pa.RecordBatch:
-    texts = [text or "" for text in batch.column(columns.TEXT).to_pylist()]
-    return batch.append_column(_SCORE_SCHEMA.field(0), pa.array(classifier.scores(texts), pa.float32()))
+    scores = classifier.scores(batch.column(columns.TEXT))
+    return batch.append_column(_SCORE_SCHEMA.field(0), pa.array(scores, pa.float32()))
 
 
 def _drop_below(batch: pa.RecordBatch, threshold: float) -> pa.RecordBatch:
@@ -52,7 +52,7 @@ class QualityScore(Map):
     """Scores every document with the model that the settings name."""
 
     name: ClassVar[str] = "quality_score"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads = (columns.TEXT,)
     adds = _SCORE_SCHEMA
 
@@ -82,7 +82,7 @@ class QualityFit(Group):
     """
 
     name: ClassVar[str] = "quality_fit"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads = (columns.ID, columns.TEXT)
     adds = _SCORE_SCHEMA
     one_line_per_row = False
@@ -117,7 +117,8 @@ class QualityFit(Group):
 
         Raises DataError when positives or negatives are too few to learn from.
         """
-        from tamis.stages.quality.classifier import Classifier, flatten, train
+        from tamis.stages.quality.classifier import Classifier, flatten
+        from tamis.stages.quality.training import train
 
         positives, source = self._positives(context)
         limit = self.config.num_train_documents
@@ -130,10 +131,10 @@ class QualityFit(Group):
         size = min(len(good), len(pool))
         good, pool = good[:size], pool[:size]
         model = train(_training_part(good), _training_part(pool), self.config, context.seed)
-        classifier = Classifier.from_bytes(model)
+        classifier = Classifier(model)
         held_out = good[::10] + pool[::10]
         is_good = np.arange(len(held_out)) < len(good[::10])
-        right = np.count_nonzero((classifier.scores(held_out) > 0.5) == is_good)
+        right = np.count_nonzero((classifier.scores(pa.array(held_out, pa.large_string())) > 0.5) == is_good)
         details = {
             "positives": source,
             "num_positives_available": len(positives),
@@ -160,7 +161,7 @@ class QualityFit(Group):
 
         digest = decisions["digest"][0].as_py()
         if self._loaded[0] != digest:
-            self._loaded = (digest, Classifier.from_bytes(decisions["model"][0].as_py()))
+            self._loaded = (digest, Classifier(decisions["model"][0].as_py()))
         return _append_scores(batch, self._loaded[1])
 
 
