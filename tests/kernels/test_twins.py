@@ -10,7 +10,7 @@ from hostile import repetitive, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels import lines, program, reference
+from tamis.kernels import lines, phrases, program, reference
 from tamis.kernels.program import Program
 
 pytestmark = pytest.mark.skipif(
@@ -23,6 +23,8 @@ GROUPS = {
     program.TOKENS: reference.tokens,
     program.LINES: reference.lines,
     program.REPETITION: reference.repetition,
+    program.LINE_ENDS: reference.line_ends,
+    program.SENTENCES: lambda text: {"num_sentences": len(reference.sentences(text))},
 }
 MEASURE_ALL = Program()
 for group in GROUPS:
@@ -69,7 +71,11 @@ EDITS: dict[str, tuple[Program, Callable[[str], str]]] = {
         lambda text: reference.drop_long_word_lines(text, 6, by_split=True),
     ),
     "citations": (Program().remove_citations(), reference.remove_citations),
-    "repeated lines": (Program().drop_repeated_lines(), reference.drop_repeated_lines),
+    "repeated lines": (Program().drop_repeated_lines(), lambda text: reference.drop_repeated_pieces(text, "\n")),
+    "repeated paragraphs": (
+        Program().drop_repeated_paragraphs(),
+        lambda text: reference.drop_repeated_pieces(text, "\n\n"),
+    ),
 }
 LINK_PARTS = [
     " ", "\n", "http://", "https://", "ftp://", "s://", "www.", "w", "a", "xy", ".com", ".co", ".", ".рф", ".中国",
@@ -81,6 +87,13 @@ PHRASES = [
     ("read more...", lines.SUFFIX, 10, ""),
     ("sign-in", lines.PREFIX, 3, ""),
 ]
+
+
+SENTENCE_PARTS = [
+    " ", " ", "\n", "\u3000", ".", ".", "!", "?", "...", "…", "。", "！", '"', "'", ")", "»", "”", "A", "b", "Mr",
+    "e.g", "no", "approx", "approxx", "Ⓐ", "ǅ", "ʰ", "9", "ß", "漢", "\u0301", "_",
+]  # fmt: skip
+LIST = ["a", "b", "ab", "the", "ΑΣ", "İ", "ß", "!", "!a", "#", "漢", "🇩", "of and", "a.", ". . .", "x", "\u0301"]
 
 
 def run_one(steps: Program, text: str) -> str:
@@ -111,6 +124,24 @@ def test_edits(name: str, text: str) -> None:
 def test_phrases(phrase: str, place: int, most: int, wildcard: str, text: str) -> None:
     steps = Program().remove_phrase(phrase, place, most, wildcard)
     assert run_one(steps, text) == reference.remove_phrase(text, phrase, place, most, wildcard).strip()
+
+
+@pytest.mark.parametrize("place", [phrases.ANYWHERE, phrases.PREFIX, phrases.SUFFIX])
+@pytest.mark.parametrize("kind", [phrases.SUBSTRINGS, phrases.WHOLE_WORDS, phrases.BOUNDED])
+@settings(max_examples=100, deadline=None)
+@given(text=st.one_of(texts, repetitive), entries=st.lists(st.sampled_from(LIST), max_size=6))
+def test_phrase_lists(kind: int, place: int, text: str, entries: list[str]) -> None:
+    measured = Program().measure_phrases(entries, kind, place, "count", "share").run(pa.array([text], pa.string()))
+    assert tuple(measured.values[0]) == reference.phrases(text, entries, kind, place)
+    dropped = Program().drop_phrase_lines(entries, kind, place, 3)
+    assert run_one(dropped, text) == reference.drop_phrase_lines(text, entries, kind, place, 3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(SENTENCE_PARTS), max_size=25).map("".join))
+def test_sentences(text: str) -> None:
+    outcome = Program().measure(program.SENTENCES).run(pa.array([text], pa.string()))
+    assert outcome.column("num_sentences")[0] == len(reference.sentences(text))
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,4 +1,4 @@
-"""Lower case as Python's `str.lower` has it, and the removal of repeated lines, which is defined on it."""
+"""Lower case as Python's `str.lower` has it, and the removal of repeated lines and paragraphs, defined on it."""
 
 import numpy as np
 
@@ -53,23 +53,34 @@ def lower(
 
 
 @kernel
-def drop_repeated_lines(
-    code_points: np.ndarray, properties: np.ndarray, n: int, index: np.ndarray, shifts: np.ndarray
+def _piece_end(code_points: np.ndarray, start: int, n: int, newlines: int) -> int:
+    """Where the next separator of `newlines` (1 or 2) newlines stands, or `n`."""
+    end = start
+    while end < n:
+        if code_points[end] == NEWLINE and (newlines == 1 or (end + 1 < n and code_points[end + 1] == NEWLINE)):
+            return end
+        end += 1
+    return n
+
+
+@kernel
+def drop_repeated_pieces(
+    code_points: np.ndarray, properties: np.ndarray, n: int, newlines: int, index: np.ndarray, shifts: np.ndarray
 ) -> int:
-    """Keep the first of lines that are equal once stripped and lowercased; blank lines all stay."""
-    num_lines = 1
-    for i in range(n):
-        if code_points[i] == NEWLINE:
-            num_lines += 1
+    """Keep the first of the lines (`newlines` 1) or paragraphs (2) that are equal once stripped and lowercased; blank
+    ones all stay."""
+    count = 1
+    at = _piece_end(code_points, 0, n, newlines)
+    while at < n:
+        count += 1
+        at = _piece_end(code_points, at + newlines, n, newlines)
     lowered = np.empty(2 * n, np.int32)
-    starts = np.empty(num_lines, np.int64)
-    ends = np.empty(num_lines, np.int64)
+    starts = np.empty(count, np.int64)
+    ends = np.empty(count, np.int64)
     at = 0
     start = 0
-    for k in range(num_lines):
-        end = start
-        while end < n and code_points[end] != NEWLINE:
-            end += 1
+    for k in range(count):
+        end = _piece_end(code_points, start, n, newlines)
         first, last = start, end
         while first < last and properties[first] & SPACE:
             first += 1
@@ -78,19 +89,17 @@ def drop_repeated_lines(
         starts[k] = at
         at = lower(code_points, properties, first, last, index, shifts, lowered, at)
         ends[k] = at
-        start = end + 1
-    numbers = np.empty(num_lines, np.int32)
-    totals = np.empty(num_lines, np.int32)
-    distinct = number_spans(lowered, starts, ends, num_lines, numbers, totals)
+        start = end + newlines
+    numbers = np.empty(count, np.int32)
+    totals = np.empty(count, np.int32)
+    distinct = number_spans(lowered, starts, ends, count, numbers, totals)
     seen = np.zeros(distinct, np.bool_)
     to = 0
     start = 0
-    for k in range(num_lines):
-        end = start
-        while end < n and code_points[end] != NEWLINE:
-            end += 1
+    for k in range(count):
+        end = _piece_end(code_points, start, n, newlines)
         if starts[k] == ends[k] or not seen[numbers[k]]:
-            to = move(code_points, properties, start - 1 if k else start, end, to)
+            to = move(code_points, properties, start - newlines if k else start, end, to)
             seen[numbers[k]] = True
-        start = end + 1
+        start = end + newlines
     return to

@@ -13,7 +13,9 @@ NEWLINE = 10
 FULL_STOP = 46
 ELLIPSIS = 0x2026
 
-CHARACTER_SIGNALS = ("num_characters", "alphanumeric_fraction", "max_line_characters", "mean_line_characters")
+CHARACTER_SIGNALS = (
+    "num_characters", "alphanumeric_fraction", "max_line_characters", "mean_line_characters", "num_letters",
+)  # fmt: skip
 WORD_SIGNALS = (
     "num_whitespace_words", "mean_word_length", "words_without_letter_fraction", "num_stop_words",
     "num_distinct_stop_words", "symbols_per_word",
@@ -29,6 +31,7 @@ STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 def measure_characters(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
     """CHARACTER_SIGNALS; line lengths as of str.splitlines."""
     alphanumeric = 0
+    letters = 0
     longest = 0
     num_lines = 0
     in_lines = 0
@@ -38,6 +41,7 @@ def measure_characters(code_points: np.ndarray, properties: np.ndarray, n: int, 
         word = properties[i]
         if word & ALNUM:
             alphanumeric += 1
+            letters += word & ALPHA != 0
         elif word & LINE_BREAK:
             longest = max(longest, i - start)
             in_lines += i - start
@@ -54,6 +58,7 @@ def measure_characters(code_points: np.ndarray, properties: np.ndarray, n: int, 
     out[1] = alphanumeric / n if n else 0.0
     out[2] = longest
     out[3] = in_lines / num_lines if num_lines else 0.0
+    out[4] = letters
 
 
 @kernel

@@ -4,18 +4,31 @@ A `Program` is a list of steps; `run` decodes each document once, applies the st
 columns and the edited texts. Rule tables are programs plus thresholds: new ones need no new kernel.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from tamis.kernels import casing, counts, edits, lines, links, repetition, text, unicode_tables
+from tamis.kernels import (
+    casing,
+    counts,
+    edits,
+    line_ends,
+    lines,
+    links,
+    phrases,
+    repetition,
+    sentences,
+    text,
+    unicode_tables,
+)  # fmt: skip
 from tamis.kernels.jit import kernel
 
 (
-    NAMED_LINKS, NUMBERED_LINKS, COLLAPSE_NEWLINES, REMOVE_CITATIONS, DROP_REPEATED_LINES, DROP_LINES, REMOVE_PHRASE,
-    STRIP, CHARACTERS, WORDS, TOKENS, LINES, REPETITION,
-) = range(13)  # fmt: skip
+    NAMED_LINKS, NUMBERED_LINKS, COLLAPSE_NEWLINES, REMOVE_CITATIONS, DROP_REPEATED, DROP_LINES, REMOVE_PHRASE,
+    DROP_PHRASE_LINES, STRIP, CHARACTERS, WORDS, TOKENS, LINES, REPETITION, LINE_ENDS, SENTENCES, PHRASES,
+) = range(17)  # fmt: skip
 
 MEASURES: dict[int, tuple[str, ...]] = {
     CHARACTERS: counts.CHARACTER_SIGNALS,
@@ -23,29 +36,55 @@ MEASURES: dict[int, tuple[str, ...]] = {
     TOKENS: counts.TOKEN_SIGNALS,
     LINES: counts.LINE_SIGNALS,
     REPETITION: (*repetition.SIGNALS, "num_unicode_words"),
+    LINE_ENDS: line_ends.SIGNALS,
+    SENTENCES: ("num_sentences",),
 }
-"""Columns that each measuring step writes, in order."""
+"""Columns that each measuring step writes, in order; PHRASES writes two that its caller names."""
 
 NOT_EMPTIED = -1
 
 Scratch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """One document at work: code points, properties, and starts, ends and counts of its lines (or of its words)."""
-EditData = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]
-"""Phrases and their offsets; top-level domains, their offsets and index; the tables of `unicode_tables.load`."""
+EditData = tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...], tuple[np.ndarray, ...]
+]
+"""Single phrases and their offsets; top-level domains, their offsets and index; the tables of `unicode_tables.load`;
+phrase lists (`phrases.PhraseData`)."""
 
 
 @dataclass
 class Program:
     """Steps in order; build it with the methods, each of which returns the program."""
 
-    steps: list[tuple[float, float, float, float]] = field(default_factory=list)
+    steps: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     phrases: list[np.ndarray] = field(default_factory=list)
+    phrase_lists: list[tuple[str, ...]] = field(default_factory=list)
     domains: list[str] = field(default_factory=list)
 
-    def _add(self, operation: int, first: float = 0, second: float = 0, third: float = 0) -> "Program":
-        self.steps.append((float(operation), float(first), float(second), float(third)))
+    def _add(
+        self, operation: int, first: float = 0, second: float = 0, third: float = 0, fourth: float = 0
+    ) -> "Program":
+        self.steps.append((float(operation), float(first), float(second), float(third), float(fourth)))
         return self
+
+    def _list(self, entries: Sequence[str]) -> int:
+        """Number of a phrase list, which is packed once however often it is used."""
+        if tuple(entries) not in self.phrase_lists:
+            self.phrase_lists.append(tuple(entries))
+        return self.phrase_lists.index(tuple(entries))
+
+    def measure_phrases(
+        self, entries: Sequence[str], kind: int, place: int, count_name: str, share_name: str
+    ) -> "Program":
+        """Measure how often the phrases occur, and how often per word, as `phrases.measure_phrases`."""
+        self._add(PHRASES, len(self.columns), self._list(entries), kind, place)
+        self.columns += [count_name, share_name]
+        return self
+
+    def drop_phrase_lines(self, entries: Sequence[str], kind: int, place: int, max_words: float = np.inf) -> "Program":
+        """Delete lines of at most `max_words` words that hold a phrase, as `phrases.drop_phrase_lines`."""
+        return self._add(DROP_PHRASE_LINES, self._list(entries), kind, place, max_words)
 
     def measure(self, group: int, suffix: str = "") -> "Program":
         """Measure the columns MEASURES[group], their names followed by `suffix`."""
@@ -73,7 +112,11 @@ class Program:
 
     def drop_repeated_lines(self) -> "Program":
         """Delete all but the first of lines that are equal but for case and outer blanks."""
-        return self._add(DROP_REPEATED_LINES)
+        return self._add(DROP_REPEATED, 1)
+
+    def drop_repeated_paragraphs(self) -> "Program":
+        """The same for paragraphs, which two newlines part."""
+        return self._add(DROP_REPEATED, 2)
 
     def strip(self) -> "Program":
         """Delete blanks at both ends."""
@@ -98,13 +141,13 @@ class Program:
         emptied = np.full(count, NOT_EMPTIED, np.int32)
         changed = np.zeros(count, np.bool_)
         flat, domain_offsets = links.pack_domains(self.domains) if self.domains else _NO_DOMAINS
-        phrases = np.concatenate([*self.phrases, np.zeros(0, np.int32)])
-        phrase_offsets = np.cumsum([0] + [len(phrase) for phrase in self.phrases]).astype(np.int64)
+        singles = np.concatenate([*self.phrases, np.zeros(0, np.int32)])
+        single_offsets = np.cumsum([0] + [len(phrase) for phrase in self.phrases]).astype(np.int64)
         edit_data = (
-            phrases, phrase_offsets, flat, domain_offsets, links.index_domains(flat, domain_offsets),
-            unicode_tables.load(),
+            singles, single_offsets, flat, domain_offsets, links.index_domains(flat, domain_offsets),
+            unicode_tables.load(), (*phrases.pack(self.phrase_lists), *unicode_tables.load()[2:]),
         )  # fmt: skip
-        steps = np.array(self.steps, np.float64).reshape(-1, 4)
+        steps = np.array(self.steps, np.float64).reshape(-1, 5)
         out, out_offsets = _run(
             data, offsets, live.astype(np.bool_), gate.astype(np.bool_), steps, edit_data, values, emptied, changed
         )
@@ -140,14 +183,16 @@ class Outcome:
 
 @kernel
 def _measure(
-    operation: int,
+    step: np.ndarray,
     code_points: np.ndarray,
     properties: np.ndarray,
     n: int,
     starts: np.ndarray,
     ends: np.ndarray,
+    data: EditData,
     out: np.ndarray,
 ) -> None:
+    operation = int(step[0])
     if operation == CHARACTERS:
         counts.measure_characters(code_points, properties, n, out)
     elif operation == WORDS:
@@ -156,8 +201,15 @@ def _measure(
         counts.measure_tokens(code_points, properties, n, out)
     elif operation == LINES:
         counts.measure_lines(code_points, properties, n, out)
-    else:
+    elif operation == REPETITION:
         repetition.measure_repetition(code_points, properties, n, starts, ends, out)
+    elif operation == LINE_ENDS:
+        line_ends.measure_line_ends(code_points, properties, n, starts, ends, out)
+    elif operation == SENTENCES:
+        sentences.measure_sentences(code_points, properties, n, out)
+    else:
+        which, kind, place = int(step[2]), int(step[3]), int(step[4])
+        phrases.measure_phrases(code_points, properties, n, which, kind, place, data[6], out)
 
 
 @kernel
@@ -175,8 +227,8 @@ def _edit(step: np.ndarray, scratch: Scratch, n: int, gate: bool, data: EditData
         return edits.collapse_newlines(code_points, properties, n, int(step[1]))
     if operation == REMOVE_CITATIONS:
         return edits.remove_citations(code_points, properties, n)
-    if operation == DROP_REPEATED_LINES:
-        return casing.drop_repeated_lines(code_points, properties, n, data[5][2], data[5][3])
+    if operation == DROP_REPEATED:
+        return casing.drop_repeated_pieces(code_points, properties, n, int(step[1]), data[5][2], data[5][3])
     return edits.strip(code_points, properties, n)
 
 
@@ -194,6 +246,12 @@ def _edit_lines(step: np.ndarray, scratch: Scratch, first: int, last: int, data:
         phrase = data[0][data[1][which] : data[1][which + 1]]
         kept = lines.remove_phrase(
             code_points, properties, starts, ends, counted, first, last, phrase, int(step[2]), int(step[3])
+        )  # fmt: skip
+        return first, kept
+    if operation == DROP_PHRASE_LINES:
+        kept = phrases.drop_phrase_lines(
+            code_points, properties, starts, ends, counted, first, last, which, int(step[2]), int(step[3]), step[4],
+            data[6],
         )  # fmt: skip
         return first, kept
     return lines.strip_lines(properties, starts, ends, counted, first, last)
@@ -222,7 +280,7 @@ def _run_row(
             n = lines.join_lines(code_points, properties, starts, ends, first, last)
             listed = False
         if operation >= CHARACTERS:
-            _measure(operation, code_points, properties, n, starts, ends, values[int(steps[k, 1]) :])
+            _measure(steps[k], code_points, properties, n, starts, ends, data, values[int(steps[k, 1]) :])
             continue
         n = _edit(steps[k], scratch, n, gate, data)
         if n == 0:

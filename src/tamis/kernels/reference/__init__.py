@@ -9,19 +9,43 @@ from tamis.kernels.reference.edits import (
     drop_counter_lines,
     drop_long_word_lines,
     drop_numeric_lines,
-    drop_repeated_lines,
+    drop_repeated_pieces,
     drop_short_lines,
     drop_unpunctuated_lines,
     drop_uppercase_lines,
     remove_citations,
     remove_phrase,
 )
+from tamis.kernels.reference.line_ends import line_ends
 from tamis.kernels.reference.links import remove_links
+from tamis.kernels.reference.phrases import count_phrases, drop_phrase_lines, phrases
+from tamis.kernels.reference.sentences import sentences
 from tamis.kernels.reference.signals import characters, fasttext_tokens, lines, repetition, tokens, words
 from tamis.kernels.reference.words import boundaries, unicode_words
 
 __all__ = [
-    "boundaries", "characters", "collapse_newlines", "drop_counter_lines", "drop_long_word_lines", "drop_numeric_lines",
-    "drop_repeated_lines", "drop_short_lines", "drop_unpunctuated_lines", "drop_uppercase_lines", "fasttext_tokens",
-    "lines", "remove_citations", "remove_links", "remove_phrase", "repetition", "tokens", "unicode_words", "words",
-]  # fmt: skip
+    "boundaries",
+    "characters",
+    "collapse_newlines",
+    "count_phrases",
+    "drop_counter_lines",
+    "drop_long_word_lines",
+    "drop_numeric_lines",
+    "drop_phrase_lines",
+    "drop_repeated_pieces",
+    "drop_short_lines",
+    "drop_unpunctuated_lines",
+    "drop_uppercase_lines",
+    "fasttext_tokens",
+    "line_ends",
+    "lines",
+    "phrases",
+    "remove_citations",
+    "remove_links",
+    "remove_phrase",
+    "repetition",
+    "sentences",
+    "tokens",
+    "unicode_words",
+    "words",
+]

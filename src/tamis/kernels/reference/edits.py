@@ -81,13 +81,13 @@ def remove_citations(text: str) -> str:
     return _CITATION.sub("", text)
 
 
-def drop_repeated_lines(text: str) -> str:
-    """The first of lines that are equal once stripped and lowercased; blank lines all stay."""
+def drop_repeated_pieces(text: str, separator: str) -> str:
+    """The first of pieces that are equal once stripped and lowercased; blank ones all stay."""
     seen: set[str] = set()
     kept = []
-    for line in text.split("\n"):
-        key = line.strip().lower()
+    for piece in text.split(separator):
+        key = piece.strip().lower()
         if not key or key not in seen:
-            kept.append(line)
+            kept.append(piece)
         seen.add(key)
-    return "\n".join(kept)
+    return separator.join(kept)

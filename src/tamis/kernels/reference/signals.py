@@ -9,13 +9,14 @@ from tamis.kernels.reference.words import unicode_words
 
 
 def characters(text: str) -> dict[str, float]:
-    """Characters, the share that are letters or digits, and line lengths as of str.splitlines."""
+    """Characters, the share that are letters or digits, line lengths as of str.splitlines, and letters."""
     lengths = [len(line) for line in text.splitlines()]
     return {
         "num_characters": len(text),
         "alphanumeric_fraction": sum(c.isalnum() for c in text) / len(text) if text else 0.0,
         "max_line_characters": max(lengths, default=0),
         "mean_line_characters": sum(lengths) / len(lengths) if lengths else 0.0,
+        "num_letters": sum(c.isalpha() for c in text),
     }
 
 
