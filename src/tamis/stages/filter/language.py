@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tamis.base.errors import ConfigError
+from tamis.kernels.fasttext import TextClassifier
 from tamis.kernels.langid import LANGUAGES_MULTIPLE, add_weights, automaton_depth, count_features
 
 _NOTHING_TO_READ = string.punctuation + " \n"
@@ -71,23 +73,32 @@ class LangidDetector:
 
 
 class FastTextDetector:
-    """fastText lid.176 (`.bin` or `.ftz`). `glue_lines` deletes newlines as DCLM's code does, which joins the words on
-    both sides; otherwise they become spaces."""
+    """fastText lid.176 (`.bin` or `.ftz`), read and scored by our kernel. `glue_lines` deletes newlines as DCLM's code
+    does, which joins the words on both sides; otherwise they become spaces.
+
+    Raises ConfigError when the file is no fastText classifier.
+    """
 
     def __init__(self, path: Path, glue_lines: bool) -> None:
-        import fasttext
-
         self.name = path.name
-        self._model: Any = fasttext.load_model(str(path))
+        try:
+            self._model = TextClassifier(path)
+        except ValueError as error:
+            raise ConfigError(
+                f"filter.language_model: {path} is not a fastText model that can be used: {error}"
+            ) from None
+        self._languages = [label.removeprefix("__label__") for label in self._model.labels]
         self._newline = "" if glue_lines else " "
 
     def detect(self, page: str) -> tuple[str, float]:
         if is_blank(page):
             return "", 0.0
-        labels, probabilities = self._model.predict(page.replace("\n", self._newline), k=1)
-        if not labels or math.isnan(probabilities[0]):
+        data = np.frombuffer(page.replace("\n", self._newline).encode(), np.uint8)
+        probabilities = self._model.probabilities(data, np.array([0, len(data)]))[0]
+        best = int(probabilities.argmax())
+        if math.isnan(probabilities[best]):
             return "", 0.0
-        return labels[0].removeprefix("__label__"), float(probabilities[0])
+        return self._languages[best], float(probabilities[best])
 
 
 def detect_all(detector: Detector, pages: list[str]) -> tuple[list[str], np.ndarray]:
