@@ -35,17 +35,19 @@ _WARC = _RecordLine(_WARC_LINE, _WARC_LINE)
 _ARC = _RecordLine(re.compile(_ARC_FIELDS), re.compile(rb"^" + _ARC_FIELDS, re.MULTILINE))
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
 _SPACE = b"\r\n \t"
+_NO_BODY = memoryview(b"")
 
 
 @dataclass(slots=True)
 class RawRecord:
     """One record as it lies in the file. `kind` is the WARC-Type ('arc_header' for an ARC's first record); `problem` is
-    '' or 'kind: detail' of what was wrong with it; `body` is empty for kinds that the caller did not want."""
+    '' or 'kind: detail' of what was wrong with it; `body`, a view that holds up to a chunk more than itself in memory,
+    is empty for kinds that the caller did not want."""
 
     number: int
     kind: str
     headers: dict[str, str]
-    body: bytes
+    body: memoryview
     problem: str = ""
 
     def header(self, name: str) -> str:
@@ -210,7 +212,7 @@ def _warc_header(window: _Window, number: int) -> tuple[RawRecord, int | None]:
     raw = window.data[window.pos : stop]
     window.pos = stop
     fields = parse_fields(raw.partition(b"\n")[2])
-    record = RawRecord(number, "", fields, b"")
+    record = RawRecord(number, "", fields, _NO_BODY)
     record.kind = record.header("WARC-Type").lower() or "no_type"
     if end is None:
         record.problem = "truncated_record: the file ends inside the record's header"
@@ -226,7 +228,7 @@ def _arc_header(window: _Window, number: int) -> tuple[RawRecord, int | None]:
         "WARC-Type": kind, "WARC-Target-URI": url, "WARC-IP-Address": address, "WARC-Date": _iso_date(date),
         "Content-Type": mime, "Content-Length": length,
     }  # fmt: skip
-    return RawRecord(number, kind, fields, b""), _length(length)
+    return RawRecord(number, kind, fields, _NO_BODY), _length(length)
 
 
 def _iso_date(date: str) -> str:
@@ -262,7 +264,7 @@ def _take_body(
         elif length != promised:
             notes["wrong_record_length"] += 1
     if wanted:
-        record.body = window.data[window.pos : window.pos + length]
+        record.body = memoryview(window.data)[window.pos : window.pos + length]
     window.pos += length
 
 

@@ -58,7 +58,7 @@ def read_documents(
             yield _conversion(record, warcinfo)
         else:
             if record.kind == "warcinfo":
-                warcinfo = decode_header(record.body).strip("\r\n")
+                warcinfo = decode_header(bytes(record.body)).strip("\r\n")
             if record.problem:
                 notes[record.problem.split(":")[0]] += 1
             notes[record.kind] += 1
@@ -98,7 +98,7 @@ def _conversion(record: RawRecord, warcinfo: str | None) -> WarcDocument:
     document = _document(record, warcinfo)
     if document.error is None:
         try:
-            document.text = record.body.decode()
+            document.text = str(record.body, "utf-8")
         except UnicodeDecodeError as error:
             document.error = f"not_utf8: {error.reason} at byte {error.start} of record {record.number}"
     return document
@@ -111,18 +111,18 @@ def _response(record: RawRecord, warcinfo: str | None, notes: Counter[str]) -> W
     status = _STATUS.match(record.body[:64])
     if status is None:
         if _claims_http(record):
-            document.error = f"bad_http: record {record.number} begins with {record.body[:40]!r}"
+            document.error = f"bad_http: record {record.number} begins with {bytes(record.body[:40])!r}"
         else:
-            document.content, document.content_type = record.body, record.header("Content-Type")
+            document.content, document.content_type = bytes(record.body), record.header("Content-Type")
         return document
     end = _END_OF_HEADER.search(record.body)
     head, body = (record.body[: end.start()], record.body[end.end() :]) if end else (record.body, b"")
-    fields = {name.lower(): value for name, value in parse_fields(head.partition(b"\n")[2]).items()}
+    fields = {name.lower(): value for name, value in parse_fields(bytes(head).partition(b"\n")[2]).items()}
     document.status = int(status.group(1))
     document.content_type = fields.get("content-type", "")
     try:
         transfer, content = fields.get("transfer-encoding", ""), fields.get("content-encoding", "")
-        document.content = decode_body(body, transfer, content, notes)
+        document.content = decode_body(bytes(body), transfer, content, notes)
     except BodyError as error:
         document.error = f"{error} (record {record.number})"
     return document

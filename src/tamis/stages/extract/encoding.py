@@ -53,7 +53,7 @@ def codec_name(label: str) -> str | None:
     return _SUPERSETS.get(name, name)
 
 
-def _declared(html: bytes, content_type: str) -> tuple[str, Source] | None:
+def _declared(html: memoryview, content_type: str) -> tuple[str, Source] | None:
     header = _HEADER_CHARSET.search(content_type)
     if header and (name := codec_name(header.group(1))):
         return name, "header"
@@ -67,24 +67,25 @@ def _declared(html: bytes, content_type: str) -> tuple[str, Source] | None:
     return None
 
 
-def decode_html(html: bytes, content_type: str) -> Decoded:
+def decode_html(page: bytes | memoryview, content_type: str) -> Decoded:
     """Text of a page's bytes; never fails: bytes that are invalid in the chosen encoding become U+FFFD."""
+    html = memoryview(page)
     for mark, name in _BOMS:
-        if html.startswith(mark):
-            return Decoded(html[len(mark) :].decode(name, "replace"), name, "bom")
+        if html[: len(mark)] == mark:
+            return Decoded(str(html[len(mark) :], name, "replace"), name, "bom")
     declared = _declared(html, content_type)
     if declared and declared[0].startswith(("iso2022", "hz")):
         # Seven-bit encodings look like ASCII, and so like UTF-8.
-        return Decoded(html.decode(declared[0], "replace"), *declared)
+        return Decoded(str(html, declared[0], "replace"), *declared)
     try:
-        text = html.decode()
+        text = str(html, "utf-8")
     except UnicodeDecodeError:
         pass
     else:
-        if declared and (declared[0] == "utf-8" or html.isascii()):
+        if declared and (declared[0] == "utf-8" or text.isascii()):
             return Decoded(text, *declared)
         return Decoded(text, "utf-8", "utf8")
-    return _decode_other(html, declared)
+    return _decode_other(bytes(html), declared)
 
 
 def _decode_other(html: bytes, declared: tuple[str, Source] | None) -> Decoded:

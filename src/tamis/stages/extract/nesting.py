@@ -12,7 +12,7 @@ _SHALLOW = frozenset(
 """Elements without content, or that a parser closes by itself, so that they do not nest in one another."""
 
 
-def nesting_depth(html: bytes, limit: int) -> int:
+def nesting_depth(html: bytes | memoryview, limit: int) -> int:
     """An estimate of the deepest nesting, counted only where `limit` could be passed: 0 for ordinary pages.
 
     Depth exceeds neither the number of tags (asked first, of most pages) nor what opening minus closing tags reach when
@@ -33,7 +33,7 @@ def nesting_depth(html: bytes, limit: int) -> int:
     return deepest
 
 
-def _highest_balance(html: bytes, limit: int) -> int:
+def _highest_balance(html: bytes | memoryview, limit: int) -> int:
     """Largest excess of opening over closing tags in any stretch of the page; 0 when there are too few tags for it."""
     data = np.frombuffer(html, np.uint8)
     is_tag = data[:-1] == ord("<")

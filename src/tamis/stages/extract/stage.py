@@ -4,6 +4,7 @@ import re
 from importlib.metadata import version
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
@@ -64,16 +65,15 @@ class Extract(Map):
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Same rows; `text`, `charset`, `charset_source` filled, `drop_reason` or `error` where there is no text."""
         texts = batch.column(columns.TEXT).to_pylist()
-        content, types = batch.column(columns.CONTENT), batch.column(columns.CONTENT_TYPE)
+        types = batch.column(columns.CONTENT_TYPE).to_pylist()
         out: dict[str, list[str | None]] = {
             name: [None] * batch.num_rows for name in (CHARSET, CHARSET_SOURCE, columns.DROP_REASON, columns.ERROR)
         }
-        for i in range(batch.num_rows):
-            html = content[i].as_py()
+        for i, html in enumerate(_views(batch.column(columns.CONTENT))):
             if html is None:
                 continue
             try:
-                page = self._page(html, types[i].as_py() or "")
+                page = self._page(html, types[i] or "")
             except Exception as error:  # noqa: BLE001 - one hostile page is one quarantined row
                 page = {columns.ERROR: f"extraction_failed: {type(error).__name__}: {error}"[:500]}
             texts[i] = page.pop(columns.TEXT, None)
@@ -81,7 +81,7 @@ class Extract(Map):
                 out[name][i] = value
         return _with_columns(batch, {columns.TEXT: texts, **out})
 
-    def _page(self, html: bytes, content_type: str) -> dict[str, str]:
+    def _page(self, html: memoryview, content_type: str) -> dict[str, str]:
         """The columns of one page that are not null."""
         if len(html) > self.settings.max_html_bytes:
             return {columns.ERROR: f"too_large: {len(html)} bytes of HTML, max_html_bytes is "
@@ -91,7 +91,7 @@ class Extract(Map):
             return {columns.ERROR: f"too_deep: elements nest deeper than {self.settings.max_nesting_depth}"}
         if self.paper:
             try:
-                text = html.decode()
+                text = str(html, "utf-8")
             except UnicodeDecodeError:
                 return {columns.DROP_REASON: "not_utf8"}
             return {columns.TEXT: self._engine.extract(text), CHARSET: "utf-8", CHARSET_SOURCE: "utf8"}
@@ -101,13 +101,22 @@ class Extract(Map):
         if self.settings.plain_spaces:
             text = text.replace("\u00a0", " ")
         page = {columns.TEXT: text, CHARSET: decoded.charset, CHARSET_SOURCE: decoded.source}
-        return page if text.strip() else page | {columns.DROP_REASON: "no_text"}
+        return page | {columns.DROP_REASON: "no_text"} if not text or text.isspace() else page
+
+
+def _views(column: pa.LargeBinaryArray) -> list[memoryview | None]:
+    """The values, without copying them; None where null."""
+    _, offsets, data = column.buffers()
+    view = memoryview(data or b"").cast("B")
+    bounds = np.frombuffer(offsets, np.int64)[column.offset :][: len(column) + 1].tolist()
+    valid = column.is_valid().to_pylist()
+    return [view[a:b] if ok else None for a, b, ok in zip(bounds, bounds[1:], valid, strict=False)]
 
 
 _TAG = re.compile(rb"<(?:!doctype|html|head|body|div|p|a)\b", re.IGNORECASE)
 
 
-def _is_plain_text(content_type: str, body: bytes) -> bool:
+def _is_plain_text(content_type: str, body: memoryview) -> bool:
     return content_type.strip().lower().startswith("text/plain") and _TAG.search(body[:1024]) is None
 
 
