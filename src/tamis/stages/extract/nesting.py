@@ -2,7 +2,7 @@
 
 import re
 
-import numpy as np
+from tamis.kernels.nesting import nesting_bound
 
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _SHALLOW = frozenset(
@@ -15,11 +15,10 @@ _SHALLOW = frozenset(
 def nesting_depth(html: bytes | memoryview, limit: int) -> int:
     """An estimate of the deepest nesting, counted only where `limit` could be passed: 0 for ordinary pages.
 
-    Depth exceeds neither the number of tags (asked first, of most pages) nor what opening minus closing tags reach when
-    every tag counts (asked next).
+    Depth does not exceed what opening minus closing tags reach when every tag counts, which is asked first.
     """
     # Tags are at least three bytes long.
-    if len(html) <= 3 * limit or _highest_balance(html, limit) <= limit:
+    if len(html) <= 3 * limit or nesting_bound(html) <= limit:
         return 0
     depth = deepest = 0
     for match in _TAG.finditer(html):
@@ -31,14 +30,3 @@ def nesting_depth(html: bytes | memoryview, limit: int) -> int:
             if deepest > limit:
                 break
     return deepest
-
-
-def _highest_balance(html: bytes | memoryview, limit: int) -> int:
-    """Largest excess of opening over closing tags in any stretch of the page; 0 when there are too few tags for it."""
-    data = np.frombuffer(html, np.uint8)
-    is_tag = data[:-1] == ord("<")
-    if np.count_nonzero(is_tag) <= limit:
-        return 0
-    places = np.flatnonzero(is_tag)
-    balance = np.cumsum(np.where(data[places + 1] == ord("/"), -1, 1))
-    return int((balance - np.minimum(np.minimum.accumulate(balance), 0)).max())
