@@ -10,7 +10,7 @@ demo: $(DONE)  ## the whole story on this machine's own documentation, offline; 
 	$(BIN)/tamis demo --output demo
 
 test: check  ## every check and every test
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(DONE)  ## lint, format, types
 	$(BIN)/ruff check .

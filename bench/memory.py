@@ -1,11 +1,13 @@
-"""Peak memory of streaming a large JSONL file through the pool.
+"""Peak memory of a whole pass over one large JSONL file: pool, extract, filter, dedup's sketch, Parquet out.
 
-Usage: python bench/memory.py [--gigabytes 1.0]. The file is written to a temporary folder; the pass runs in a
-process of its own and reports its peak resident set (ru_maxrss). The last line printed is one JSON object.
+Usage: python bench/memory.py [--gigabytes 1.0]. The file is written to a temporary folder and curated by `tamis run`
+with one worker; the peaks are the resident sets (ru_maxrss) of the worker and of the command itself. Budget: 1,000 MB.
+The last line printed is one JSON object.
 """
 
 import argparse
 import json
+import random
 import resource
 import subprocess
 import sys
@@ -13,16 +15,18 @@ import tempfile
 import time
 from pathlib import Path
 
-SENTENCE = "the quick brown fox jumps over a lazy dog while rivers carry old stones towards distant seas"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def write_input(path: Path, num_bytes: int) -> int:
-    """A JSONL file of DCLM-like records of varied length; returns the number of records."""
-    words = SENTENCE.split()
+    """A JSONL file of DCLM-like records of varied length, words drawn from the documentation; returns their number."""
+    words = [word for page in sorted(DOCS.glob("*.md")) for word in page.read_text().split() if word.isalpha()]
+    rng = random.Random(0)
     count = written = 0
     with path.open("w") as out:
         while written < num_bytes:
-            text = " ".join(words[(count * 7 + i * (1 + count % 5)) % len(words)] for i in range(50 + 37 * count % 900))
+            chosen = rng.choices(words, k=60 + 37 * count % 900)
+            text = "\n".join(" ".join(chosen[start : start + 12]) + "." for start in range(0, len(chosen), 12))
             url = f"https://host{count % 5000}.org/{count}"
             record = {"text": text, "url": url, "metadata": {"WARC-Record-ID": f"<urn:uuid:{count}>"}}
             written += out.write(json.dumps(record) + "\n")
@@ -30,39 +34,44 @@ def write_input(path: Path, num_bytes: int) -> int:
     return count
 
 
-def measure_pool(path: str) -> dict[str, float]:
-    """Stream the file through Pool.read alone."""
-    from tamis.base.recipe import Recipe
-    from tamis.stages.pool.stage import build
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def measure_run(path: Path, output: Path) -> dict[str, float]:
+    """Curate the file up to dedup's decision; rows and peaks in megabytes."""
+    settings = ["--set", "filter.keep_languages=[]", "--set", "pool.holdout_fraction=0.05", "--until", "dedup"]
+    command = [
+        "-m",
+        "tamis",
+        "run",
+        "dclm-baseline",
+        "--pool",
+        str(path),
+        "-o",
+        str(output),
+        "-w",
+        "1",
+        "-q",
+        *settings,
+    ]
     begin = time.perf_counter()
-    pool = build({"inputs": [path], "holdout_fraction": 0.05}, Recipe(name="memory", stages=[]))
-    rows = sum(batch.num_rows for shard in pool.shards() for batch in pool.read(shard))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    subprocess.run([sys.executable, *command], stdout=subprocess.DEVNULL, check=True)
+    seconds = time.perf_counter() - begin
+    events = [json.loads(line) for line in (output / "events.jsonl").read_text().splitlines()]
+    card = json.loads((output / "01_pool" / "card.json").read_text())
     return {
-        "rows": rows,
-        "seconds": round(time.perf_counter() - begin, 1),
-        "start_megabytes": round(before / 1024),
-        "peak_megabytes": round(peak / 1024),
+        "rows": card["counts"]["in"],
+        "seconds": round(seconds, 1),
+        "worker_peak_megabytes": round(max(e.get("peak_memory_bytes", 0) for e in events) / 2**20),
+        "command_peak_megabytes": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=1.0)
-    parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.child:
-        print(json.dumps(measure_pool(options.child)))
-        return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.jsonl"
         num_records = write_input(path, int(options.gigabytes * 1e9))
-        child = subprocess.run(
-            [sys.executable, __file__, "--child", str(path)], stdout=subprocess.PIPE, text=True, check=True
-        )
-        result = json.loads(child.stdout.splitlines()[-1])
+        result = measure_run(path, Path(folder) / "run")
         assert result["rows"] == num_records
         print(json.dumps({"bench": "memory", "input_megabytes": round(path.stat().st_size / 1e6), **result}))
 

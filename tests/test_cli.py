@@ -11,7 +11,6 @@ import story
 import yaml
 
 Tamis = Callable[..., "subprocess.CompletedProcess[str]"]
-pytestmark = pytest.mark.xdist_group("cli")
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +35,14 @@ def tamis(place: Path) -> Tamis:
     return call
 
 
-def test_the_demo_on_given_files_ends_in_a_report(tamis: Tamis, place: Path, crawl: list[str]) -> None:
-    pool = [option for path in crawl for option in ("--pool", path)]
-    done = tamis("demo", "--output", "demo", *pool)
-    assert "report:" in done.stdout
+@pytest.fixture(scope="module")
+def demo(tamis: Tamis, crawl: list[str]) -> str:
+    """What `tamis demo` printed; its runs are in demo/."""
+    return tamis("demo", "--output", "demo", *(option for path in crawl for option in ("--pool", path))).stdout
+
+
+def test_the_demo_on_given_files_ends_in_a_report(demo: str, place: Path) -> None:
+    assert "report:" in demo
     html = (place / "demo" / "report.html").read_text()
     for word in ("held out", "wrong language", "duplicate text", "low quality", "bits per byte", "too few words"):
         assert word in html
@@ -51,6 +54,7 @@ def test_the_demo_on_given_files_ends_in_a_report(tamis: Tamis, place: Path, cra
         assert losses[-1] < 0.9 * losses[0], "the models must have learned something"
 
 
+@pytest.mark.usefixtures("demo")
 def test_books_of_the_demo(tamis: Tamis) -> None:
     status = json.loads(tamis("status", "demo/dclm-baseline", "--json").stdout)
     assert status["state"] == "finished"
@@ -67,6 +71,7 @@ def test_books_of_the_demo(tamis: Tamis) -> None:
         previous = counts["kept"]
 
 
+@pytest.mark.usefixtures("demo")
 def test_rerun_of_a_finished_recipe_changes_nothing(tamis: Tamis, place: Path) -> None:
     run = place / "demo" / "dclm-baseline"
     before = {p: p.stat().st_mtime_ns for p in run.glob("*/shards/*")}
@@ -80,6 +85,7 @@ def test_rerun_of_a_finished_recipe_changes_nothing(tamis: Tamis, place: Path) -
     ("url", "word"),
     [("https://german.example/3.html", "wrong_language"), ("https://menus.example/3.html", "too_few_words")],
 )
+@pytest.mark.usefixtures("demo")
 def test_why_names_the_reason(tamis: Tamis, url: str, word: str) -> None:
     found = tamis("why", url, "--run", "demo/dclm-baseline", "--json").stdout
     [page] = json.loads(found)
@@ -89,6 +95,7 @@ def test_why_names_the_reason(tamis: Tamis, url: str, word: str) -> None:
     assert url in tamis("why", page["id"], "--run", "demo/dclm-baseline").stdout
 
 
+@pytest.mark.usefixtures("demo")
 def test_compare_and_report_from_the_runs(tamis: Tamis, place: Path) -> None:
     assert "documents" in tamis("compare", "demo/raw", "demo/dclm-baseline").stdout
     tamis("report", "demo/raw", "demo/dclm-baseline", "--output", "two.html")
@@ -130,6 +137,7 @@ def test_jsonl_output_and_set(tamis: Tamis, place: Path, crawl: list[str]) -> No
         (["fetch", "lid17"], "did you mean"),
     ],
 )
+@pytest.mark.usefixtures("demo")
 def test_one_clear_message_per_mistake(tamis: Tamis, place: Path, arguments: list[str], message: str) -> None:
     (place / "empty").mkdir(exist_ok=True)
     (place / "broken.yaml").write_text("name: x\nstages: [")

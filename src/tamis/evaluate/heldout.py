@@ -6,6 +6,7 @@ is chosen depends on page ids and the seed alone, never on shards or workers.
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from tamis.evaluate.results import host_of, read_jsonl, write_jsonl
 from tamis.store.atomic import read_json, write_json
 from tamis.store.shards import file_digest, read_shard
 
-VERSION = 1
+VERSION = 2
 DOCUMENTS, CONTINUATION, CARD = "documents.jsonl", "continuation.jsonl", "card.json"
 
 MAX_WORDS_READ = 4096
@@ -45,10 +46,12 @@ class Page:
 
 
 class _Sample:
-    """The `limit` pages with the smallest hash of id, one page per text, whatever order they arrive in."""
+    """The `limit` pages with the smallest hash of id, one page per text, at most `per_host` of a host, whatever order
+    they arrive in."""
 
-    def __init__(self, limit: int, salt: str) -> None:
+    def __init__(self, limit: int, per_host: int, salt: str) -> None:
         self.limit = limit
+        self.per_host = per_host
         self.salt = salt
         self._pages: dict[bytes, tuple[float, str, Page]] = {}
         self._worst = 1.0
@@ -67,7 +70,14 @@ class _Sample:
             self._trim()
 
     def _trim(self) -> None:
-        kept = sorted(self._pages.items(), key=lambda item: (item[1][:2], item[1][2].url))[: self.limit]
+        best = sorted(self._pages.items(), key=lambda item: (item[1][:2], item[1][2].url))
+        taken = Counter[str]()
+        kept = []
+        for digest, entry in best:
+            host = host_of(entry[2].url)
+            taken[host] += bool(host)  # pages without a URL count as hosts of their own
+            if taken[host] <= self.per_host and len(kept) < self.limit:
+                kept.append((digest, entry))
         self._pages = dict(kept)
         if len(kept) == self.limit:
             self._worst = kept[-1][1][0]
@@ -126,18 +136,20 @@ def build_heldout(
     continuation_words: int = 16,
     num_choices: int = 4,
     max_documents: int = 500,
+    max_pages_per_host: int = 25,
     max_bytes: int = 4_000_000,
     max_document_bytes: int = 16_384,
 ) -> Card:
     """Write documents.jsonl, continuation.jsonl and card.json into `output` from Parquet shards of held-out pages.
 
     `dataset`: a folder of shards with columns id, url, text. Documents: at most `max_documents` pages and `max_bytes`
-    UTF-8 bytes, each cut at white space to `max_document_bytes`. Items: at most `num_items` rows of DCLM's
+    UTF-8 bytes, each cut at white space to `max_document_bytes`. Of one host at most `max_pages_per_host` pages are
+    used, so that no large host decides alone. Items: at most `num_items` rows of DCLM's
     multiple-choice layout `{query, choices, gold, id, url}`, spread over as many pages as there are.
     Raises ConfigError when `dataset` is no such folder, DataError when it has too few pages of running text.
     """
-    documents = _Sample(max_documents, f"heldout documents {seed}")
-    candidates = _Sample(num_items + num_choices, f"heldout items {seed}")
+    documents = _Sample(max_documents, max_pages_per_host, f"heldout documents {seed}")
+    candidates = _Sample(num_items + num_choices, max_pages_per_host, f"heldout items {seed}")
     for page in _read_pages(dataset):
         if documents.wants(page):
             documents.add(page)
@@ -158,7 +170,8 @@ def build_heldout(
     write_jsonl(output / CONTINUATION, items)
     config = {
         "num_items": num_items, "context_words": context_words, "continuation_words": continuation_words,
-        "num_choices": num_choices, "max_documents": max_documents, "max_bytes": max_bytes,
+        "num_choices": num_choices, "max_documents": max_documents,
+        "max_pages_per_host": max_pages_per_host, "max_bytes": max_bytes,
         "max_document_bytes": max_document_bytes,
     }  # fmt: skip
     details = {
