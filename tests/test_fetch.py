@@ -11,6 +11,7 @@ import pytest
 
 from tamis import fetch
 from tamis.base.errors import ConfigError, DataError, StorageError
+from tamis.fetch import GROUPS, get_asset, resolve_setting
 
 BODY = bytes(range(256)) * 20_000
 
@@ -203,3 +204,19 @@ def test_the_table_is_sound(shared_data: Path) -> None:
     for each in known:
         body = lists[each.file_name].read_bytes()
         assert (each.size_bytes, each.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+
+
+def test_settings_name_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path))
+    assert resolve_setting("plain.bin") == ("plain.bin", "plain.bin")
+    assert resolve_setting(3) == (3, 3)
+    assert resolve_setting("fetch?:lid176") == (None, None)
+    with pytest.raises(ConfigError, match="tamis fetch lid176"):
+        resolve_setting("fetch:lid176")
+    for name in ("lid176", *GROUPS["refinedweb-words"]):
+        (tmp_path / get_asset(name).file_name).write_text("x")
+    path = str(tmp_path / get_asset("lid176").file_name)
+    assert resolve_setting("fetch?:lid176") == (path, "fetch:lid176")
+    assert resolve_setting("fetch:refinedweb-words") == (str(tmp_path), "fetch:refinedweb-words")
+    with pytest.raises(ConfigError, match="did you mean 'lid176'"):
+        resolve_setting("fetch:lid17")

@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "recipes": set(),
     "console": {"base", "store", "runner"},
     "fetch": {"base", "store.atomic"},
-    "flow": {"base", "kernels", "store", "runner", "products"},
+    "flow": {"base", "kernels", "store", "runner", "products", "fetch"},
     "products": {"base", "store", "stages", "train", "evaluate", "report"},
     "lab": {"base", "store", "stages"},
     "demo": {"base", "store", "stages", "train", "flow", "products"},

@@ -30,6 +30,9 @@ DOCUMENTATION_SETTINGS = [
 """API reference pages repeat their frame (`Methods defined here`) and have long words; RefinedWeb's thresholds, made
 for prose, would leave 7 % of them and too little to train on. Other pools are filtered as published."""
 
+KEEP_SETTINGS = ["quality.keep_fraction=0.5"]
+"""DCLM keeps a tenth; of a few thousand pages that would be too little to train on."""
+
 OnEvent = Callable[[Event], None]
 Say = Callable[[str], None]
 
@@ -63,7 +66,7 @@ def run_demo(config: DemoConfig, on_event: OnEvent, say: Say) -> Path:
     say("recipe raw: extraction only")
     runs = [_curate("raw", config, pool, settings, on_event)]
     say("recipe dclm-baseline: rules, dedup, quality, decontamination")
-    runs.append(_curate("dclm-baseline", config, pool, [*rules, *settings, *decontaminate], on_event))
+    runs.append(_curate("dclm-baseline", config, pool, [*rules, *KEEP_SETTINGS, *settings, *decontaminate], on_event))
     num_tokens = _equal_tokens(runs)
     say(f"training two {SCALE} models, on {num_tokens:,} tokens each")
     _train(runs, _training(num_tokens), on_event)

@@ -154,6 +154,10 @@ ASSETS: tuple[Asset, ...] = (
 )
 
 
+GROUPS = {"refinedweb-words": ("refinedweb-words-strict", "refinedweb-words-hard", "refinedweb-words-soft")}
+"""Assets that a setting takes together, as the folder they lie in."""
+
+
 def list_assets() -> list[Asset]:
     """Every asset, in the order of a pipeline."""
     return list(ASSETS)
@@ -200,6 +204,22 @@ def local_path(name: str) -> Path:
             f"Either run `tamis fetch {name}` where there is a network, or set the path to a copy of your own."
         )
     return path
+
+
+def resolve_setting(value: Any) -> tuple[Any, Any]:
+    """A recipe's setting as (what the stage gets, what the resolved recipe says).
+
+    `fetch:NAME` is the cached path of an asset, or the folder of a group; `fetch?:NAME` is the same where it is cached
+    and null where it is not. Raises ConfigError with both ways on when a file asked for is absent.
+    """
+    if not (isinstance(value, str) and value.startswith(("fetch:", "fetch?:"))):
+        return value, value
+    kind, _, name = value.partition(":")
+    members = GROUPS.get(name, (name,))
+    if kind == "fetch?" and not all((cache_dir() / get_asset(member).file_name).is_file() for member in members):
+        return None, None
+    paths = [local_path(member) for member in members]
+    return str(paths[0].parent if name in GROUPS else paths[0]), f"fetch:{name}"
 
 
 def fetch(name: str, folder: Path | None = None, on_progress: OnProgress = lambda done, total: None) -> Path:

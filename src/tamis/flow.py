@@ -25,6 +25,7 @@ from tamis.base.errors import ConfigError, TamisError, did_you_mean
 from tamis.base.events import Event
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Source, Stage
+from tamis.fetch import resolve_setting
 from tamis.runner.plan import Plan, make_plan
 from tamis.store.atomic import write_json, write_text
 from tamis.store.rundir import RunDir
@@ -159,15 +160,18 @@ def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = N
     resolved: list[dict[str, Any]] = []
     vocab_size = None
     for entry in recipe.stages:
-        ((name, settings),) = entry.items()
-        if name == "tokenize" and not (settings or {}).get("tokenizer"):
-            config: Config = tokenize_config(settings or {})
+        ((name, given),) = entry.items()
+        pairs = {field: resolve_setting(value) for field, value in (given or {}).items()}
+        settings = {field: used for field, (used, _) in pairs.items()}
+        if name == "tokenize" and not settings.get("tokenizer"):
+            config: Config = tokenize_config(settings)
             vocab_size = config.model_dump()["own_vocab_size"]
-            stages[-1].keeps_output = True
+            [source, *stages][-1].keeps_output = True
         else:
-            stages += (built := _build(name, settings or {}, recipe))
+            stages += (built := _build(name, settings, recipe))
             config = built[0].config
-        resolved.append({name: config.model_dump(mode="json")})
+        written = {field: said for field, (used, said) in pairs.items() if used != said}
+        resolved.append({name: config.model_dump(mode="json") | written})
     filled = {"stages": resolved, "pool": source.config.model_dump(mode="json")}
     return Story(recipe.model_copy(update=filled), source, stages, vocab_size)
 
