@@ -107,6 +107,18 @@ def test_long_texts_are_summed_more_exactly_than_by_the_library(train: Any) -> N
         check(TextClassifier(path), library, [text], tolerance=1e-3)  # it adds all these rows up in float32
 
 
+def test_a_text_scores_the_same_alone_and_at_any_place(train: Any) -> None:
+    for kind in ("bigram_softmax_2", "chars_and_bigrams_hs_folded"):
+        ours = TextClassifier(train(kind)[0])
+        texts = [*(text for text in NASTY if len(text) < 1000), *("0123456789abcdefghi"[:n] for n in range(19))]
+        together = ours.probabilities(*pack(texts), is_page=True)
+        for text, expected in zip(texts, together, strict=True):
+            assert np.array_equal(ours.probabilities(*pack([text]), is_page=True)[0], expected), text
+            data, offsets = pack(["\x85", text, "ten"])
+            assert np.array_equal(ours.probabilities(data, offsets[1:3], is_page=True)[0], expected), text
+        assert ours.probabilities(*pack([])).shape == (0, len(ours.labels))
+
+
 def own_texts(kind: str) -> list[str]:
     return [line.split(" ", 1)[1] for line in sentences(60, KINDS[kind]["labels"])]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tamis.kernels.fasttext_file import HIERARCHICAL_SOFTMAX, SOFTMAX, Matrix, ModelFile, chunks, read_model
 from tamis.kernels.fasttext_score import Features, Outputs, add_word_subwords, classify, project
-from tamis.kernels.fasttext_words import LINE_END, Words, byte_classes, word_slots
+from tamis.kernels.fasttext_words import LINE_END, Words, byte_classes, index_words
 
 _MOST = 10**15
 """What a node of the tree counts before it is made."""
@@ -32,9 +32,7 @@ class TextClassifier:
         self.labels = [model.text(model.num_words + k).decode("utf-8", "replace") for k in range(model.num_labels)]
         """As in the file, with the prefix `__label__`."""
         self.num_words = model.num_words
-        self._words = Words(
-            word_slots(model.word_bytes, model.word_offsets), model.word_bytes, model.word_offsets, model.num_words
-        )
+        self._words = index_words(model.word_bytes, model.word_offsets, model.num_words)
         matrix = _all_rows(model.output).astype(np.float64)
         projection = _projection(model, matrix)
         self._features = _features(model, self._words, projection)
@@ -53,6 +51,8 @@ class TextClassifier:
         blanks. With `is_page` it is read as `" ".join(text.strip().splitlines())`. A text without any feature that the
         model knows is NaN (fastText: no prediction). Values run from 0.00001 to 1.00001, as fastText's do.
         """
+        if len(data) < 8:
+            data = np.concatenate([data, np.zeros(8, np.uint8)])
         out = np.empty((len(offsets) - 1, len(self.labels)), np.float32)
         classify(data, offsets, is_page, byte_classes(is_page), self._words, self._features, self._outputs, out)
         return out

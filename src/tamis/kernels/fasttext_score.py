@@ -46,59 +46,57 @@ class Outputs(NamedTuple):
 
 
 @kernel
-def add_words(places: np.ndarray, word_rows: np.ndarray, word_counts: np.ndarray, sums: np.ndarray) -> int:
-    """Add the rows of the words at `places` to `sums` (float64[width]); returns how many rows that were."""
+def add_rows(picks: np.ndarray, rows: np.ndarray, sums: np.ndarray) -> int:
+    """Add the rows at `picks` (int32, -1 for none) to `sums` (float64[width]); returns how many rows that were."""
     added = 0
-    total = 0.0
-    for i in range(len(places)):
-        if places[i] < 0:
-            continue
-        row = np.uint64(places[i])
-        added += word_counts[row]
-        if len(sums) == 1:
-            total += word_rows[row, 0]
-        else:
+    if len(sums) == 1:
+        total = 0.0
+        for pick in picks:
+            if pick >= 0:
+                added += 1
+                total += rows[np.uint64(pick), 0]
+        sums[0] += total
+        return added
+    for pick in picks:
+        if pick >= 0:
+            added += 1
             for j in range(len(sums)):
-                sums[j] += word_rows[row, j]
-    sums[0] += total
+                sums[j] += rows[np.uint64(pick), j]
     return added
 
 
 @kernel
-def _bucket_row(bucket: np.uint64, kept_rows: np.ndarray) -> int:
-    """Row of a bucket, -1 if it was pruned."""
-    return int(kept_rows[bucket]) if len(kept_rows) else int(np.int64(bucket))
+def add_words(places: np.ndarray, features: Features, sums: np.ndarray) -> int:
+    """Add the rows of the words at `places` (int32, -1 for none), their character n-grams included, to `sums`; returns
+    how many rows that were."""
+    added = add_rows(places, features.word_rows, sums)
+    if features.maxn <= 0:
+        return added
+    counts = features.word_counts
+    added = 0
+    for place in places:
+        if place >= 0:
+            added += counts[np.uint64(place)]
+    return added
 
 
 @kernel
-def add_ngrams(
-    hashes: np.ndarray,
-    runs: np.ndarray,
-    word_ngrams: int,
-    buckets: np.uint64,
-    kept_rows: np.ndarray,
-    bucket_rows: np.ndarray,
-    sums: np.ndarray,
-) -> int:
-    """Add the rows of all runs of 2 to `word_ngrams` words; returns how many. `runs` (uint64, as long as `hashes`) is
-    scratch."""
-    added = 0
-    total = 0.0
+def add_ngrams(hashes: np.ndarray, features: Features, runs: np.ndarray, picks: np.ndarray, sums: np.ndarray) -> int:
+    """Add the rows of all runs of 2 to `word_ngrams` words of which `hashes` (uint32) are the hashes; returns how many.
+    `runs` (uint64) and `picks` (int32), as long as `hashes`, are scratch."""
+    buckets, kept_rows = features.buckets, features.kept_rows
     for i in range(len(hashes)):
         runs[i] = np.uint64(np.int64(np.int32(hashes[i])))
-    for length in range(2, word_ngrams + 1):
-        for i in range(len(hashes) - 1, length - 2, -1):
-            runs[i] = runs[i - 1] * NGRAM_STEP + np.uint64(np.int64(np.int32(hashes[i])))
-            row = _bucket_row(runs[i] % buckets, kept_rows)
-            if row < 0:
-                continue
-            added += 1
-            if len(sums) == 1:
-                total += bucket_rows[np.uint64(row), 0]
-            else:
-                for j in range(len(sums)):
-                    sums[j] += bucket_rows[np.uint64(row), j]
-    sums[0] += total
+    added = 0
+    for length in range(2, min(features.word_ngrams, len(hashes)) + 1):
+        num_runs = len(hashes) - length + 1
+        for i in range(num_runs):
+            runs[i] = runs[i] * NGRAM_STEP + np.uint64(np.int64(np.int32(hashes[i + length - 1])))
+            picks[i] = np.int32(runs[i] % buckets)
+        if len(kept_rows):
+            for i in range(num_runs):
+                picks[i] = kept_rows[np.uint64(picks[i])]
+        added += add_rows(picks[:num_runs], features.bucket_rows, sums)
     return added
 
 
@@ -128,11 +126,14 @@ def add_subwords(
                 h = hash_byte(h, word[at])
                 at += 1
             if n >= minn and not (n == 1 and (start == 0 or at == len(word))):
-                row = _bucket_row(np.uint64(h) % buckets, kept_rows)
-                if row >= 0:
-                    added += 1
-                    for j in range(len(sums)):
-                        sums[j] += bucket_rows[row, j]
+                row = np.uint64(h) % buckets
+                if len(kept_rows):
+                    if kept_rows[row] < 0:
+                        continue
+                    row = np.uint64(kept_rows[row])
+                added += 1
+                for j in range(len(sums)):
+                    sums[j] += bucket_rows[row, j]
     return added
 
 
@@ -261,7 +262,7 @@ def classify(
         longest = max(longest, offsets[text + 1] - offsets[text])
     room = longest // 2 + 2
     starts, ends, places = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int32)
-    hashes, keys, runs = np.empty(room, np.uint32), np.empty(room, np.uint64), np.empty(room, np.uint64)
+    hashes, keys, runs = np.empty(room, np.uint32), np.empty((room, 2), np.uint64), np.empty(room, np.uint64)
     scratch = np.empty(longest + 2 if f.maxn > 0 else 0, np.uint8)
     sums = np.empty(f.word_rows.shape[1], np.float64)
     scores = np.empty(len(outputs.matrix) if len(outputs.matrix) else len(sums), np.float64)
@@ -269,19 +270,16 @@ def classify(
         start, end = offsets[text], offsets[text + 1]
         if is_page:
             start, end = strip(data, start, end)
-        n = split_words(data, start, end, classes, starts, ends, hashes, keys)
-        n = find_words(
-            data, starts[:n], ends[:n], hashes, keys, w.slots, w.word_bytes, w.word_offsets, w.num_words, places
-        )
+        n = split_words(data, start, end, classes, starts, ends, keys)
+        n = find_words(data, starts[:n], ends[:n], keys, w, places, hashes)
         sums[:] = 0.0
-        count = add_words(places[:n], f.word_rows, f.word_counts, sums)
+        count = add_words(places[:n], f, sums)
         if f.maxn > 0:
             for i in range(n):
                 if places[i] < 0 and starts[i] < ends[i]:
                     word = _bracket(data[starts[i] : ends[i]], scratch)
                     count += add_subwords(word, f.minn, f.maxn, f.buckets, f.kept_rows, f.bucket_rows, sums)
-        if f.word_ngrams > 1:
-            count += add_ngrams(hashes[:n], runs, f.word_ngrams, f.buckets, f.kept_rows, f.bucket_rows, sums)
+        count += add_ngrams(hashes[:n], f, runs, places, sums)
         out = probabilities[text]
         if count == 0:
             out[:] = np.nan

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tamis.kernels.fasttext_bits import load_word, trailing_zeros
 from tamis.kernels.jit import kernel
 
 FNV_START = np.uint32(2166136261)
@@ -13,10 +14,17 @@ LABEL_PREFIX = b"__label__"
 """fastText does not store the prefix that labels had in training; it always reads this one."""
 
 _PREFIX = np.frombuffer(LABEL_PREFIX, np.uint8)
-_END_KEY = np.uint64(int.from_bytes(LINE_END, "little") << 32)
+_END_KEY = np.uint64(int.from_bytes(LINE_END, "little"))
+_PREFIX_KEY = np.uint64(int.from_bytes(LABEL_PREFIX[:8], "little"))
 _END_HASH = np.uint32(3617362777)
 """Key and hash of `</s>`."""
-_WORD, _BLANK, _LEAD_C2, _LEAD_E2 = 0, 1, 2, 3
+_MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+_SLOT_SHIFT = np.uint64(32)
+_ALL, _LOW_HALF = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0xFFFFFFFF)
+_HIGH, _LOW = np.uint64(0x8080808080808080), np.uint64(0x7F7F7F7F7F7F7F7F)
+_TO_33 = np.uint64(0x5F5F5F5F5F5F5F5F)
+_C2, _E2 = np.uint64(0xC2C2C2C2C2C2C2C2), np.uint64(0xE2E2E2E2E2E2E2E2)
+_WORD, _BLANK, _LEAD = 0, 1, 2
 
 
 def byte_classes(at_line_breaks: bool) -> np.ndarray:
@@ -26,15 +34,22 @@ def byte_classes(at_line_breaks: bool) -> np.ndarray:
     classes[list(b" \n\r\t\v\f\0")] = _BLANK
     if at_line_breaks:
         classes[list(b"\x1c\x1d\x1e")] = _BLANK
-        classes[0xC2], classes[0xE2] = _LEAD_C2, _LEAD_E2
+        classes[[0xC2, 0xE2]] = _LEAD
     return classes
 
 
 class Words(NamedTuple):
-    """The dictionary as an open-addressing table."""
+    """The dictionary: an open-addressing table of places, and what is known of the word at every place."""
 
     slots: np.ndarray
-    """uint64[2 * size]: of every slot the last 8 bytes of the word, then its length << 32 | its place + 1; 0 = free."""
+    """uint64[2 ** k]: 32 bits of the mixed key << 32 | the word's place + 1; 0 = free. The k bits above say where the
+    search starts."""
+    keys: np.ndarray
+    """uint64[words + labels, 2]: first eight and, of longer words, last eight bytes."""
+    lengths: np.ndarray
+    """int64[words + labels]: in bytes."""
+    hashes: np.ndarray
+    """uint32[words + labels]: fastText's hash."""
     word_bytes: np.ndarray
     word_offsets: np.ndarray
     num_words: int
@@ -42,24 +57,60 @@ class Words(NamedTuple):
 
 
 @kernel
-def word_slots(word_bytes: np.ndarray, word_offsets: np.ndarray) -> np.ndarray:
-    """The `slots` of `Words`, at most two thirds full."""
+def index_words(word_bytes: np.ndarray, word_offsets: np.ndarray, num_words: int) -> Words:
+    """The table of a dictionary, at most two thirds full."""
     size = 16
     while 2 * size < 3 * len(word_offsets):
         size *= 2
-    slots = np.zeros(2 * size, np.uint64)
-    for entry in range(len(word_offsets) - 1):
-        start, end = word_offsets[entry], word_offsets[entry + 1]
-        h, key = FNV_START, np.uint64(0)
-        for at in range(start, end):
-            h = hash_byte(h, word_bytes[at])
-            key = _push(key, word_bytes[at])
-        slot = np.int64(h) & (size - 1)
-        while slots[2 * slot + 1] != 0:
-            slot = (slot + 1) & (size - 1)
-        slots[2 * slot] = key
-        slots[2 * slot + 1] = (np.uint64(end - start) << np.uint64(32)) | np.uint64(entry + 1)
-    return slots
+    n = len(word_offsets) - 1
+    slots = np.zeros(size, np.uint64)
+    keys, lengths, hashes = np.zeros((n, 2), np.uint64), np.zeros(n, np.int64), np.zeros(n, np.uint32)
+    for place in range(n):
+        start, end = word_offsets[place], word_offsets[place + 1]
+        first, last = _keys(word_bytes, start, end)
+        keys[place, 0], keys[place, 1], lengths[place] = first, last, end - start
+        hashes[place] = hash_word(word_bytes, start, end)
+        mixed = _mix(first, last, end - start)
+        slot = mixed >> _SLOT_SHIFT & np.uint64(size - 1)
+        while slots[slot] != 0:
+            slot = (slot + np.uint64(1)) & np.uint64(size - 1)
+        slots[slot] = mixed << np.uint64(32) | np.uint64(place + 1)
+    return Words(slots, keys, lengths, hashes, word_bytes, word_offsets, num_words)
+
+
+@kernel
+def _mix(first: np.uint64, last: np.uint64, length: int) -> np.uint64:
+    h = (first + last * _MIX_1 + np.uint64(length)) * _MIX_2
+    return h ^ (h >> np.uint64(29))
+
+
+@kernel
+def _keys(data: np.ndarray, start: int, end: int) -> tuple[np.uint64, np.uint64]:
+    """First and last eight bytes of the word `data[start:end]`; of a word of eight bytes or less, the word and 0."""
+    first, last = np.uint64(0), np.uint64(0)
+    for i in range(min(8, end - start)):
+        first |= np.uint64(data[start + i]) << np.uint64(8 * i)
+        if end - start > 8:
+            last |= np.uint64(data[end - 8 + i]) << np.uint64(8 * i)
+    return first, last
+
+
+@kernel
+def _doubtful(word: np.uint64) -> np.uint64:
+    """The highest bits of those of eight bytes that can be blanks: up to 32, or first of U+0085, U+2028, U+2029."""
+    is_word = (word & _LOW) + _TO_33 | word
+    not_c2 = ((word ^ _C2) & _LOW) + _LOW | (word ^ _C2)
+    not_e2 = ((word ^ _E2) & _LOW) + _LOW | (word ^ _E2)
+    return ~(is_word & not_c2 & not_e2) & _HIGH
+
+
+@kernel
+def _break_bytes(word: np.uint64, room: int) -> int:
+    """Bytes of the line break that `word` starts with, of which `room` bytes are text; 0 if it is none."""
+    if word & np.uint64(0xFFFF) == 0x85C2 and room >= 2:
+        return 2
+    three = word & np.uint64(0xFFFFFF)
+    return 3 if (three == 0xA880E2 or three == 0xA980E2) and room >= 3 else 0
 
 
 @kernel
@@ -69,53 +120,63 @@ def hash_byte(h: np.uint32, byte: np.uint8) -> np.uint32:
 
 
 @kernel
-def _push(key: np.uint64, byte: np.uint8) -> np.uint64:
-    """The last eight bytes of a word; shorter words end in zero bytes, which no word contains."""
-    return (key >> np.uint64(8)) | (np.uint64(byte) << np.uint64(56))
+def hash_word(data: np.ndarray, start: int, end: int) -> np.uint32:
+    """fastText's hash of `data[start:end]`."""
+    h = FNV_START
+    for at in range(start, end):
+        h = hash_byte(h, data[at])
+    return h
 
 
 @kernel
 def split_words(
-    data: np.ndarray,
-    at: int,
-    end: int,
-    classes: np.ndarray,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    hashes: np.ndarray,
-    keys: np.ndarray,
+    data: np.ndarray, at: int, end: int, classes: np.ndarray, starts: np.ndarray, ends: np.ndarray, keys: np.ndarray
 ) -> int:
-    """Places (int64), hashes (uint32) and keys (uint64) of the words of the line `data[at:end]`; returns how many. The
-    last one is always the line's end: after a `</s>` in the text nothing more is read.
+    """Starts, ends (int64) and keys (uint64[..., 2]) of the words of the line `data[at:end]`; returns how many. The
+    last one is always the line's end, from `end` to `end`: after a `</s>` in the text nothing more is read.
 
-    Every output has room for two words more than half of the bytes.
+    `data` holds at least eight bytes; every output has room for two words more than half of the bytes.
     """
+    last_load = len(data) - 8
     count = 0
     while at < end:
-        kind = classes[data[at]]
-        if kind != _WORD:
-            blank = _break_bytes(data, at, end, kind)
-            if blank:
-                at += blank
+        stop, blank = at, 0
+        while stop < end:
+            word = load_word(data, min(stop, last_load)) >> np.uint64(8 * max(0, stop - last_load))
+            doubtful = _doubtful(word)
+            if doubtful == 0:
+                stop += 8
                 continue
-        starts[count] = at
-        h, key = FNV_START, np.uint64(0)
-        while at < end:
-            byte = data[at]
-            if classes[byte] != _WORD and _break_bytes(data, at, end, classes[byte]):
+            stop += trailing_zeros(doubtful) >> 3
+            if stop >= end:
                 break
-            h = hash_byte(h, byte)
-            key = _push(key, byte)
-            at += 1
-        if key == _END_KEY:
-            break
-        ends[count] = at
-        hashes[count] = h
-        keys[count] = key
-        count += 1
+            kind = classes[data[np.uint64(stop)]]
+            if kind == _BLANK:
+                blank = 1
+                break
+            if kind != _WORD:
+                word = load_word(data, min(stop, last_load)) >> np.uint64(8 * max(0, stop - last_load))
+                blank = _break_bytes(word, end - stop)
+                if blank:
+                    break
+            stop += 1
+        stop = min(stop, end)
+        length = stop - at
+        if length > 0:
+            word = load_word(data, min(at, last_load)) >> np.uint64(8 * max(0, at - last_load))
+            last = np.uint64(0)
+            if length > 8:
+                last = load_word(data, stop - 8)
+            else:
+                word &= _ALL >> np.uint64(64 - 8 * length)
+            if word == _END_KEY and length == len(LINE_END):
+                break
+            i = np.uint64(count)
+            starts[i], ends[i], keys[i, 0], keys[i, 1] = at, stop, word, last
+            count += 1
+        at = stop + blank
     starts[count] = ends[count] = end
-    hashes[count] = _END_HASH
-    keys[count] = _END_KEY
+    keys[count, 0], keys[count, 1] = _END_KEY, np.uint64(0)
     return count + 1
 
 
@@ -124,36 +185,44 @@ def find_words(
     data: np.ndarray,
     starts: np.ndarray,
     ends: np.ndarray,
-    hashes: np.ndarray,
     keys: np.ndarray,
-    slots: np.ndarray,
-    word_bytes: np.ndarray,
-    word_offsets: np.ndarray,
-    num_words: int,
+    words: Words,
     places: np.ndarray,
+    hashes: np.ndarray,
 ) -> int:
-    """Write the place of every word in the dictionary (int32, -1 for none) to `places`, in step with `starts`, `ends`
-    and `hashes`, from which labels are removed; returns how many words are left."""
-    mask = np.uint64((len(slots) >> 1) - 1)
+    """Write the place in the dictionary (int32, -1 for none) and the hash (uint32) of every word that `split_words`
+    found, in step with `starts` and `ends`, from which labels are removed; returns how many words are left."""
+    slots, known_keys, known_lengths, known_hashes = words.slots, words.keys, words.lengths, words.hashes
+    word_bytes, word_offsets, num_words = words.word_bytes, words.word_offsets, words.num_words
+    mask = np.uint64(len(slots) - 1)
     left = 0
     for i in range(len(starts)):
-        start, end, h = starts[i], ends[i], hashes[i]
-        length = np.uint64(max(end - start, 4 * (keys[i] == _END_KEY)))
-        slot = np.uint64(h) & mask
+        start, end, first, last = starts[i], ends[i], keys[i, 0], keys[i, 1]
+        length = end - start if end > start else len(LINE_END)
+        mixed = _mix(first, last, length)
+        slot = mixed >> _SLOT_SHIFT & mask
         place = -1
         while True:
-            entry = slots[2 * slot + np.uint64(1)]
+            entry = slots[slot]
             if entry == 0:
                 break
-            if slots[2 * slot] == keys[i] and entry >> np.uint64(32) == length:
-                place = int(np.int64(entry & np.uint64(0xFFFFFFFF))) - 1
-                if length <= 8 or _same(data, start, end - 8, word_bytes, word_offsets[place]):
+            if (entry ^ mixed << np.uint64(32)) >> np.uint64(32) == 0:
+                k = (entry & _LOW_HALF) - np.uint64(1)
+                is_like = known_keys[k, 0] == first and known_keys[k, 1] == last and known_lengths[k] == length
+                if is_like and (length <= 16 or _same(data, start + 8, end - 8, word_bytes, word_offsets[k] + 8)):
+                    place = int(np.int64(k))
                     break
-                place = -1
             slot = (slot + np.uint64(1)) & mask
-        if place >= num_words or (place < 0 and _starts_with(data, start, end, _PREFIX)):
+        if place >= num_words:
             continue  # a label
-        starts[left], ends[left], hashes[left], places[left] = start, end, h, place
+        h = _END_HASH
+        if place >= 0:
+            h = known_hashes[place]
+        elif end > start:
+            if first == _PREFIX_KEY and _starts_with(data, start, end, _PREFIX):
+                continue  # a label that the model does not know
+            h = hash_word(data, start, end)
+        starts[left], ends[left], places[left], hashes[left] = start, end, place, h
         left += 1
     return left
 
@@ -174,17 +243,6 @@ def _starts_with(data: np.ndarray, start: int, end: int, prefix: np.ndarray) -> 
         if data[start + i] != prefix[i]:
             return False
     return True
-
-
-@kernel
-def _break_bytes(data: np.ndarray, at: int, end: int, kind: int) -> int:
-    """Bytes of the blank at `at`, whose first byte is of `kind`; 0 if it is none."""
-    if kind == _BLANK:
-        return 1
-    if kind == _LEAD_C2:
-        return 2 if at + 1 < end and data[at + 1] == 0x85 else 0
-    is_break = at + 2 < end and data[at + 1] == 0x80 and (data[at + 2] == 0xA8 or data[at + 2] == 0xA9)
-    return 3 if is_break else 0
 
 
 @kernel
