@@ -41,8 +41,8 @@ def _bound(words: np.ndarray, following: np.ndarray, data: np.ndarray) -> int:
             tag = _is_zero(words[i] ^ _LESS_THAN)
             tags += tag
             ends += tag & _is_zero(following[i] ^ _SLASH)
-        num_ends = np.int64((ends * _ONES) >> _TO_TOTAL)
-        num_starts = np.int64((tags * _ONES) >> _TO_TOTAL) - num_ends
+        num_ends = int((ends * _ONES) >> _TO_TOTAL)
+        num_starts = int((tags * _ONES) >> _TO_TOTAL) - num_ends
         deepest = max(deepest, excess + num_starts)
         excess = max(excess + num_starts - num_ends, num_starts)
     for i in range(num_blocks * 8 * BLOCK_WORDS, data.size):

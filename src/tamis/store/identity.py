@@ -3,7 +3,7 @@
 import hashlib
 
 
-def document_id(record_id: str, url: str, content: bytes) -> str:
+def document_id(record_id: str, url: str, content: bytes | memoryview) -> str:
     """32 hex digits: blake2b of the WARC-Record-ID, or where there is none, of the URL and a digest of the content."""
     if record_id:
         key = record_id.encode("utf-8", "surrogatepass")

@@ -23,18 +23,24 @@ _WANTED = frozenset(("response", "conversion", "warcinfo"))
 
 @dataclass(slots=True, kw_only=True)
 class WarcDocument:
-    """`content` for a response, `text` for a WET conversion; neither when `error` is set. `status` is 0 where no HTTP
+    """`body` for a response, `text` for a WET conversion; neither when `error` is set. `status` is 0 where no HTTP
     status was recorded. `record_id` is '' in ARC files, which have none."""
 
     url: str
     record_id: str
     metadata: dict[str, str]
     warcinfo: str | None
-    content: bytes | None = None
+    body: bytes | memoryview | None = None
+    """With HTTP's encodings undone; a view of what was read, where there were none, so that nothing is copied."""
     content_type: str | None = None
     text: str | None = None
     status: int = 0
     error: str | None = None
+
+    @property
+    def content(self) -> bytes | None:
+        """A copy of `body`."""
+        return None if self.body is None else bytes(self.body)
 
 
 def read_documents(
@@ -113,16 +119,16 @@ def _response(record: RawRecord, warcinfo: str | None, notes: Counter[str]) -> W
         if _claims_http(record):
             document.error = f"bad_http: record {record.number} begins with {bytes(record.body[:40])!r}"
         else:
-            document.content, document.content_type = bytes(record.body), record.header("Content-Type")
+            document.body, document.content_type = record.body, record.header("Content-Type")
         return document
     end = _END_OF_HEADER.search(record.body)
     head, body = (record.body[: end.start()], record.body[end.end() :]) if end else (record.body, b"")
     fields = {name.lower(): value for name, value in parse_fields(bytes(head).partition(b"\n")[2]).items()}
     document.status = int(status.group(1))
     document.content_type = fields.get("content-type", "")
+    transfer, content = fields.get("transfer-encoding", ""), fields.get("content-encoding", "")
     try:
-        transfer, content = fields.get("transfer-encoding", ""), fields.get("content-encoding", "")
-        document.content = decode_body(bytes(body), transfer, content, notes)
+        document.body = decode_body(bytes(body), transfer, content, notes) if transfer or content else body
     except BodyError as error:
         document.error = f"{error} (record {record.number})"
     return document

@@ -15,10 +15,10 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].partition(",")[0].strip().lower()
 
 
-def is_page(content_type: str, body: bytes) -> bool:
+def is_page(content_type: str, body: bytes | memoryview) -> bool:
     """Whether a response is HTML, XHTML or plain text. A header that says so is believed unless the body begins like a
     well-known binary format; where the header says nothing, the first kilobyte must hold an HTML tag."""
-    kind = media_type(content_type)
+    kind, head = media_type(content_type), bytes(body[:1024])
     if kind in _PAGES:
-        return not body.startswith(_BINARY)
-    return kind in _VAGUE and _HTML.search(body[:1024]) is not None and not body.startswith(_BINARY)
+        return not head.startswith(_BINARY)
+    return kind in _VAGUE and _HTML.search(head) is not None and not head.startswith(_BINARY)

@@ -56,13 +56,17 @@ def count_documents(kind: Kind, open_raw: Opener, limit: int) -> int:
 def read_warc(open_raw: Opener, notes: Counter[str], verify_digests: bool) -> Iterator[tuple[Row, int]]:
     """Rows with their HTTP status (0: none)."""
     for document in warc.read_documents(open_raw, notes, verify_digests):
-        content = document.content or (document.text or "").encode()
         row = Row(
-            id=document_id(document.record_id, document.url, content),
-            url=document.url, metadata=document.metadata, warcinfo=document.warcinfo, content=document.content,
-            content_type=document.content_type, text=document.text, error=document.error,
+            id=_id(document), url=document.url, metadata=document.metadata, warcinfo=document.warcinfo,
+            content=document.body, content_type=document.content_type, text=document.text, error=document.error,
         )  # fmt: skip
         yield row, document.status
+
+
+def _id(document: warc.WarcDocument) -> str:
+    if document.record_id:
+        return document_id(document.record_id, document.url, b"")
+    return document_id("", document.url, document.body or (document.text or "").encode())
 
 
 def _row(document: jsonl.JsonDocument) -> Row:

@@ -1,7 +1,7 @@
 """Rows of the pool, gathered into batches of bounded size."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ MAX_BATCH_ROWS = 512
 MAX_BATCH_BYTES = 4 << 20
 """Content and text of a batch: small enough to stay in the processor's cache on its way through the stages. A single
 larger document makes a batch of its own."""
+_COPIED = b""
+"""Stands in a row for the body that was copied into its batch."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class Row:
     metadata: dict[str, str] | None = None
     warcinfo: str | None = None
     extra: str | None = None
-    content: bytes | None = None
+    content: bytes | memoryview | None = None
     content_type: str | None = None
     text: str | None = None
     drop_reason: str | None = None
@@ -34,12 +36,21 @@ class Row:
         return len(self.content or b"") + len(self.text or "")
 
 
-@dataclass
 class Batcher:
-    """Collects rows; `add` yields a batch whenever the next row would overfill it, `flush` what is left."""
+    """Collects rows; `add` yields a batch whenever the next row would overfill it, `flush` what is left.
 
-    _rows: list[Row] = field(default_factory=list)
-    _bytes: int = 0
+    Bodies are copied into the batch's buffer as they come: they are still in the processor's cache, and the memory they
+    were read into can be used again.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rows: list[Row] = []
+        self._bytes = 0
+        self._content: pa.Buffer | None = None
+        self._ends = [0]
 
     def add(self, row: Row) -> Iterator[pa.RecordBatch]:
         size = row.size_bytes()
@@ -47,27 +58,30 @@ class Batcher:
             yield from self.flush()
         self._rows.append(row)
         self._bytes += size
+        self._ends.append(self._ends[-1] + len(row.content or b""))
+        if row.content:
+            if self._content is None:
+                self._content = pa.allocate_buffer(max(MAX_BATCH_BYTES, size))
+                self._target = memoryview(self._content).cast("B")
+            self._target[self._ends[-2] : self._ends[-1]] = row.content
+            row.content = _COPIED
 
     def flush(self) -> Iterator[pa.RecordBatch]:
-        rows, self._rows, self._bytes = self._rows, [], 0
-        if rows:
-            yield pa.record_batch([_column(rows, item) for item in columns.POOL_SCHEMA], schema=columns.POOL_SCHEMA)
+        if self._rows:
+            columns_of = {columns.CONTENT: self._content_column()}
+            arrays = [columns_of.get(item.name) or _column(self._rows, item) for item in columns.POOL_SCHEMA]
+            self._begin()
+            yield pa.record_batch(arrays, schema=columns.POOL_SCHEMA)
+
+    def _content_column(self) -> pa.Array:
+        valid = np.packbits([row.content is not None for row in self._rows], bitorder="little")
+        data = self._content.slice(0, self._ends[-1]) if self._content is not None else pa.py_buffer(b"")
+        buffers = [pa.py_buffer(valid), pa.py_buffer(np.array(self._ends, np.int64)), data]
+        return pa.Array.from_buffers(pa.large_binary(), len(self._rows), buffers)
 
 
 def _column(rows: list[Row], item: pa.Field) -> pa.Array:
     values: list[Any] = [getattr(row, item.name) for row in rows]
     if item.name == columns.METADATA:
         values = [None if value is None else list(value.items()) for value in values]
-    if item.name == columns.CONTENT:
-        return _binary(values)
     return pa.array(values, item.type)
-
-
-def _binary(values: list[bytes | None]) -> pa.Array:
-    """pa.array(values, pa.large_binary()) with the bytes copied once, where a builder copies as it grows."""
-    offsets = np.zeros(len(values) + 1, np.int64)
-    np.cumsum([len(value or b"") for value in values], out=offsets[1:])
-    valid = np.packbits([value is not None for value in values], bitorder="little")
-    data = b"".join(value for value in values if value)
-    buffers = [pa.py_buffer(valid), pa.py_buffer(offsets), pa.py_buffer(data)]
-    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers)
