@@ -15,7 +15,6 @@ from tamis.kernels.html_words import (
     BOLD,
     BREAK,
     HIDDEN_GROUP,
-    INLINE,
     LINK,
     PRE,
     RAW_SKIPPED,
@@ -33,8 +32,8 @@ from tamis.kernels.jit import kernel
 
 # Columns of `blocks`, int32. WORDS are parted by white space; STOPS end sentences; CAPITALS are words that start with
 # A-Z; SHORTS are words of one to three a-z; MARKS are `| / : ·` and other signs that part short entries.
-(START, END, ELEMENT, CHARS, WORDS, LINK_CHARS, LINKS, COMMAS, STOPS, DIGITS, CAPITALS, SHORTS, BOLD_CHARS, BREAKS, MARKS,
- LAST) = range(16)  # fmt: skip
+(START, END, ELEMENT, CHARS, WORDS, LINK_CHARS, LINKS, COMMAS, STOPS, DIGITS, CAPITALS, SHORTS, BOLD_CHARS, BREAKS,
+ MARKS, LAST) = range(16)  # fmt: skip
 NUM_BLOCK_COLUMNS = 16
 
 # Columns of `elements`, int32: PARENT and NEAREST (block-level element, itself included) are element numbers; DEPTH of
@@ -43,9 +42,22 @@ PARENT, TAG_ID, NEAREST, DEPTH = range(4)
 NUM_ELEMENT_COLUMNS = 4
 
 # Scanner state, int64.
-_ELEMENTS, _BLOCKS, _CURRENT, _SKIPPED, _LINKS, _BOLDS, _PRES, _OPEN, _SPACE, _WRITTEN, _BREAKS, _NEW_LINK, _LETTERS, _BITS = (
-    range(14)
-)
+(
+    _ELEMENTS,
+    _BLOCKS,
+    _CURRENT,
+    _SKIPPED,
+    _LINKS,
+    _BOLDS,
+    _PRES,
+    _OPEN,
+    _SPACE,
+    _WRITTEN,
+    _BREAKS,
+    _NEW_LINK,
+    _LETTERS,
+    _BITS,
+) = range(14)
 
 _SPACE_BYTE, _COMMA, _STOP, _DIGIT, _UPPER, _LOWER, _CONTINUATION, _MARK = (1 << k for k in range(8))
 
@@ -145,7 +157,7 @@ def _attributes(html: np.ndarray, at: int, n: int) -> tuple[int, int]:
             at = start
             while at < n and html[at] != 34:
                 at += 1
-            if h == _CLASS or h == _ID or h == _ROLE or h == _ITEMPROP:
+            if h in (_CLASS, _ID, _ROLE, _ITEMPROP):
                 bits |= _words_of(html, start, at)
             elif h == _STYLE:
                 if _hides(html, start, at):
@@ -301,14 +313,13 @@ def _open_element(
     kind = TAG_KINDS[tag]
     number = state[_ELEMENTS]
     parent = state[_CURRENT]
-    block_like = kind == BLOCK or kind == PRE or kind == SKIPPED
     elements[number, PARENT] = parent
     elements[number, TAG_ID] = tag
     elements[number, DEPTH] = elements[parent, DEPTH] + 1
-    elements[number, NEAREST] = number if kind == BLOCK or kind == PRE else elements[parent, NEAREST]
+    elements[number, NEAREST] = number if kind in (BLOCK, PRE) else elements[parent, NEAREST]
     # Themes write what the whole site has on its root: it tells nothing of a block.
-    groups[number] = 0 if tag == _BODY or tag == _HTML else bits
-    if block_like and kind != SKIPPED:
+    groups[number] = 0 if tag in (_BODY, _HTML) else bits
+    if kind in (BLOCK, PRE):
         if state[_OPEN]:
             _end_word(blocks[state[_BLOCKS]], state)
         _end_block(blocks, state)
@@ -333,7 +344,7 @@ def _close_element(tag: int, blocks: np.ndarray, elements: np.ndarray, state: np
     number = state[_CURRENT]
     while True:
         kind = TAG_KINDS[elements[number, TAG_ID]]
-        if kind == BLOCK or kind == PRE:
+        if kind in (BLOCK, PRE):
             if state[_OPEN]:
                 _end_word(blocks[state[_BLOCKS]], state)
             _end_block(blocks, state)
@@ -391,7 +402,8 @@ def scan(
     """List the blocks of `html` (UTF-8). Returns `(number of elements, number of blocks, bytes of text)`.
 
     `text` uint8[len(html)], `blocks` int32[k, NUM_BLOCK_COLUMNS], `elements` int32[k, NUM_ELEMENT_COLUMNS] and `groups`
-    int64[k] (keyword groups of each element) are filled, k being the number of `<` in `html` + 2. Element 0 is the root.
+    int64[k] (keyword groups of each element) are filled, k being the number of `<` in `html` + 2. Element
+    0 is the root.
     """
     n = len(html)
     state = np.zeros(14, np.int64)

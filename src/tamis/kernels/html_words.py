@@ -34,8 +34,8 @@ VOID_TAGS = frozenset((*_KINDS[VOID], "br", "hr"))
 RAW_TEXT_TAGS = frozenset((*_KINDS[RAW_SKIPPED], "xmp", "plaintext"))
 
 GROUPS: dict[str, str] = {
-    "navigation": "nav navi navbar navigation menu menus submenu topnav subnav mainnav hauptnavigation dropdown tabs toolbar "
-    "megamenu offcanvas mobilemenu menuitem",
+    "navigation": "nav navi navbar navigation menu menus submenu topnav subnav mainnav hauptnavigation dropdown tabs "
+    "toolbar megamenu offcanvas mobilemenu menuitem",
     "breadcrumb": "breadcrumb breadcrumbs crumb crumbs trail bread",
     "sidebar": "sidebar side rail aside secondary complementary sidebars leftcol rightcol sidecolumn rightcolumn",
     "footer": "footer foot bottom colophon fuss contentinfo copyright imprint impressum footnav",
@@ -46,11 +46,11 @@ GROUPS: dict[str, str] = {
     "trending readmore further outbrain taboola crosslinks zergnet yarpp jp weitere siehe most recent recirc",
     "share": "share sharing shares social facebook twitter pinterest whatsapp addthis shariff follow sharedaddy "
     "addtoany linkedin socials sharebar tweet",
-    "advert": "ad ads advert advertisement adsense sponsor sponsored promo promotion banner werbung anzeige dfp outbrain "
-    "affiliate commercial gpt adslot billboard",
+    "advert": "ad ads advert advertisement adsense sponsor sponsored promo promotion banner werbung anzeige dfp "
+    "outbrain affiliate commercial gpt adslot billboard",
     "widget": "widget widgets module plugin widgettitle textwidget",
-    "meta": "meta byline author date time published timestamp posted dateline info entrymeta autor datum postmeta details "
-    "byl credits publish authors",
+    "meta": "meta byline author date time published timestamp posted dateline info entrymeta autor datum postmeta "
+    "details byl credits publish authors",
     "tags": "tag tags category categories keywords taxonomy topics labels tagcloud tagged kategorien schlagworte cat",
     "pager": "pagination pager paging next prev previous older newer pagenav postnav nextprev",
     "login": "login signin signup register account user password profile anmelden subscribe subscription newsletter "
@@ -62,7 +62,8 @@ GROUPS: dict[str, str] = {
     "content": "content contents inhalt maincontent main primary center middle",
     "article": "article articlebody story storybody artikel articletext newsarticle articlecontent blogpost newstext",
     "post": "post entry single hentry posts blog entrycontent postcontent",
-    "body": "body text bodytext richtext prose rte copy paragraph txt fliesstext textblock formatted wysiwyg mainentity",
+    "body": "body text bodytext richtext prose rte copy paragraph txt fliesstext textblock formatted wysiwyg "
+    "mainentity",
     "title": "title headline heading titel titles subtitle kicker",
     "teaser": "excerpt summary lead intro description abstract standfirst vorspann dek deck lede",
     "list": "list items item listing lists card cards grid tile tiles feed archive",

@@ -24,7 +24,7 @@ CHARSET_SOURCE = "charset_source"
 class ExtractConfig(Config):
     """How a page becomes text."""
 
-    engine: Literal["resiliparse", "plain", "trafilatura", "justext"] = "resiliparse"
+    engine: Literal["resiliparse", "tamis", "plain", "trafilatura", "justext"] = "resiliparse"
     """Paper mode takes `resiliparse` only."""
     main_content: bool = True
     """Leave out navigation, footers and the like; False: all visible text."""

@@ -29,8 +29,15 @@ class Kind:
     """Whether `main_content: false` can be asked for."""
 
 
+def _tamis(main_content: bool, markdown: bool) -> Engine:
+    from tamis.stages.extract.engines.blocks import Tamis  # Kernels load where they work.
+
+    return Tamis(main_content, markdown)
+
+
 ENGINES: dict[str, Kind] = {
     "resiliparse": Kind(make=libraries.Resiliparse, libraries=("resiliparse",)),
+    "tamis": Kind(make=_tamis, libraries=("resiliparse",), markdown=True),
     "plain": Kind(make=libraries.Plain, libraries=("resiliparse",)),
     "trafilatura": Kind(
         make=libraries.Trafilatura, libraries=("trafilatura", "justext", "lxml"), optional=True, markdown=True,

@@ -1,0 +1,58 @@
+"""The engine `tamis`: resiliparse's tree, its blocks judged one by one by a learned model, no rules for any site.
+
+The parser's tree is written out as HTML once, and a kernel reads that: asking the tree for its nodes from Python would
+take longer than everything else together.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tamis.kernels.html_blocks import ELEMENT, END, NUM_BLOCK_COLUMNS, NUM_ELEMENT_COLUMNS, START, scan
+from tamis.kernels.html_features import features
+from tamis.stages.extract.engines.layout import as_markdown, as_text
+from tamis.stages.extract.engines.model import BlockModel, model_document
+
+
+class Scanned(NamedTuple):
+    """Blocks of a page: `text` uint8[t], `blocks` int32[b, NUM_BLOCK_COLUMNS], `elements` int32[e,
+    NUM_ELEMENT_COLUMNS], `groups` int64[e], as `kernels.html_blocks` says."""
+
+    text: np.ndarray
+    blocks: np.ndarray
+    elements: np.ndarray
+    groups: np.ndarray
+
+
+def scan_tree(html: bytes) -> Scanned:
+    """Blocks of the HTML that a parser's tree wrote (UTF-8)."""
+    size = html.count(b"<") + 2
+    text = np.empty(len(html) + 1, np.uint8)
+    blocks = np.empty((size, NUM_BLOCK_COLUMNS), np.int32)
+    elements = np.empty((size, NUM_ELEMENT_COLUMNS), np.int32)
+    groups = np.empty(size, np.int64)
+    num_elements, num_blocks, num_bytes = scan(np.frombuffer(html, np.uint8), text, blocks, elements, groups)
+    return Scanned(text[:num_bytes], blocks[:num_blocks], elements[:num_elements], groups[:num_elements])
+
+
+class Tamis:
+    """Blocks that the model takes for article text, or all blocks; as plain text or Markdown."""
+
+    def __init__(self, main_content: bool, markdown: bool) -> None:
+        from resiliparse.parse.html import HTMLTree
+
+        self._parse = HTMLTree.parse
+        self._model = BlockModel(model_document()) if main_content else None
+        self._lay_out = as_markdown if markdown else as_text
+
+    def extract(self, html: str) -> str:
+        page = scan_tree(str(self._parse(html)).encode("utf-8", "replace"))
+        if not len(page.blocks):
+            return ""
+        kept = page.blocks
+        if self._model is not None:
+            kept = kept[self._model.keeps(features(*page))]
+        data = page.text.tobytes()
+        # Scanned text is cut from valid UTF-8 at ASCII bytes; only pages that are broken within the parser differ.
+        parts = [data[start:end].decode("utf-8", "replace") for start, end in kept[:, (START, END)].tolist()]
+        return self._lay_out(parts, kept[:, ELEMENT].tolist(), page.elements)
