@@ -119,6 +119,24 @@ def test_a_text_scores_the_same_alone_and_at_any_place(train: Any) -> None:
         assert ours.probabilities(*pack([])).shape == (0, len(ours.labels))
 
 
+def test_words_and_breaks_at_every_distance_from_the_start(train: Any) -> None:
+    path, _, _ = train("bigram_softmax_2")
+    model, ours = read_model(path), TextClassifier(path)
+    tails = [
+        " </s> the",
+        "\u2028the ten",
+        "\x85the",
+        "\xa0the",
+        " 12345678 12345678a",
+        " " * 9 + "parser",
+        "größe\n\nten",
+    ]
+    pages = ["ten " + "y" * length + tail for length in range(70) for tail in tails]
+    found = ours.probabilities(*pack(pages), is_page=True)
+    expected = [twin.probabilities(model, twin.flatten(page)) for page in pages]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def own_texts(kind: str) -> list[str]:
     return [line.split(" ", 1)[1] for line in sentences(60, KINDS[kind]["labels"])]
 

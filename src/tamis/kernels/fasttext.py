@@ -14,7 +14,7 @@ import numpy as np
 
 from tamis.kernels.fasttext_file import HIERARCHICAL_SOFTMAX, SOFTMAX, Matrix, ModelFile, chunks, read_model
 from tamis.kernels.fasttext_score import Features, Outputs, add_word_subwords, classify, project
-from tamis.kernels.fasttext_words import LINE_END, Words, byte_classes, index_words
+from tamis.kernels.fasttext_words import LINE_END, READ_AHEAD_BYTES, Words, byte_classes, index_words
 
 _MOST = 10**15
 """What a node of the tree counts before it is made."""
@@ -51,10 +51,13 @@ class TextClassifier:
         blanks. With `is_page` it is read as `" ".join(text.strip().splitlines())`. A text without any feature that the
         model knows is NaN (fastText: no prediction). Values run from 0.00001 to 1.00001, as fastText's do.
         """
-        if len(data) < 8:
-            data = np.concatenate([data, np.zeros(8, np.uint8)])
+        start, end = int(offsets[0]), int(offsets[-1])
+        padded = np.zeros(end - start + READ_AHEAD_BYTES, np.uint8)
+        padded[: end - start] = data[start:end]
         out = np.empty((len(offsets) - 1, len(self.labels)), np.float32)
-        classify(data, offsets, is_page, byte_classes(is_page), self._words, self._features, self._outputs, out)
+        classify(
+            padded, offsets - start, is_page, byte_classes(is_page), self._words, self._features, self._outputs, out
+        )
         return out
 
 

@@ -13,6 +13,9 @@ LINE_END = b"</s>"
 LABEL_PREFIX = b"__label__"
 """fastText does not store the prefix that labels had in training; it always reads this one."""
 
+READ_AHEAD_BYTES = 64
+"""How far behind the end of a text its bytes are looked at."""
+
 _PREFIX = np.frombuffer(LABEL_PREFIX, np.uint8)
 _END_KEY = np.uint64(int.from_bytes(LINE_END, "little"))
 _PREFIX_KEY = np.uint64(int.from_bytes(LABEL_PREFIX[:8], "little"))
@@ -22,6 +25,8 @@ _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _SLOT_SHIFT = np.uint64(32)
 _ALL, _LOW_HALF = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0xFFFFFFFF)
 _HIGH, _LOW = np.uint64(0x8080808080808080), np.uint64(0x7F7F7F7F7F7F7F7F)
+_GATHER = np.uint64(0x0102040810204080)
+"""Brings the lowest bits of eight bytes together in the highest byte of the product."""
 _TO_33 = np.uint64(0x5F5F5F5F5F5F5F5F)
 _C2, _E2 = np.uint64(0xC2C2C2C2C2C2C2C2), np.uint64(0xE2E2E2E2E2E2E2E2)
 _WORD, _BLANK, _LEAD = 0, 1, 2
@@ -44,12 +49,9 @@ class Words(NamedTuple):
     slots: np.ndarray
     """uint64[2 ** k]: 32 bits of the mixed key << 32 | the word's place + 1; 0 = free. The k bits above say where the
     search starts."""
-    keys: np.ndarray
-    """uint64[words + labels, 2]: first eight and, of longer words, last eight bytes."""
-    lengths: np.ndarray
-    """int64[words + labels]: in bytes."""
-    hashes: np.ndarray
-    """uint32[words + labels]: fastText's hash."""
+    known: np.ndarray
+    """uint64[words + labels, 3]: first eight and, of longer words, last eight bytes; length in bytes << 32 | fastText's
+    hash. Together, so that one look into memory answers all."""
     word_bytes: np.ndarray
     word_offsets: np.ndarray
     num_words: int
@@ -64,18 +66,18 @@ def index_words(word_bytes: np.ndarray, word_offsets: np.ndarray, num_words: int
         size *= 2
     n = len(word_offsets) - 1
     slots = np.zeros(size, np.uint64)
-    keys, lengths, hashes = np.zeros((n, 2), np.uint64), np.zeros(n, np.int64), np.zeros(n, np.uint32)
+    known = np.zeros((n, 3), np.uint64)
     for place in range(n):
         start, end = word_offsets[place], word_offsets[place + 1]
         first, last = _keys(word_bytes, start, end)
-        keys[place, 0], keys[place, 1], lengths[place] = first, last, end - start
-        hashes[place] = hash_word(word_bytes, start, end)
+        known[place, 0], known[place, 1] = first, last
+        known[place, 2] = (np.uint64(end - start) << np.uint64(32)) | np.uint64(hash_word(word_bytes, start, end))
         mixed = _mix(first, last, end - start)
         slot = mixed >> _SLOT_SHIFT & np.uint64(size - 1)
         while slots[slot] != 0:
             slot = (slot + np.uint64(1)) & np.uint64(size - 1)
         slots[slot] = mixed << np.uint64(32) | np.uint64(place + 1)
-    return Words(slots, keys, lengths, hashes, word_bytes, word_offsets, num_words)
+    return Words(slots, known, word_bytes, word_offsets, num_words)
 
 
 @kernel
@@ -135,49 +137,48 @@ def split_words(
     """Starts, ends (int64) and keys (uint64[..., 2]) of the words of the line `data[at:end]`; returns how many. The
     last one is always the line's end, from `end` to `end`: after a `</s>` in the text nothing more is read.
 
-    `data` holds at least eight bytes; every output has room for two words more than half of the bytes.
+    `data` goes on for 64 bytes behind `end`; every output has room for two words more than half of the bytes.
     """
-    last_load = len(data) - 8
-    count = 0
-    while at < end:
-        stop, blank = at, 0
-        while stop < end:
-            word = load_word(data, min(stop, last_load)) >> np.uint64(8 * max(0, stop - last_load))
-            doubtful = _doubtful(word)
-            if doubtful == 0:
-                stop += 8
-                continue
-            stop += trailing_zeros(doubtful) >> 3
-            if stop >= end:
-                break
-            kind = classes[data[np.uint64(stop)]]
-            if kind == _BLANK:
-                blank = 1
-                break
-            if kind != _WORD:
-                word = load_word(data, min(stop, last_load)) >> np.uint64(8 * max(0, stop - last_load))
-                blank = _break_bytes(word, end - stop)
-                if blank:
+    count = np.uint64(0)
+    for block in range(at, end, 64):
+        blanks = np.uint64(0)
+        for i in range(8):
+            doubtful = _doubtful(load_word(data, block + 8 * i))
+            blanks |= (((doubtful >> np.uint64(7)) * _GATHER) >> np.uint64(56)) << np.uint64(8 * i)
+        if end - block < 64:
+            blanks &= (np.uint64(1) << np.uint64(end - block)) - np.uint64(1)
+        while blanks:
+            stop = block + trailing_zeros(blanks)
+            blanks &= blanks - np.uint64(1)
+            width = 1
+            if classes[data[np.uint64(stop)]] != _BLANK:
+                width = 0
+                if classes[data[np.uint64(stop)]] == _LEAD:
+                    width = _break_bytes(load_word(data, stop), end - stop)
+                if width == 0:
+                    continue
+            length = stop - at
+            if length > 0:
+                first, last = load_word(data, at), load_word(data, max(at, stop - 8))
+                first &= _ALL >> np.uint64(64 - 8 * min(length, 8))
+                if first == _END_KEY and length == 4:
+                    end = at
                     break
-            stop += 1
-        stop = min(stop, end)
-        length = stop - at
-        if length > 0:
-            word = load_word(data, min(at, last_load)) >> np.uint64(8 * max(0, at - last_load))
-            last = np.uint64(0)
-            if length > 8:
-                last = load_word(data, stop - 8)
-            else:
-                word &= _ALL >> np.uint64(64 - 8 * length)
-            if word == _END_KEY and length == len(LINE_END):
-                break
-            i = np.uint64(count)
-            starts[i], ends[i], keys[i, 0], keys[i, 1] = at, stop, word, last
-            count += 1
-        at = stop + blank
+                starts[count], ends[count] = at, stop
+                keys[count, 0], keys[count, 1] = first, last if length > 8 else np.uint64(0)
+                count += np.uint64(1)
+            at = max(at, stop + width)
+        if end <= at:
+            break
+    if at < end:
+        first, last = _keys(data, at, end)
+        if first != _END_KEY or end - at != 4:
+            starts[count], ends[count] = at, end
+            keys[count, 0], keys[count, 1] = first, last
+            count += np.uint64(1)
     starts[count] = ends[count] = end
     keys[count, 0], keys[count, 1] = _END_KEY, np.uint64(0)
-    return count + 1
+    return int(np.int64(count)) + 1
 
 
 @kernel
@@ -192,8 +193,8 @@ def find_words(
 ) -> int:
     """Write the place in the dictionary (int32, -1 for none) and the hash (uint32) of every word that `split_words`
     found, in step with `starts` and `ends`, from which labels are removed; returns how many words are left."""
-    slots, known_keys, known_lengths, known_hashes = words.slots, words.keys, words.lengths, words.hashes
-    word_bytes, word_offsets, num_words = words.word_bytes, words.word_offsets, words.num_words
+    slots, known, num_words = words.slots, words.known, words.num_words
+    word_bytes, word_offsets = words.word_bytes, words.word_offsets
     mask = np.uint64(len(slots) - 1)
     left = 0
     for i in range(len(starts)):
@@ -208,7 +209,8 @@ def find_words(
                 break
             if (entry ^ mixed << np.uint64(32)) >> np.uint64(32) == 0:
                 k = (entry & _LOW_HALF) - np.uint64(1)
-                is_like = known_keys[k, 0] == first and known_keys[k, 1] == last and known_lengths[k] == length
+                has_length = known[k, 2] >> np.uint64(32) == np.uint64(length)
+                is_like = known[k, 0] == first and known[k, 1] == last and has_length
                 if is_like and (length <= 16 or _same(data, start + 8, end - 8, word_bytes, word_offsets[k] + 8)):
                     place = int(np.int64(k))
                     break
@@ -217,7 +219,7 @@ def find_words(
             continue  # a label
         h = _END_HASH
         if place >= 0:
-            h = known_hashes[place]
+            h = np.uint32(known[np.uint64(place), 2] & _LOW_HALF)
         elif end > start:
             if first == _PREFIX_KEY and _starts_with(data, start, end, _PREFIX):
                 continue  # a label that the model does not know
