@@ -13,6 +13,7 @@ from tamis.base.columns import POOL_SCHEMA
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context
 from tamis.stages.extract.encoding import codec_name, decode_html
+from tamis.stages.extract.nesting import nesting_depth
 from tamis.stages.extract.stage import Extract, build
 from tamis.stages.pool.stage import build as build_pool
 
@@ -30,6 +31,7 @@ def apply(stage: Extract, *pages: bytes | None, content_type: str = "text/html")
             for i, page in enumerate(pages)]  # fmt: skip
     out = stage.apply(pa.RecordBatch.from_pylist(rows, schema=POOL_SCHEMA))
     assert out.num_rows == len(pages)
+    assert not {"content", "content_type"} & set(out.schema.names)
     assert out.schema.field("charset").type == out.schema.field("charset_source").type == pa.string()
     return out.to_pylist()
 
@@ -150,3 +152,10 @@ def test_an_exception_is_a_quarantined_row(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(stage._engine, "extract", fail)
     (row,) = apply(stage, b"<p>x")
     assert row["error"] == "extraction_failed: ValueError: boom" and row["drop_reason"] is None
+
+
+def test_drawings_are_not_deep() -> None:
+    drawing = b"<svg>" + b'<path d="M1 2"/>' * 5000 + b"</svg>"
+    assert nesting_depth(drawing * 2, 2048) <= 2048
+    assert nesting_depth(drawing + b"<div/>" * 3000, 2048) > 2048
+    assert nesting_depth(b"<svg>" + b"<g>" * 3000, 2048) > 2048

@@ -61,13 +61,22 @@ def _row_by_row(stage: Stage, apply: Apply, batch: pa.RecordBatch, on_row: Calla
     schema = next((out.schema for out in done if out is not None), None)
     rows = [out if out is not None else batch.slice(i, 1) for i, out in enumerate(done)]
     if schema is None:
-        merged = pa.Table.from_batches(rows)
+        merged = _as_if_done(stage, pa.Table.from_batches(rows))
     else:
         merged = pa.concat_tables([_conform(row, schema) for row in rows])
     errors = [failures.get(i) for i in range(batch.num_rows)]
     present = merged[columns.ERROR].to_pylist()
     merged = _set(merged, columns.ERROR, pa.array([e or p for e, p in zip(errors, present, strict=True)], pa.string()))
     return merged.combine_chunks().to_batches()[0]
+
+
+def _as_if_done(stage: Stage, rows: pa.Table) -> pa.Table:
+    """Rows that all failed, with the columns that the stage's other batches have: one file holds them all."""
+    rows = rows.drop_columns([name for name in stage.ends if name in rows.schema.names])
+    for item in stage.adds:
+        if item.name not in rows.schema.names:
+            rows = rows.append_column(item, pa.nulls(rows.num_rows, item.type))
+    return rows
 
 
 def _conform(row: pa.RecordBatch, schema: pa.Schema) -> pa.Table:

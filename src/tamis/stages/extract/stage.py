@@ -43,7 +43,7 @@ class Extract(Map):
     """Fills `text` of rows that have `content`; rows that came with text pass untouched."""
 
     name = "extract"
-    version = 2
+    version = 3
     reads = (columns.CONTENT, columns.CONTENT_TYPE, columns.TEXT)
     adds = pa.schema([(CHARSET, pa.string()), (CHARSET_SOURCE, pa.string())])
     ends = (columns.CONTENT, columns.CONTENT_TYPE)
@@ -63,7 +63,8 @@ class Extract(Map):
         self._engine = engine_for(settings.engine, settings.main_content, settings.markdown)
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Same rows; `text`, `charset`, `charset_source` filled, `drop_reason` or `error` where there is no text."""
+        """Same rows; `text`, `charset`, `charset_source` filled, `drop_reason` or `error` where there is no text. The page
+        itself ends here."""
         texts = batch.column(columns.TEXT).to_pylist()
         types = batch.column(columns.CONTENT_TYPE).to_pylist()
         out: dict[str, list[str | None]] = {
@@ -79,7 +80,7 @@ class Extract(Map):
             texts[i] = page.pop(columns.TEXT, None)
             for name, value in page.items():
                 out[name][i] = value
-        return _with_columns(batch, {columns.TEXT: texts, **out})
+        return _with_columns(batch.drop_columns(list(self.ends)), {columns.TEXT: texts, **out})
 
     def _page(self, html: memoryview, content_type: str) -> dict[str, str]:
         """The columns of one page that are not null."""
@@ -104,8 +105,10 @@ class Extract(Map):
         return page | {columns.DROP_REASON: "no_text"} if not text or text.isspace() else page
 
 
-def _views(column: pa.LargeBinaryArray) -> list[memoryview | None]:
-    """The values, without copying them; None where null."""
+def _views(column: pa.Array) -> list[memoryview | None]:
+    """The values of a binary column, without copying them; None where null."""
+    # A stored shard gives 32-bit offsets.
+    column = column.cast(pa.large_binary())
     _, offsets, data = column.buffers()
     view = memoryview(data or b"").cast("B")
     bounds = np.frombuffer(offsets, np.int64)[column.offset :][: len(column) + 1].tolist()
