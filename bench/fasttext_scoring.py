@@ -33,15 +33,18 @@ from tamis.kernels.text import views
 
 DIM, BUCKETS = 100, 2_000_000
 LOAD = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from tamis.kernels.fasttext import TextClassifier
 import numpy as np
+def megabytes(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(name))
 TextClassifier(Path(sys.argv[2])).probabilities(np.zeros(8, np.uint8), np.array([0, 8]), True)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = megabytes("VmHWM")
 started = time.process_time()
 model = TextClassifier(Path(sys.argv[1]))
-print(time.process_time() - started, before / 1e3, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+print(time.process_time() - started, before, megabytes("VmHWM"), megabytes("VmRSS"))
 """
 COLD = """
 import sys, time
@@ -131,10 +134,10 @@ def main() -> None:
         write_model(small, lines[:5], 100, 4, 10)
         result["cold_compile_seconds"] = round(run(COLD, str(small), NUMBA_CACHE_DIR=folder)[0], 1)
         write_model(path, lines, arguments.words, DIM, BUCKETS)
-        seconds, before, peak = run(LOAD, str(path), str(small))
+        seconds, before, peak, after = run(LOAD, str(path), str(small))
         result["model_mb"] = round(path.stat().st_size / 1e6)
         result["load_seconds"] = round(seconds, 2)
-        result["peak_resident_mb"] = {"before_the_model": round(before), "with_the_model": round(peak)}
+        result["resident_mb"] = {"before_loading": round(before), "peak": round(peak), "after": round(after)}
         result["quality"] = compare(path, lines, pa.array(pages, pa.string()), True, arguments.repeats)
     if arguments.lid176 is not None:
         result["lid176"] = compare(arguments.lid176, lines, pa.array(lines, pa.string()), False, arguments.repeats)
