@@ -25,8 +25,8 @@ from tamis.kernels import lines, program
 from tamis.kernels.program import Outcome, Program
 from tamis.stages.filter import urls
 from tamis.stages.filter.plan import Plan
+from tamis.stages.filter.published import TABLES
 from tamis.stages.filter.stage import build
-from tamis.stages.filter.tables import TABLES
 
 Pages = list[dict[str, Any]]
 LENGTH_COLUMNS = {

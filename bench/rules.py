@@ -27,8 +27,8 @@ from tamis.kernels import program
 from tamis.kernels.program import Program
 from tamis.stages.filter.language import LangidDetector, detect_all
 from tamis.stages.filter.plan import Plan
+from tamis.stages.filter.published import TABLES
 from tamis.stages.filter.stage import build
-from tamis.stages.filter.tables import TABLES
 
 DCLM_MB_PER_SECOND = 0.11
 """DCLM's own mappers on such pages, one core."""

@@ -5,10 +5,11 @@ packed once: phrases sorted into BUCKETS by their first character, longest first
 is compared with few of them. Twins are in `reference.phrases`.
 """
 
-from collections.abc import Sequence
+from functools import cache, lru_cache
 
 import numpy as np
 
+from tamis.kernels import unicode_tables
 from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import SPACE, WORD
 
@@ -19,9 +20,10 @@ starts or ends with one; one between two boundaries of regular-expression `\\b`,
 symbol to follow a word."""
 ANYWHERE, PREFIX, SUFFIX = range(3)
 
-PhraseData = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+PhraseData = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Code points of all phrases int32[], their offsets int64[], per list and bucket the first phrase int64[lists, 257],
-and the two-level table of lower-case shifts."""
+per list which buckets hold a character that starts a phrase in any case bool[lists, 256], and the two-level table of
+lower-case shifts."""
 
 
 def lower_each(text: str) -> str:
@@ -29,10 +31,19 @@ def lower_each(text: str) -> str:
     return "".join(low if len(low := c.lower()) == 1 else c for c in text)
 
 
-def pack(lists: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`(code points, offsets, first phrase by list and bucket)` of phrase lists; empty phrases are left out."""
+@cache
+def _folded() -> np.ndarray:
+    """int32[0x110000]: every code point lowercased."""
+    index, shifts = unicode_tables.load()[2:]
+    return np.arange(0x110000, dtype=np.int32) + shifts.reshape(-1, 128)[index].reshape(-1)
+
+
+@lru_cache(maxsize=64)
+def pack(lists: tuple[tuple[str, ...], ...]) -> PhraseData:
+    """Phrase lists for the kernels; empty phrases are left out."""
     phrases: list[np.ndarray] = []
     firsts = np.zeros((len(lists), BUCKETS + 1), np.int64)
+    starting = np.zeros((len(lists), BUCKETS), np.bool_)
     for row, entries in enumerate(lists):
         buckets: list[list[str]] = [[] for _ in range(BUCKETS)]
         for phrase in sorted({lower_each(entry) for entry in entries if entry}, key=lambda p: (-len(p), p)):
@@ -41,8 +52,11 @@ def pack(lists: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray, np.nda
             firsts[row, number] = len(phrases)
             phrases += [np.array([ord(c) for c in phrase], np.int32) for phrase in bucket]
         firsts[row, BUCKETS] = len(phrases)
+        first_characters = [ord(phrase[0]) for bucket in buckets for phrase in bucket]
+        starting[row, np.flatnonzero(np.isin(_folded(), first_characters)) % BUCKETS] = True
     offsets = np.cumsum([0] + [len(phrase) for phrase in phrases]).astype(np.int64)
-    return np.concatenate([*phrases, np.zeros(0, np.int32)]), offsets, firsts
+    flat = np.concatenate([*phrases, np.zeros(0, np.int32)])
+    return flat, offsets, firsts, starting, *unicode_tables.load()[2:]
 
 
 @kernel
@@ -63,23 +77,26 @@ def _bounded(properties: np.ndarray, first: int, last: int, start: int, end: int
 
 
 @kernel
-def match_length(
+def _match_length(
     code_points: np.ndarray,
     properties: np.ndarray,
     at: int,
     start: int,
     end: int,
-    which: int,
     kind: int,
     place: int,
-    data: PhraseData,
+    flat: np.ndarray,
+    offsets: np.ndarray,
+    firsts: np.ndarray,
+    index: np.ndarray,
+    shifts: np.ndarray,
 ) -> int:
-    """Length of the longest phrase of list `which` at `at`, or 0. The text is `[start, end)`."""
-    flat, offsets, firsts, index, shifts = data
+    """Length of the longest phrase (of the list whose buckets are `firsts`) at `at`, or 0. The text is
+    `[start, end)`."""
     c = code_points[at]
     folded = c + shifts[(np.int64(index[c >> 7]) << 7) | (c & 127)]
     bucket = folded % BUCKETS
-    for number in range(firsts[which, bucket], firsts[which, bucket + 1]):
+    for number in range(firsts[bucket], firsts[bucket + 1]):
         first = offsets[number]
         length = offsets[number + 1] - first
         if folded != flat[first] or at + length > end or (place == SUFFIX and at + length != end):
@@ -109,13 +126,22 @@ def count_phrases(
 ) -> int:
     """Matches of list `which` in `[start, end)` that do not overlap, from the left, the longest at each place; counting
     stops at `most`."""
+    flat, offsets, all_firsts, all_starting, index, shifts = data
+    firsts = all_firsts[which]
+    starting = all_starting[which]
     found = 0
     at = start
     while at < end and found < most:
-        length = match_length(code_points, properties, at, start, end, which, kind, place, data)
-        if length:
-            found += 1
-        at += max(length, 1)
+        if starting[code_points[at] & (BUCKETS - 1)] and not (
+            kind != SUBSTRINGS and at > start and properties[at] & properties[at - 1] & WORD
+        ):
+            length = _match_length(
+                code_points, properties, at, start, end, kind, place, flat, offsets, firsts, index, shifts
+            )
+            found += length > 0
+            at += max(length, 1)
+        else:
+            at += 1
         if place == PREFIX:
             break
     return found

@@ -145,7 +145,7 @@ class Program:
         single_offsets = np.cumsum([0] + [len(phrase) for phrase in self.phrases]).astype(np.int64)
         edit_data = (
             singles, single_offsets, flat, domain_offsets, links.index_domains(flat, domain_offsets),
-            unicode_tables.load(), (*phrases.pack(self.phrase_lists), *unicode_tables.load()[2:]),
+            unicode_tables.load(), phrases.pack(tuple(self.phrase_lists)),
         )  # fmt: skip
         steps = np.array(self.steps, np.float64).reshape(-1, 5)
         out, out_offsets = _run(

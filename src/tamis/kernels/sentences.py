@@ -66,7 +66,7 @@ def _abbreviates(code_points: np.ndarray, properties: np.ndarray, at: int) -> bo
             return False
         key = (key << 8) | (c | 32)
     place = np.searchsorted(_ABBREVIATIONS, key)
-    return place < len(_ABBREVIATIONS) and _ABBREVIATIONS[place] == key
+    return bool(place < len(_ABBREVIATIONS) and _ABBREVIATIONS[place] == key)
 
 
 @kernel

@@ -1,6 +1,7 @@
 """A rule table turned into kernel programs, one per phase, so that rows that a phase removes cost the next nothing."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -8,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tamis.kernels import lines, program, text
+from tamis.kernels import lines, phrases, program, text
 from tamis.kernels.program import Outcome, Program
-from tamis.stages.filter.tables import RULES, EditKind, Phase, Table
+from tamis.stages.filter.signals import LETTERS_PER_TOKEN, WORDS_REMOVED
+from tamis.stages.filter.sources_arxiv import ARXIV_EDITS
+from tamis.stages.filter.tables import Edit, Phase, PhraseList, Table
 
 AFTER = "_after_edits"
 """Suffix of a signal that is measured a second time, on the edited text."""
-REMOVED = "words_removed_fraction"
-MAX_UPPERCASE = 0.5
-MAX_DIGITS = 0.999999
-MIN_LINE_WORDS = 2
-PHRASE_MAX_WORDS = 10
+DERIVED_FROM = {WORDS_REMOVED: "num_words", LETTERS_PER_TOKEN: "num_letters"}
+"""Signals that the kernels do not measure themselves, and what they are computed from."""
+_PLACES = {"anywhere": phrases.ANYWHERE, "prefix": phrases.PREFIX, "suffix": phrases.SUFFIX}
 _GATE_BYTES = 256
 
 
@@ -27,92 +28,137 @@ def top_level_domains() -> list[str]:
     return Path(__file__).with_name("tlds.txt").read_text("utf-8").split()
 
 
+def measured_columns(phase: Phase, lists: Sequence[PhraseList]) -> list[str]:
+    """Signals that the phase measures for its checks, with those that come at no further cost, in order."""
+    asked = [check.rule.column for check in phase.checks]
+    names = [name for group in _groups(asked) for name in program.MEASURES[group]]
+    for listed in lists:
+        if set(listed.columns) & set(asked):
+            names += listed.columns
+    return names + [name for name in DERIVED_FROM if name in asked]
+
+
+def _groups(columns: Sequence[str]) -> tuple[int, ...]:
+    """The measuring steps with the fewest columns that give all of `columns` that the kernels measure."""
+    wanted = {DERIVED_FROM.get(column, column) for column in columns}
+    needed = {name for names in program.MEASURES.values() for name in names} & wanted
+    choices = (c for size in range(len(program.MEASURES) + 1) for c in combinations(program.MEASURES, size))
+    enough = (c for c in choices if needed <= {name for group in c for name in program.MEASURES[group]})
+    return min(enough, key=lambda choice: sum(len(program.MEASURES[group]) for group in choice))
+
+
 @dataclass
 class PhaseRun:
-    """One phase as a program, and what its outcome means."""
+    """One phase, or a part of one, as a program or as a plain edit of each text, and what its outcome means."""
 
     program: Program = field(default_factory=Program)
-    edit_of_step: list[EditKind] = field(default_factory=list)
+    plain: Edit | None = None
+    edit_of_step: list[Edit] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
-    removed: bool = False
+    derived: list[str] = field(default_factory=list)
     language: bool = False
+
+    @property
+    def removes_links(self) -> bool:
+        return any(edit.kind == "remove_links" for edit in self.edit_of_step)
 
     def emptied(self, outcome: Outcome) -> dict[str, np.ndarray]:
         """Reason -> rows (bool[rows]) whose text that edit left empty."""
-        edits = dict.fromkeys(self.edit_of_step)
-        steps = {edit: [k for k, name in enumerate(self.edit_of_step) if name == edit] for edit in edits}
-        return {emptied_reason(edit): np.isin(outcome.emptied, steps[edit]) for edit in edits}
+        reasons = [edit.emptied_reason for edit in self.edit_of_step]
+        steps = {reason: [k for k, name in enumerate(reasons) if name == reason] for reason in dict.fromkeys(reasons)}
+        return {reason: np.isin(outcome.emptied, numbers) for reason, numbers in steps.items()}
 
     def values(self, outcome: Outcome, added: dict[str, pa.Array]) -> dict[str, np.ndarray]:
         """Signals that this phase measured, by column; they are put into `added` too."""
         values = {name: outcome.column(name) for name in self.columns}
-        if self.removed:
-            before, after = added["num_words"].to_numpy(zero_copy_only=False), outcome.column("num_words" + AFTER)
+        if WORDS_REMOVED in self.derived:
+            before, after = added["num_words"].to_numpy(zero_copy_only=False), values["num_words" + AFTER]
             with np.errstate(divide="ignore", invalid="ignore"):
-                values[REMOVED] = np.where(before == 0, 1.0, (before - after) / before)
+                values[WORDS_REMOVED] = np.where(before == 0, 1.0, (before - after) / before)
         added.update({name: pa.array(array) for name, array in values.items()})
         return values
 
 
-def emptied_reason(edit: EditKind) -> str:
-    """Reason of a document of which an edit left nothing."""
-    return f"empty_after_{edit}"
-
-
 class Plan:
-    """The programs of a table. `paper` keeps what DCLM's code does where it differs from its description."""
+    """The programs of a table. `paper` keeps what DCLM's code does where it differs from its description;
+    `banned_words` fills the phrase list of that name."""
 
-    def __init__(self, table: Table, *, paper: bool) -> None:
+    def __init__(self, table: Table, *, paper: bool, banned_words: Sequence[str] = ()) -> None:
         self.paper = paper
         self.domains = top_level_domains()
         self._starts_with_domain = re.compile("|".join(map(re.escape, self.domains)), re.IGNORECASE)
+        self._banned_words = tuple(banned_words)
+        self._lists = table.lists
         self.phases: list[PhaseRun] = []
         for phase in table.phases:
-            self.phases.append(self._phase(phase))
+            self._add(phase)
 
-    @staticmethod
-    def columns_of(table: Table) -> list[str]:
-        """Signal columns that the table's checks need, with all that are measured beside them, in order."""
-        names: list[str] = []
-        for phase in table.phases:
-            for group in _groups(phase):
-                suffix = AFTER if program.MEASURES[group][0] in names else ""
-                names += [name + suffix for name in program.MEASURES[group]]
-            if any(RULES[rule.setting].column == REMOVED for rule in phase.checks):
-                names.append(REMOVED)
-        return names
+    @property
+    def columns(self) -> list[str]:
+        """Signal columns in the order in which they are measured."""
+        return [name for phase in self.phases for name in [*phase.columns, *phase.derived]]
 
-    def _phase(self, phase: Phase) -> PhaseRun:
-        run = PhaseRun(language=phase.language)
+    def _add(self, phase: Phase) -> None:
+        run = PhaseRun()
         for edit in phase.edits:
+            if edit.kind in ARXIV_EDITS:
+                self.phases += [run] if run.program.steps else []
+                self.phases.append(PhaseRun(plain=edit))
+                run = PhaseRun()
+                continue
             self._edit(run.program, edit)
             run.edit_of_step += [edit] * (len(run.program.steps) - len(run.edit_of_step))
-        run.removed = any(RULES[rule.setting].column == REMOVED for rule in phase.checks)
-        measured = [name for other in self.phases for name in other.columns]
-        for group in _groups(phase):
-            run.program.measure(group, AFTER if program.MEASURES[group][0] in measured else "")
-        run.columns = run.program.columns
-        return run
+        run.language = phase.language
+        self._measure(run, phase)
+        if run.program.steps or run.language:
+            self.phases.append(run)
 
-    def _edit(self, target: Program, edit: EditKind) -> None:
-        if edit == "remove_links":
-            target.remove_links(self.domains, bare=self.paper)
-        elif edit == "collapse_newlines":
-            target.collapse_newlines(2)
-        elif edit == "uppercase_lines":
-            target.drop_lines(lines.UPPERCASE_LINES, 0, MAX_UPPERCASE).strip()
-        elif edit == "numeric_lines":
-            target.drop_lines(lines.NUMERIC_LINES, 0, MAX_DIGITS).strip()
-        elif edit == "counter_lines":
-            target.drop_lines(lines.COUNTER_LINES).strip()
-        elif edit == "short_lines":
-            target.drop_lines(lines.SHORT_LINES, MIN_LINE_WORDS)
-        elif edit == "items_in_cart":
-            target.remove_phrase("items in cart", lines.ANYWHERE, PHRASE_MAX_WORDS)
-        elif edit == "read_more":
-            target.remove_phrase("read more...", lines.SUFFIX, PHRASE_MAX_WORDS, "." if self.paper else "")
+    def _measure(self, run: PhaseRun, phase: Phase) -> None:
+        asked = {check.rule.column for check in phase.checks}
+        for group in _groups(sorted(asked)):
+            run.program.measure(group)
+        for listed in self._lists:
+            if set(listed.columns) & asked:
+                entries = self._banned_words if listed.name == "banned_words" else listed.phrases
+                kind = self._word_kind(listed.whole_words)
+                run.program.measure_phrases(entries, kind, _PLACES[listed.place], *listed.columns)
+        before = set(self.columns)
+        run.program.columns = [name + AFTER if name in before else name for name in run.program.columns]
+        run.columns = run.program.columns
+        run.derived = [name for name in DERIVED_FROM if name in asked]
+
+    def _word_kind(self, whole_words: bool) -> int:
+        if not whole_words:
+            return phrases.SUBSTRINGS
+        return phrases.BOUNDED if self.paper else phrases.WHOLE_WORDS
+
+    def _edit(self, target: Program, edit: Edit) -> None:
+        simple = {
+            "remove_links": lambda: target.remove_links(self.domains, bare=self.paper),
+            "remove_citations": target.remove_citations,
+            "repeated_lines": target.drop_repeated_lines,
+            "repeated_paragraphs": target.drop_repeated_paragraphs,
+            "collapse_newlines": lambda: target.collapse_newlines(int(edit.strength)),
+            "uppercase_lines": lambda: target.drop_lines(lines.UPPERCASE_LINES, 0, edit.strength).strip(),
+            "numeric_lines": lambda: target.drop_lines(lines.NUMERIC_LINES, 0, edit.strength).strip(),
+            "counter_lines": lambda: target.drop_lines(lines.COUNTER_LINES).strip(),
+            "short_lines": lambda: target.drop_lines(lines.SHORT_LINES, edit.strength),
+            "long_lines": lambda: target.drop_lines(lines.SHORT_LINES, 0, edit.strength),
+            "long_word_lines": lambda: target.drop_lines(lines.LONG_WORD_LINES, 1, edit.strength),
+            "unpunctuated_lines": lambda: target.drop_lines(lines.PUNCTUATED_LINES, 0),
+            "unfinished_lines": lambda: target.drop_lines(lines.PUNCTUATED_LINES, 1),
+        }
+        if edit.kind in simple:
+            simple[edit.kind]()
+        elif edit.kind == "remove_phrases":
+            for phrase in edit.phrases:
+                most = min(edit.max_words, np.iinfo(np.int32).max)
+                target.remove_phrase(phrase, _PLACES[edit.place], int(most), "." if self.paper else "")
         else:
-            target.remove_phrase("sign-in", lines.PREFIX, PHRASE_MAX_WORDS)
+            banned = edit.kind == "banned_word_lines"
+            entries = self._banned_words if banned else edit.phrases
+            kind = self._word_kind(banned or edit.whole_words)
+            target.drop_phrase_lines(entries, kind, _PLACES[edit.place], edit.max_words).strip()
 
     def link_gate(self, column: pa.Array, live: np.ndarray) -> np.ndarray:
         """Rows whose links by name are removed (bool[rows]): all, or as DCLM's code has it those whose text starts with
@@ -126,12 +172,3 @@ class Plan:
             head = data[start : min(start + _GATE_BYTES, offsets[row + 1])].tobytes().decode("utf-8", "replace")
             gate[row] = self._starts_with_domain.match(head) is not None
         return gate
-
-
-def _groups(phase: Phase) -> tuple[int, ...]:
-    """The measuring steps with the fewest columns that give all signals the phase's checks need."""
-    columns = {RULES[rule.setting].column for rule in phase.checks}
-    needed = {"num_words" if column == REMOVED else column for column in columns}
-    choices = (c for size in range(len(program.MEASURES) + 1) for c in combinations(program.MEASURES, size))
-    enough = (c for c in choices if needed <= {name for group in c for name in program.MEASURES[group]})
-    return min(enough, key=lambda choice: sum(len(program.MEASURES[group]) for group in choice))

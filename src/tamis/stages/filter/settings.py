@@ -1,19 +1,80 @@
 """Settings of the filter stage."""
 
-from pydantic import Field
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
 
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError, did_you_mean
-from tamis.stages.filter.tables import RULES, TABLES
+from tamis.base.signals import OPERATORS
+from tamis.stages.filter.published import TABLES
+from tamis.stages.filter.signals import LETTERS_PER_TOKEN, MEASURED, WORDS_REMOVED
+from tamis.stages.filter.tables import DEFAULT_LIMITS, EDIT_KINDS, PHRASE_EDITS, RULES, Place
+
+
+class OwnRule(Config):
+    """A rule of the recipe's own: removes a document for `reason` when `column op threshold`."""
+
+    column: str
+    op: str
+    threshold: float
+    reason: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    source: str = "recipe"
+    """Where the threshold is from."""
+
+
+class OwnEdit(Config):
+    """An edit that the recipe asks for before the table's."""
+
+    kind: str
+    """One of `tables.EDIT_KINDS`."""
+    limit: float | None = None
+    """How much is too much, for the kinds of `tables.DEFAULT_LIMITS`, which are the defaults."""
+    phrases: list[str] = Field(default=[])
+    """For `phrase_lines` (the line goes) and `remove_phrases` (only the phrase goes; ASCII)."""
+    place: Place = "anywhere"
+    """Where in the line a phrase counts."""
+    whole_words: bool = False
+    """Whether a phrase counts inside a longer word; for `phrase_lines`."""
+    max_words: float = float("inf")
+    """Longer lines are left alone."""
+
+
+class PhraseListConfig(Config):
+    """Phrases to count: they give the signals `num_<name>` and `<name>_per_word`."""
+
+    phrases: list[str] = Field(min_length=1)
+    place: Place = "anywhere"
+    whole_words: bool = False
+
+
+class UrlRule(Config):
+    """URLs to remove: those on one of the hosts `hosts`, or with at least `min_matches` different ones of `words`."""
+
+    reason: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    hosts: list[str] = Field(default=[])
+    """Host names without `www.`; their subdomains are not meant."""
+    words: list[str] = Field(default=[])
+    whole_words: bool = True
+    min_matches: int = Field(default=1, ge=1)
+    ignore: list[str] = Field(default=[])
+    """Strings deleted from the URL before it is looked at."""
 
 
 class FilterConfig(Config):
     """Which rule table, which thresholds differ from the published ones, which languages, which ban-lists."""
 
     rules: str = "refinedweb"
-    """Rule table: refinedweb (DCLM-Baseline's heuristics) or gopher."""
+    """Rule table: refinedweb (DCLM-Baseline's heuristics), gopher, c4, fineweb, or none."""
     skip_rules: list[str] = Field(default=[])
     """Reasons never to remove for, such as `too_few_stop_words`; the signals are measured all the same."""
+    own_rules: list[OwnRule] = Field(default=[])
+    """Further rules, on any signal. One on a signal that the table measures is tested there, others on the final
+    text."""
+    edits: list[OwnEdit] = Field(default=[])
+    """Edits before those of the table, in order; `- counter_lines` is short for `- kind: counter_lines`."""
+    phrase_lists: dict[str, PhraseListConfig] = Field(default={})
+    """Phrases to count, by name; `own_rules` test what is counted."""
     keep_languages: list[str] = Field(default=["en"])
     """ISO 639-1 codes; empty = keep every language and detect none."""
     min_language_score: float = Field(default=0.65, ge=0, lt=1)
@@ -24,7 +85,27 @@ class FilterConfig(Config):
     """Folder with DCLM's three URL word lists; null = no URL is banned for its words."""
     banned_domains: str | None = None
     """File of host names, one per line; null = no host is banned."""
+    reserved_hosts: bool = False
+    """Remove pages of the sixteen hosts that DCLM keeps for mixing (Wikipedia, arXiv, GitHub, ...)."""
+    url_rules: list[UrlRule] = Field(default=[])
+    """Further URLs to remove."""
+    banned_words: str | None = None
+    """File of words or phrases, one per line, matched as whole words in the text; null = none."""
+    file_extensions: list[str] | None = None
+    """Keep only documents whose field `filename` ends in one of these; `[redpajama]` stands for RedPajama's list."""
+    keep_probability: float = Field(default=1.0, ge=0, le=1)
+    """Share of the documents, chosen by a hash of their ids, that is kept."""
+    tokenizer: str | None = None
+    """A tokenizer.json; with it the signal `letters_per_token` can be tested in `own_rules`."""
+    text_from: Literal["text", "stackexchange", "repository"] = "text"
+    """Where the text is: as it came, or put together from the input's `question` and `answers`, or `files`."""
+    file_name_probability: float = Field(default=0.5, ge=0, le=1)
+    """With `text_from: repository`: the share of repositories whose files are preceded by their names."""
+    mask_pii: list[Literal["email", "ip", "phone"]] = Field(default=[])
+    """What to replace by placeholders in the texts that are kept."""
 
+    max_characters: float | None = None
+    min_sentences: float | None = None
     min_words: float | None = None
     max_words: float | None = None
     min_mean_word_length: float | None = None
@@ -48,28 +129,100 @@ class FilterConfig(Config):
     max_duplicate_9gram_fraction: float | None = None
     max_duplicate_10gram_fraction: float | None = None
     max_words_removed_fraction: float | None = None
+    min_punctuated_line_fraction: float | None = None
+    max_short_line_fraction: float | None = None
+    max_repeated_line_character_fraction: float | None = None
+    max_lorem_ipsum: float | None = None
+    max_curly_brackets: float | None = None
+    max_banned_words: float | None = None
+    """Most banned words of a document; with `banned_words`, any table has this rule."""
+    max_banned_words_per_word: float | None = None
+    """Most banned words per word of a document; with `banned_words`, any table has this rule."""
 
-    def threshold(self, setting: str, published: float) -> float:
-        """The threshold in force for one rule: the recipe's, else the published one."""
-        own = getattr(self, setting)
-        return published if own is None else float(own)
+    @field_validator("edits", mode="before")
+    @classmethod
+    def _bare_kinds(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [{"kind": item} if isinstance(item, str) else item for item in value]
+        return value
+
+
+BANNED_WORD_RULES = ("max_banned_words", "max_banned_words_per_word")
 
 
 def check(config: FilterConfig) -> None:
     """Raises ConfigError where names do not fit together."""
     if config.rules not in TABLES:
         raise ConfigError(f"filter.rules: no table '{config.rules}'{did_you_mean(config.rules, TABLES)}")
+    _check_thresholds(config)
+    for number, edit in enumerate(config.edits):
+        _check_edit(edit, f"filter.edits.{number}", config)
+    known = _known_columns(config)
+    for number, rule in enumerate(config.own_rules):
+        if rule.column not in known:
+            raise ConfigError(f"filter.own_rules.{number}.column: no signal '{rule.column}'"
+                              f"{did_you_mean(rule.column, known)}")  # fmt: skip
+        if rule.op not in OPERATORS:
+            raise ConfigError(f"filter.own_rules.{number}.op: '{rule.op}' is none of {', '.join(OPERATORS)}")
+    for number, url_rule in enumerate(config.url_rules):
+        if not url_rule.hosts and not url_rule.words:
+            raise ConfigError(f"filter.url_rules.{number}: give `hosts` or `words`")
+    if config.language_model is not None and not config.keep_languages:
+        raise ConfigError("filter.language_model: no language is asked for; set filter.keep_languages or remove this")
+
+
+def _check_thresholds(config: FilterConfig) -> None:
     table = TABLES[config.rules]
-    in_table = {rule.setting for phase in table.phases for rule in phase.checks}
+    checks = [check for phase in table.phases for check in phase.checks]
+    in_table = {check.setting for check in checks if check.setting is not None}
+    if config.banned_words is not None:
+        in_table |= set(BANNED_WORD_RULES)
+    else:
+        in_table -= set(BANNED_WORD_RULES)
     for setting in RULES:
         if getattr(config, setting) is not None and setting not in in_table:
-            raise ConfigError(
-                f"filter.{setting}: the rule table '{table.name}' has no such rule; remove the setting or choose "
-                f"another table{did_you_mean(setting, in_table)}"
+            why = (
+                "needs filter.banned_words, a file of words"
+                if setting in BANNED_WORD_RULES
+                else f"the rule table '{table.name}' has no such rule; remove the setting, choose another table, or "
+                f"write it as one of filter.own_rules{did_you_mean(setting, in_table)}"
             )
-    reasons = {RULES[setting].reason for setting in in_table}
+            raise ConfigError(f"filter.{setting}: {why}")
+    reasons = {check.rule.reason for check in checks}
     for reason in config.skip_rules:
         if reason not in reasons:
             raise ConfigError(f"filter.skip_rules: no rule '{reason}' in '{table.name}'{did_you_mean(reason, reasons)}")
-    if config.language_model is not None and not config.keep_languages:
-        raise ConfigError("filter.language_model: no language is asked for; set filter.keep_languages or remove this")
+
+
+def _check_edit(edit: OwnEdit, where: str, config: FilterConfig) -> None:
+    if edit.kind not in EDIT_KINDS:
+        raise ConfigError(f"{where}.kind: no edit '{edit.kind}'{did_you_mean(edit.kind, EDIT_KINDS)}")
+    if edit.limit is not None and edit.kind not in DEFAULT_LIMITS:
+        raise ConfigError(f"{where}.limit: '{edit.kind}' has no limit; remove this")
+    if (edit.kind in PHRASE_EDITS) != bool(edit.phrases):
+        wrong = "needs phrases" if not edit.phrases else "takes no phrases; remove them"
+        raise ConfigError(f"{where}.phrases: '{edit.kind}' {wrong}")
+    if edit.kind == "remove_phrases" and not all(p.isascii() and p and "\0" not in p for p in edit.phrases):
+        raise ConfigError(f"{where}.phrases: 'remove_phrases' takes ASCII phrases only; 'phrase_lines' takes any")
+    if edit.kind == "banned_word_lines" and config.banned_words is None:
+        raise ConfigError(f"{where}: 'banned_word_lines' needs filter.banned_words, a file of words")
+
+
+def _known_columns(config: FilterConfig) -> list[str]:
+    """Signals that a recipe's own rules can test."""
+    names = [*MEASURED, *(column for part in TABLES[config.rules].lists for column in part.columns)]
+    for name in config.phrase_lists:
+        columns = (f"num_{name}", f"{name}_per_word")
+        if not name.isidentifier() or not name.islower() or set(columns) & {*names, "num_banned_words"}:
+            raise ConfigError(
+                f"filter.phrase_lists: '{name}' cannot name a list; take lower-case letters, digits and underscores, "
+                "and no name that a signal has"
+            )
+        names += columns
+    if config.banned_words is not None:
+        names += ["num_banned_words", "banned_words_per_word"]
+    if config.tokenizer is not None:
+        names.append(LETTERS_PER_TOKEN)
+    if any(c.rule.column == WORDS_REMOVED for phase in TABLES[config.rules].phases for c in phase.checks):
+        names.append(WORDS_REMOVED)
+    return names

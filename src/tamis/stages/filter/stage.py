@@ -5,6 +5,7 @@ signals, then line edits, which removed rows are spared. A removed row keeps the
 what removed it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from tamis.base import columns
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule, Signal
 from tamis.base.stage import Context, Map, Stage
-from tamis.stages.filter import urls
+from tamis.stages.filter import records, urls
 from tamis.stages.filter.language import Detector, FastTextDetector, LangidDetector, detect_all
-from tamis.stages.filter.plan import Plan
+from tamis.stages.filter.own import effective_table
+from tamis.stages.filter.pii import MaskPii
+from tamis.stages.filter.plan import PhaseRun, Plan
 from tamis.stages.filter.settings import FilterConfig, check
-from tamis.stages.filter.tables import RULES, SIGNALS, TABLES
+from tamis.stages.filter.signals import LETTERS_PER_TOKEN, SIGNALS
+from tamis.stages.filter.sources_arxiv import ARXIV_EDITS
 
 NO_TEXT = "no_text"
 WRONG_LANGUAGE = "wrong_language"
@@ -33,21 +37,20 @@ class Filter(Map):
     """Signals, edits and rules of one table."""
 
     name = "filter"
-    version = 1
+    version = 2
     compiles = True
-    reads = (columns.URL, columns.TEXT)
     config: FilterConfig
 
     def __init__(self, config: FilterConfig, mode: str = "fixed") -> None:
         super().__init__(config)
         check(config)
         self.mode = mode
-        self.table = TABLES[config.rules]
-        self.checks = [rule for phase in self.table.phases for rule in phase.checks]
-        self.detects_language = bool(config.keep_languages) and any(phase.language for phase in self.table.phases)
+        self.reads = (columns.URL, columns.TEXT, *records.columns_read(config))
+        self.table = effective_table(config)
+        self.detects_language = bool(config.keep_languages)
         self.rules = tuple(self._rules())
         self.adds = pa.schema(self._added())
-        self.signals = tuple(self._signals())
+        self.signals = tuple(SIGNALS.get(name) or _own_signal(name) for name in self._drawn())
 
     def _rules(self) -> list[Rule]:
         language_rules = []
@@ -62,76 +65,113 @@ class Filter(Map):
                 Rule(reason=UNSURE_LANGUAGE, column=LANGUAGE_SCORE, op="<=", threshold=score, source=source),
             ]
         skipped = set(self.config.skip_rules)
-        return language_rules + [
-            Rule(
-                reason=RULES[rule.setting].reason,
-                column=RULES[rule.setting].column,
-                op=RULES[rule.setting].op,
-                threshold=self.config.threshold(rule.setting, rule.threshold),
-                source=rule.source,
-            )
-            for rule in self.checks
-            if RULES[rule.setting].reason not in skipped
-        ]
+        checks = [check.rule for phase in self.table.phases for check in phase.checks]
+        return language_rules + [rule for rule in checks if rule.reason not in skipped]
 
     def _added(self) -> list[tuple[str, pa.DataType]]:
-        own: list[tuple[str, pa.DataType]] = []
-        if self.detects_language:
-            own = [(LANGUAGE, pa.string()), (LANGUAGE_SCORE, pa.float64())]
-        return own + [(name, pa.float64()) for name in Plan.columns_of(self.table)]
+        own = [(LANGUAGE, pa.string()), (LANGUAGE_SCORE, pa.float64())] if self.detects_language else []
+        measured = Plan(self.table, paper=self.mode == "paper").columns
+        return own + [(name, pa.float64()) for name in measured]
 
-    def _signals(self) -> list[Signal]:
-        return [SIGNALS[name] for name in self.adds.names if name in SIGNALS]
+    def _drawn(self) -> list[str]:
+        """Signals worth a histogram: those known, and whatever a rule tests."""
+        tested = {rule.column for rule in self.rules} - {LANGUAGE}
+        return [name for name in self.adds.names if name in SIGNALS or name in tested]
 
     def identity(self) -> list[Any]:
-        return [*super().identity(), self.mode]
+        return [self.name, self.version, self.config.model_dump(mode="json", exclude={"mask_pii"}), self.mode]
 
     def assets(self) -> dict[str, str]:
-        found = {}
-        if self.config.language_model is not None:
-            found["language_model"] = self.config.language_model
-        if self.config.banned_domains is not None:
-            found["banned_domains"] = self.config.banned_domains
+        named = ("language_model", "banned_domains", "banned_words", "tokenizer")
+        found = {name: path for name in named if (path := getattr(self.config, name)) is not None}
         if self.config.banlists is not None:
             folder = self.config.banlists.rstrip("/")
             found |= {f"banlist_{name}": f"{folder}/{file}" for name, file in _WORD_LISTS.items()}
         return found
 
     def open(self, context: Context) -> None:
-        lists = {name: _read(context.assets.get(f"banlist_{name}")) for name in _WORD_LISTS}
+        self._seed = context.seed
         paper = self.mode == "paper"
-        self.banlists = urls.BanLists(**lists, domains=_read(context.assets.get("banned_domains")), paper=paper)
+        self.banlists = urls.BanLists(
+            **{name: _read(context.assets.get(f"banlist_{name}")) for name in _WORD_LISTS},
+            domains=_read(context.assets.get("banned_domains")),
+            reserved=urls.reserved_hosts() if self.config.reserved_hosts else None,
+            tests=[urls.UrlTest(**rule.model_dump()) for rule in self.config.url_rules],
+            paper=paper,
+        )
         self.detector: Detector | None = None
         if self.detects_language:
             model = context.assets.get("language_model")
             self.detector = LangidDetector() if model is None else FastTextDetector(model, glue_lines=paper)
-        self.plan = Plan(self.table, paper=paper)
+        self.tokenizer: Any = None
+        if "tokenizer" in context.assets:
+            from tokenizers import Tokenizer
+
+            self.tokenizer = Tokenizer.from_file(str(context.assets["tokenizer"]))
+        self.plan = Plan(self.table, paper=paper, banned_words=_read(context.assets.get("banned_words")) or ())
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         reasons = np.full(batch.num_rows, None, object)
-        text = batch.column(columns.TEXT)
+        text = records.assemble(batch, self.config, self._seed)
         live = ~text.is_null().to_numpy(zero_copy_only=False)
-        for row, url in enumerate(batch.column(columns.URL).to_pylist()):
-            if live[row]:
-                reasons[row] = self.banlists.reason(url or "")
+        records.remove(batch, self.config, self._seed, reasons)
+        if not self.banlists.empty:
+            addresses = batch.column(columns.URL).to_pylist()
+            for row in np.flatnonzero(live & _open(reasons)):
+                reasons[row] = self.banlists.reason(addresses[row] or "")
         added: dict[str, pa.Array] = {}
-        gate = self.plan.link_gate(text, live & _open(reasons))
         reasons[live & _open(reasons) & _is_empty(text)] = NO_TEXT
         for phase in self.plan.phases:
-            outcome = phase.program.run(text, live & _open(reasons), gate)
-            text = outcome.text()
-            for reason, emptied in phase.emptied(outcome).items():
-                reasons[emptied] = reason
-            if phase.language and self.detector is not None:
-                self._check_language(text, live, reasons, added)
-            self._check(phase.values(outcome, added), reasons)
+            text = self._phase(phase, text, live, reasons, added)
         return self._finish(batch, text, reasons, added)
 
-    def _check(self, values: dict[str, np.ndarray], reasons: np.ndarray) -> None:
-        """Write the reason of the first rule that fires, in the order of the table."""
+    def _phase(
+        self,
+        phase: PhaseRun,
+        text: pa.Array,
+        live: np.ndarray,
+        reasons: np.ndarray,
+        added: dict[str, pa.Array],
+    ) -> pa.Array:
+        """The text after one phase; reasons and signals are written into `reasons` and `added`."""
+        if phase.plain is not None:
+            text = self._edit_each(phase, text, live & _open(reasons))
+            reasons[live & _open(reasons) & _is_empty(text)] = phase.plain.emptied_reason
+            return text
+        rows = live & _open(reasons)
+        gate = self.plan.link_gate(text, rows) if phase.removes_links else None
+        outcome = phase.program.run(text, rows, gate)
+        text = outcome.text()
+        for reason, emptied in phase.emptied(outcome).items():
+            reasons[emptied] = reason
+        if phase.language and self.detector is not None:
+            self._check_language(text, live, reasons, added)
+        values = phase.values(outcome, added)
+        if LETTERS_PER_TOKEN in phase.derived:
+            values[LETTERS_PER_TOKEN] = self._letters_per_token(text, values, live & _open(reasons))
+            added[LETTERS_PER_TOKEN] = pa.array(values[LETTERS_PER_TOKEN])
         for rule in self.rules:
             if rule.column in values:
                 reasons[_open(reasons) & rule.fires(values[rule.column])] = rule.reason
+        return text
+
+    def _edit_each(self, phase: PhaseRun, text: pa.Array, rows: np.ndarray) -> pa.Array:
+        assert phase.plain is not None
+        edit = ARXIV_EDITS[phase.plain.kind]
+        texts = text.to_pylist()
+        for row in np.flatnonzero(rows):
+            texts[row] = edit(texts[row], self.mode == "paper")
+        return pa.array(texts, text.type)
+
+    def _letters_per_token(self, text: pa.Array, values: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """Letters of a document per token of the tokenizer given; NaN where a row is not measured."""
+        out = np.full(len(text), np.nan)
+        pages = text.filter(pa.array(rows)).to_pylist()
+        counts = np.array([len(found.ids) for found in self.tokenizer.encode_batch(pages, add_special_tokens=False)])
+        letters = next(array for name, array in values.items() if name.startswith("num_letters"))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            out[rows] = letters[rows] / counts
+        return out
 
     def _check_language(
         self, text: pa.Array, live: np.ndarray, reasons: np.ndarray, added: dict[str, pa.Array]
@@ -162,6 +202,11 @@ class Filter(Map):
         return pa.RecordBatch.from_pydict(arrays)
 
 
+def _own_signal(name: str) -> Signal:
+    """How to draw a signal that only a recipe's own rule tests."""
+    return Signal(column=name, label=name.replace("_", " "), low=0, high=1 if name.endswith("_fraction") else 100)
+
+
 def _is_empty(text: pa.Array) -> np.ndarray:
     """Rows with a text of no bytes (bool[rows])."""
     return pc.equal(pc.binary_length(text), 0).fill_null(False).to_numpy(zero_copy_only=False)
@@ -179,6 +224,9 @@ def _open(reasons: np.ndarray) -> np.ndarray:
     return np.array([reason is None for reason in reasons], np.bool_)
 
 
-def build(settings: dict[str, Any] | None, recipe: Recipe) -> list[Stage]:
-    """One Map. Raises ConfigError on an unknown table, rule or setting."""
-    return [Filter(FilterConfig.parse(settings, "filter"), recipe.mode)]
+def build(settings: dict[str, Any] | None, recipe: Recipe) -> Sequence[Stage]:
+    """One Map, and a second one where personal data are to be masked. Raises ConfigError on an unknown table, rule or
+    setting."""
+    config = FilterConfig.parse(settings, "filter")
+    stages: list[Stage] = [Filter(config, recipe.mode)]
+    return [*stages, MaskPii(config)] if config.mask_pii else stages

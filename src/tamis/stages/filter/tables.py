@@ -1,13 +1,13 @@
-"""Rule tables: which signals a document is judged by, at which thresholds, and which edits stand in between.
+"""What rule tables are made of: checks on signals, edits of the text, and phases that order the two.
 
-A table is data. RULES names every rule once (the setting that moves its threshold, what it measures, when it removes);
-a table is a tuple of phases, each of which edits the text and then checks it, in the order of the published chain.
+A table is data. RULES names every rule that has a setting of its own; a table is a tuple of phases, each of which edits
+the text and then checks it. The published tables are in `published`; a recipe's own edits and rules join in `own`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from tamis.base.signals import Signal
+from tamis.base.signals import Rule
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class RuleKind:
 
 
 RULES: dict[str, RuleKind] = {
+    "max_characters": RuleKind("too_many_characters", "num_characters", ">"),
+    "min_sentences": RuleKind("too_few_sentences", "num_sentences", "<"),
     "min_words": RuleKind("too_few_words", "num_words", "<"),
     "max_words": RuleKind("too_many_words", "num_words", ">"),
     "min_mean_word_length": RuleKind("words_too_short", "mean_word_length", "<"),
@@ -43,119 +45,100 @@ RULES: dict[str, RuleKind] = {
         for n in range(5, 11)
     },
     "max_words_removed_fraction": RuleKind("too_many_words_removed", "words_removed_fraction", ">"),
+    "min_punctuated_line_fraction": RuleKind("too_few_punctuated_lines", "punctuated_line_fraction", "<="),
+    "max_short_line_fraction": RuleKind("too_many_short_lines", "short_line_fraction", ">="),
+    "max_repeated_line_character_fraction": RuleKind("repeated_lines", "repeated_line_character_fraction", ">="),
+    "max_lorem_ipsum": RuleKind("lorem_ipsum", "num_lorem_ipsum", ">"),
+    "max_curly_brackets": RuleKind("curly_brackets", "num_curly_brackets", ">"),
+    "max_banned_words": RuleKind("banned_words", "num_banned_words", ">"),
+    "max_banned_words_per_word": RuleKind("banned_words", "banned_words_per_word", ">"),
 }
-"""Every rule, by the setting that holds its threshold."""
+"""Every rule with a setting, by the setting that holds its threshold."""
 
-EditKind = Literal[
-    "remove_links", "collapse_newlines", "uppercase_lines", "numeric_lines", "counter_lines", "short_lines",
-    "items_in_cart", "read_more", "sign_in",
-]  # fmt: skip
+EDIT_KINDS: tuple[str, ...] = (
+    "remove_links", "remove_citations", "collapse_newlines", "repeated_lines", "repeated_paragraphs", "uppercase_lines",
+    "numeric_lines", "counter_lines", "short_lines", "long_lines", "long_word_lines", "unpunctuated_lines",
+    "unfinished_lines", "phrase_lines", "remove_phrases", "banned_word_lines", "arxiv_appendix", "arxiv_comments",
+    "arxiv_comment_blocks", "arxiv_macros", "arxiv_preamble",
+)  # fmt: skip
+Place = Literal["anywhere", "prefix", "suffix"]
+
+DEFAULT_LIMITS: dict[str, float] = {
+    "collapse_newlines": 2, "uppercase_lines": 0.5, "numeric_lines": 0.999999, "short_lines": 2, "long_lines": 1000,
+    "long_word_lines": 1000,
+}  # fmt: skip
+"""What `limit` means and is: newlines kept in a row; largest share of the line; fewest and most words of a line; most
+characters of a word. Kinds that are not here take none."""
+PHRASE_EDITS = ("phrase_lines", "remove_phrases")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit of the text. `name` ends the reason of documents of which it leaves nothing; `limit` as DEFAULT_LIMITS;
+    the rest is for PHRASE_EDITS, which look at lines of at most `max_words` words only."""
+
+    kind: str
+    name: str = ""
+    limit: float | None = None
+    phrases: tuple[str, ...] = ()
+    place: Place = "anywhere"
+    whole_words: bool = False
+    max_words: float = float("inf")
+
+    @property
+    def emptied_reason(self) -> str:
+        """Reason of a document of which this edit left nothing."""
+        return f"empty_after_{self.name or self.kind}"
+
+    @property
+    def strength(self) -> float:
+        """The limit in force."""
+        return DEFAULT_LIMITS[self.kind] if self.limit is None else self.limit
+
+
+@dataclass(frozen=True)
+class PhraseList:
+    """Phrases to count; they give the signals `num_<name>` and `<name>_per_word`."""
+
+    name: str
+    phrases: tuple[str, ...]
+    place: Place = "anywhere"
+    whole_words: bool = False
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        return f"num_{self.name}", f"{self.name}_per_word"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One rule of a table: `setting` is a key of RULES; `source` says where the threshold is published."""
+    """One rule of a table; `setting`, a key of RULES, moves its threshold."""
 
-    setting: str
-    threshold: float
-    source: str
+    rule: Rule
+    setting: str | None = None
+
+
+def published(setting: str, threshold: float, source: str) -> Check:
+    """The check of a rule with a setting, at a published threshold."""
+    kind = RULES[setting]
+    rule = Rule(reason=kind.reason, column=kind.column, op=kind.op, threshold=threshold, source=source)
+    return Check(rule, setting)
 
 
 @dataclass(frozen=True)
 class Phase:
     """Edits in order, then checks in order; `language` puts the language check between the two."""
 
-    edits: tuple[EditKind, ...] = ()
+    edits: tuple[Edit, ...] = ()
     language: bool = False
     checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True)
 class Table:
-    """A published chain."""
+    """A chain of phases, with the phrase lists that its checks count."""
 
     name: str
     title: str
     phases: tuple[Phase, ...]
-
-
-_GOPHER = "Gopher, Rae et al. 2021, table A1"
-_GOPHER_QUALITY = "Gopher, Rae et al. 2021, appendix A1.1"
-_DCLM = "DCLM, Li et al. 2024, dclm_baseline_refinedweb.yaml"
-_REFINEDWEB = "RefinedWeb, Penedo et al. 2023, appendix G.2"
-
-_QUALITY_CHECKS = (
-    Check("min_words", 50, _GOPHER_QUALITY),
-    Check("max_words", 100_000, _GOPHER_QUALITY),
-    Check("min_mean_word_length", 3, _GOPHER_QUALITY),
-    Check("max_mean_word_length", 10, _GOPHER_QUALITY),
-    Check("max_symbols_per_word", 0.1, _GOPHER_QUALITY),
-    Check("max_bullet_line_fraction", 0.9, _GOPHER_QUALITY),
-    Check("max_ellipsis_line_fraction", 0.3, _GOPHER_QUALITY),
-    Check("max_words_without_letter_fraction", 0.2, _GOPHER_QUALITY),
-    Check("min_stop_words", 2, _GOPHER_QUALITY),
-)
-_REPETITION_CHECKS = (
-    Check("max_duplicate_line_fraction", 0.30, _GOPHER),
-    Check("max_duplicate_paragraph_fraction", 0.30, _GOPHER),
-    Check("max_duplicate_line_character_fraction", 0.20, _GOPHER),
-    Check("max_duplicate_paragraph_character_fraction", 0.20, _GOPHER),
-    Check("max_top_2gram_fraction", 0.20, _GOPHER),
-    Check("max_top_3gram_fraction", 0.18, _GOPHER),
-    Check("max_top_4gram_fraction", 0.16, _GOPHER),
-    Check("max_duplicate_5gram_fraction", 0.15, _GOPHER),
-    Check("max_duplicate_6gram_fraction", 0.14, _GOPHER),
-    Check("max_duplicate_7gram_fraction", 0.13, _GOPHER),
-    Check("max_duplicate_8gram_fraction", 0.12, _GOPHER),
-    Check("max_duplicate_9gram_fraction", 0.11, _GOPHER),
-    Check("max_duplicate_10gram_fraction", 0.10, _GOPHER),
-)
-
-TABLES: dict[str, Table] = {
-    table.name: table
-    for table in (
-        Table(
-            "refinedweb",
-            f"RefinedWeb's heuristics as {_DCLM} orders them",
-            (
-                Phase(("remove_links", "collapse_newlines"), language=True),
-                Phase(checks=_QUALITY_CHECKS + _REPETITION_CHECKS),
-                Phase(
-                    (
-                        "uppercase_lines", "numeric_lines", "counter_lines", "short_lines",
-                        "items_in_cart", "read_more", "sign_in",
-                    ),
-                    checks=(Check("max_words_removed_fraction", 0.05, _REFINEDWEB),),
-                ),
-            ),
-        ),
-        Table("gopher", "Gopher's quality and repetition rules alone", (
-            Phase(language=True, checks=_QUALITY_CHECKS + _REPETITION_CHECKS),
-        )),
-    )
-}  # fmt: skip
-
-_FRACTION_LABELS = {
-    "bullet_line_fraction": "lines that start with a bullet",
-    "ellipsis_line_fraction": "lines that end in an ellipsis",
-    "words_without_letter_fraction": "words without a letter",
-    "duplicate_line_fraction": "lines that occur more than once",
-    "duplicate_paragraph_fraction": "paragraphs that occur more than once",
-    "duplicate_line_character_fraction": "characters in repeated lines",
-    "duplicate_paragraph_character_fraction": "characters in repeated paragraphs",
-    **{f"top_{n}gram_fraction": f"characters in the most frequent {n}-gram" for n in range(2, 5)},
-    **{f"duplicate_{n}gram_fraction": f"characters in repeated {n}-grams" for n in range(5, 11)},
-    "words_removed_fraction": "words that line removal took",
-}
-SIGNALS: dict[str, Signal] = {
-    signal.column: signal
-    for signal in (
-        Signal(column="num_words", label="words", low=1, high=1e6, log=True),
-        Signal(column="mean_word_length", label="mean word length (characters)", low=0, high=20),
-        Signal(column="symbols_per_word", label="# and ellipses per word", low=0, high=0.5),
-        Signal(column="num_stop_words", label="stop words", low=0, high=40),
-        Signal(column="language_score", label="language score", low=0, high=1),
-        *(Signal(column=column, label=label, low=0, high=1) for column, label in _FRACTION_LABELS.items()),
-    )
-}
-"""How to draw each signal that a rule tests."""
+    lists: tuple[PhraseList, ...] = field(default=())

@@ -12,8 +12,8 @@ STRICT = "refinedweb_banned_words_strict_reverse_engineered.txt"
 HARD = "refinedweb_banned_words_hard_reverse_engineered.txt"
 SOFT = "refinedweb_banned_words_soft_reverse_engineered.txt"
 
-REASONS = ("banned_domain", "banned_url_part", "banned_url_word", "suspect_url_words")
-"""Reasons in the order of the chain: host list, strict, hard and soft words."""
+REASONS = ("banned_domain", "reserved_host", "banned_url_part", "banned_url_word", "suspect_url_words")
+"""Reasons in the order of the chain: host lists, strict, hard and soft words."""
 MIN_SOFT_WORDS = 2
 
 
@@ -29,6 +29,46 @@ def any_of(entries: Iterable[str], *, whole_words: bool) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{alternatives})\b" if whole_words else f"(?:{alternatives})", re.IGNORECASE)
 
 
+def reserved_hosts() -> list[str]:
+    """Hosts that DCLM's refinedweb.yaml sets aside for mixing."""
+    return Path(__file__).with_name("reserved_hosts.txt").read_text("utf-8").split()
+
+
+class UrlTest:
+    """One rule on URLs: on one of `hosts`, or at least `min_matches` different ones of `words` in it."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        hosts: Iterable[str] = (),
+        words: Iterable[str] = (),
+        whole_words: bool = True,
+        min_matches: int = 1,
+        ignore: Iterable[str] = (),
+    ) -> None:
+        self.reason = reason
+        self._hosts = frozenset(host.lower() for host in hosts)
+        entries = [word.lower() for word in words]
+        self._words = any_of(entries, whole_words=whole_words) if entries else None
+        self._min_matches = min_matches
+        self._ignore = tuple(ignore)
+
+    def fires(self, url: str) -> bool:
+        """Whether the rule removes this URL."""
+        lowered = url.lower()
+        for part in self._ignore:
+            lowered = lowered.replace(part, "")
+        if self._hosts:
+            try:
+                host = urlsplit(lowered).hostname or ""
+            except ValueError:
+                host = ""
+            if host.removeprefix("www.") in self._hosts:
+                return True
+        return self._words is not None and len(set(self._words.findall(lowered))) >= self._min_matches
+
+
 class BanLists:
     """The lists in force; an absent list bans nothing. `paper` keeps a slip of DCLM's configuration: it deletes `www`
     without its dot from host names, so that `www.host` never equals the banned `host`."""
@@ -40,35 +80,43 @@ class BanLists:
         hard: list[str] | None = None,
         soft: list[str] | None = None,
         domains: list[str] | None = None,
+        reserved: list[str] | None = None,
+        tests: Iterable[UrlTest] = (),
         paper: bool = False,
     ) -> None:
         self._strict = any_of(strict, whole_words=False) if strict else None
         self._hard = any_of(hard, whole_words=True) if hard else None
         self._soft = any_of(soft, whole_words=True) if soft else None
         self._domains = frozenset(domains or ())
+        self._reserved = frozenset(reserved or ())
+        self._tests = tuple(tests)
+        self.empty = not (strict or hard or soft or domains or reserved or self._tests)
         self._paper = paper
 
-    def has_banned_host(self, url: str) -> bool:
-        """Whether the URL's host is on the domain list."""
-        if not self._domains:
-            return False
+    def host(self, url: str) -> str:
+        """The host as the lists write it; '' where the URL has none."""
         try:
             parts = urlsplit(url)
             host = parts.netloc.lower() if self._paper else (parts.hostname or "")
         except ValueError:
-            return False
-        host = host.replace("www", "") if self._paper else host.removeprefix("www.")
-        return host in self._domains
+            return ""
+        return host.replace("www", "") if self._paper else host.removeprefix("www.")
 
     def reason(self, url: str) -> str | None:
-        """Why the URL is banned (one of REASONS), or None."""
-        if self.has_banned_host(url):
-            return REASONS[0]
+        """Why the URL is removed (one of REASONS, or the reason of a further test), or None."""
+        if self.empty:
+            return None
+        if self._domains or self._reserved:
+            host = self.host(url)
+            if host in self._domains:
+                return REASONS[0]
+            if host in self._reserved:
+                return REASONS[1]
         lowered = url.lower()
         if self._strict and self._strict.search(lowered.replace("-", "").replace(".", "")):
-            return REASONS[1]
-        if self._hard and self._hard.search(lowered):
             return REASONS[2]
-        if self._soft and len(set(self._soft.findall(lowered))) >= MIN_SOFT_WORDS:
+        if self._hard and self._hard.search(lowered):
             return REASONS[3]
-        return None
+        if self._soft and len(set(self._soft.findall(lowered))) >= MIN_SOFT_WORDS:
+            return REASONS[4]
+        return next((test.reason for test in self._tests if test.fires(url)), None)

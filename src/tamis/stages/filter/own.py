@@ -1,0 +1,83 @@
+"""A published table with the recipe's own edits, rules, word lists and thresholds: the chain that a run applies."""
+
+from dataclasses import replace
+
+from tamis.base.signals import Rule
+from tamis.stages.filter.plan import measured_columns
+from tamis.stages.filter.published import TABLES
+from tamis.stages.filter.settings import BANNED_WORD_RULES, FilterConfig, OwnEdit
+from tamis.stages.filter.tables import RULES, Check, Edit, Phase, PhraseList, Table
+
+BANNED_WORDS = "banned_words"
+"""Name of the phrase list that `filter.banned_words` fills when the stage opens."""
+
+
+def effective_table(config: FilterConfig) -> Table:
+    """The chain in force. `config` has passed `settings.check`."""
+    table = TABLES[config.rules]
+    phases = [Phase(tuple(map(_edit, config.edits)))] if config.edits else []
+    phases += [replace(phase, checks=_in_force(phase.checks, config)) for phase in table.phases]
+    if config.keep_languages and not any(phase.language for phase in phases):
+        phases.append(Phase(language=True))
+    if not config.keep_languages:
+        phases = [replace(phase, language=False) for phase in phases]
+    lists = [*table.lists]
+    for name, wanted in config.phrase_lists.items():
+        lists.append(PhraseList(name, tuple(wanted.phrases), wanted.place, wanted.whole_words))
+    if config.banned_words is not None:
+        lists.append(PhraseList(BANNED_WORDS, (), whole_words=True))
+    for check in _own_checks(table, config):
+        _insert(phases, check, lists)
+    return replace(table, phases=tuple(phases), lists=tuple(lists))
+
+
+def _edit(own: OwnEdit) -> Edit:
+    return Edit(
+        own.kind,
+        limit=own.limit,
+        phrases=tuple(own.phrases),
+        place=own.place,
+        whole_words=own.whole_words,
+        max_words=own.max_words,
+    )
+
+
+def _in_force(checks: tuple[Check, ...], config: FilterConfig) -> tuple[Check, ...]:
+    """Checks at the recipe's thresholds; without a file of banned words there is no rule on them."""
+    out = []
+    for check in checks:
+        if check.setting in BANNED_WORD_RULES and config.banned_words is None:
+            continue
+        own = getattr(config, check.setting) if check.setting else None
+        rule = check.rule if own is None else replace(check.rule, threshold=float(own))
+        out.append(replace(check, rule=rule))
+    return tuple(out)
+
+
+def _own_checks(table: Table, config: FilterConfig) -> list[Check]:
+    in_table = {check.setting for phase in table.phases for check in phase.checks}
+    checks = []
+    for setting in BANNED_WORD_RULES:
+        if (most := getattr(config, setting)) is not None and setting not in in_table:
+            kind = RULES[setting]
+            rule = Rule(reason=kind.reason, column=kind.column, op=kind.op, threshold=float(most), source="recipe")
+            checks.append(Check(rule, setting))
+    for own in config.own_rules:
+        checks.append(
+            Check(
+                Rule(reason=own.reason, column=own.column, op=own.op, threshold=float(own.threshold), source=own.source)
+            )
+        )
+    return checks
+
+
+def _insert(phases: list[Phase], check: Check, lists: list[PhraseList]) -> None:
+    """Put a check where its column is measured already, else into a last phase without edits."""
+    for number, phase in enumerate(phases):
+        if check.rule.column in measured_columns(phase, lists):
+            phases[number] = replace(phase, checks=(*phase.checks, check))
+            return
+    if phases and not phases[-1].edits and not phases[-1].language:
+        phases[-1] = replace(phases[-1], checks=(*phases[-1].checks, check))
+    else:
+        phases.append(Phase(checks=(check,)))
