@@ -63,8 +63,8 @@ class Extract(Map):
         self._engine = engine_for(settings.engine, settings.main_content, settings.markdown)
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Same rows; `text`, `charset`, `charset_source` filled, `drop_reason` or `error` where there is no text. The page
-        itself ends here."""
+        """Same rows; `text`, `charset`, `charset_source` filled, `drop_reason` or `error` where there is no text. The
+        page itself ends here."""
         texts = batch.column(columns.TEXT).to_pylist()
         types = batch.column(columns.CONTENT_TYPE).to_pylist()
         out: dict[str, list[str | None]] = {
