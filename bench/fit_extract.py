@@ -30,7 +30,7 @@ from tamis.kernels.html_blocks import END, START
 from tamis.kernels.html_features import FEATURE_NAMES, features
 from tamis.lab import Page, load_pages, quality, squeeze
 from tamis.stages.extract.engines import engine_for
-from tamis.stages.extract.engines.blocks import scan_tree
+from tamis.stages.extract.engines.blocks import scan_tree, serialize
 
 _WORD = re.compile(r"\w+")
 NUM_TREES = 100
@@ -109,7 +109,7 @@ def segment_labels(parts: Sequence[str], page: Page) -> tuple[np.ndarray, np.nda
 
 
 def make_example(page: Page, teacher: str) -> Example:
-    scanned = scan_tree(str(HTMLTree.parse(page.html)).encode("utf-8", "replace"))
+    scanned = scan_tree(serialize(HTMLTree.parse(page.html)))
     data = scanned.text.tobytes()
     parts = [data[a:b].decode("utf-8", "replace") for a, b in scanned.blocks[:, (START, END)].tolist()]
     if page.body:

@@ -4,7 +4,7 @@ The parser's tree is written out as HTML once, and a kernel reads that: asking t
 take longer than everything else together.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,13 @@ def scan_tree(html: bytes) -> Scanned:
     return Scanned(text[:num_bytes], blocks[:num_blocks], elements[:num_elements], groups[:num_elements])
 
 
+def serialize(tree: Any) -> bytes:
+    """HTML of a resiliparse HTMLTree without its head, where no text stands; UTF-8."""
+    if tree.head is not None:
+        tree.head.remove()
+    return str(tree).encode("utf-8", "replace")
+
+
 class Tamis:
     """Blocks that the model takes for article text, or all blocks; as plain text or Markdown."""
 
@@ -46,7 +53,7 @@ class Tamis:
         self._lay_out = as_markdown if markdown else as_text
 
     def extract(self, html: str) -> str:
-        page = scan_tree(str(self._parse(html)).encode("utf-8", "replace"))
+        page = scan_tree(serialize(self._parse(html)))
         if not len(page.blocks):
             return ""
         kept = page.blocks
