@@ -71,6 +71,15 @@ def test_card_carries_rules_histograms_examples_and_notes(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "04_unique" / "card.json").read_text())["details"]["decisions"] == {"buckets": 2}
 
 
+def test_cards_name_their_parents_and_their_pool(tmp_path: Path) -> None:
+    execute(build(toy_docs(2, 20)), tmp_path / "a")
+    execute(build(toy_docs(2, 25)), tmp_path / "b")
+    cards = [card for _, card in RunDir(tmp_path / "a").cards()]
+    assert [card.parents for card in cards[1:]] == [[card.fingerprint] for card in cards[:-1]]
+    others = {card.fingerprint for _, card in RunDir(tmp_path / "b").cards()}
+    assert others.isdisjoint(card.fingerprint for card in cards)
+
+
 def test_worker_count_changes_no_byte(tmp_path: Path) -> None:
     execute(build(toy_docs(5, 20)), tmp_path / "one", workers=1)
     execute(build(toy_docs(5, 20)), tmp_path / "three", workers=3)

@@ -56,13 +56,28 @@ class Plan:
 
     @cached_property
     def folders(self) -> list[str]:
-        out = [step.folder for one in self.passes for step in one.steps]
-        tail = self.passes[-1].sketch
-        return [*dict.fromkeys(out), *([tail.folder] if tail else [])]
+        return [step.folder for step in self.steps]
 
     @cached_property
     def corpus_fingerprint(self) -> str:
         return fingerprint([[shard.name, shard.fingerprint] for shard in self.shards])
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """Every step once, in order."""
+        found = {
+            step.folder: step for one in self.passes for step in (*one.steps, *([one.sketch] if one.sketch else []))
+        }
+        return list(found.values())
+
+    def card_fingerprint(self, step: Step) -> str:
+        """Identity of a step's whole output: what was done, to which pool."""
+        return fingerprint(step.fingerprint, self.corpus_fingerprint)
+
+    def card_parents(self, step: Step) -> list[str]:
+        """What a step's output was made from: the step before, or the pool's files."""
+        position = self.steps.index(step)
+        return [self.card_fingerprint(self.steps[position - 1]) if position else self.corpus_fingerprint]
 
     def task_fingerprint(self, step: Step, shard: InputShard) -> str:
         """Identity of one step's result on one shard."""
