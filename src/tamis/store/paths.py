@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
-from tamis.store.shards import file_digest
+from tamis.store.digests import input_digest
 
 READABLE_SUFFIXES = (
     ".warc", ".warc.gz", ".warc.lz4", ".warc.zst", ".wet", ".wet.gz", ".wet.zst", ".arc", ".arc.gz",
@@ -99,7 +99,7 @@ def _expand_local(text: str) -> list[_Entry]:
 
 def _local(path: Path, name: str) -> _Entry:
     try:
-        return name, str(path), path.stat().st_size, file_digest(path)
+        return name, str(path), path.stat().st_size, input_digest(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
