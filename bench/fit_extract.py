@@ -25,7 +25,7 @@ import lightgbm
 import numpy as np
 from resiliparse.parse.html import HTMLTree
 
-import tamis.stages.extract.engines.model as model
+import tamis.stages.extract.engines.model_file as model
 from tamis.kernels.html_blocks import END, START
 from tamis.kernels.html_features import FEATURE_NAMES, features
 from tamis.lab import Page, load_pages, quality, squeeze

@@ -43,7 +43,7 @@ from tamis.kernels.html_words import (
 from tamis.kernels.jit import kernel
 
 # Columns of `blocks`, int32. WORDS are parted by white space; STOPS end sentences; CAPITALS are words that start with
-# A-Z; SHORTS are words of one to three a-z; MARKS are `| / : ·` and other signs that part short entries.
+# A-Z; SHORTS are words of one to three a-z, commas and stops aside; MARKS are signs that part short entries.
 (START, END, ELEMENT, CHARS, WORDS, LINK_CHARS, LINKS, COMMAS, STOPS, DIGITS, CAPITALS, SHORTS, BOLD_CHARS, BREAKS,
  MARKS, LAST) = range(16)  # fmt: skip
 NUM_BLOCK_COLUMNS = 16

@@ -11,7 +11,8 @@ import numpy as np
 from tamis.kernels.html_blocks import ELEMENT, END, NUM_BLOCK_COLUMNS, NUM_ELEMENT_COLUMNS, START, scan
 from tamis.kernels.html_features import features
 from tamis.stages.extract.engines.layout import as_markdown, as_text
-from tamis.stages.extract.engines.model import BlockModel, model_document
+from tamis.stages.extract.engines.model import BlockModel
+from tamis.stages.extract.engines.model_file import model_document
 
 
 class Scanned(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tamis.base.errors import ConfigError
 from tamis.stages.extract.engines import libraries
+from tamis.stages.extract.engines.model_file import model_digest
 
 
 class Engine(Protocol):
@@ -65,7 +66,8 @@ def check_engine(name: str, main_content: bool, markdown: bool) -> None:
 
 def engine_versions(name: str) -> list[str]:
     """`library==version` of what decides the text, for the fingerprint. Raises ConfigError when one is missing."""
-    return [f"{library}=={_library_version(library, name)}" for library in ENGINES[name].libraries]
+    versions = [f"{library}=={_library_version(library, name)}" for library in ENGINES[name].libraries]
+    return [*versions, f"model=={model_digest()}"] if name == "tamis" else versions
 
 
 def engine_for(name: str, main_content: bool, markdown: bool) -> Engine:

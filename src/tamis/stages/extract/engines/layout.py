@@ -37,7 +37,7 @@ def as_text(parts: Sequence[str], places: Sequence[int], elements: np.ndarray) -
 def as_markdown(parts: Sequence[str], places: Sequence[int], elements: np.ndarray) -> str:
     """`parts[k]` stands in element `places[k]`. Headings, lists (nested and numbered), tables, code blocks and
     quotations keep their form; text within them is not escaped."""
-    chunks: list[tuple[str, str]] = []  # (kind, lines); neighbours of one kind stand under each other.
+    chunks: list[tuple[str, str]] = []  # (kind, lines); items of one outermost list are of one kind.
     at = laid_out = 0
     item = _Items(elements)
     while at < len(parts):
@@ -56,7 +56,7 @@ def as_markdown(parts: Sequence[str], places: Sequence[int], elements: np.ndarra
     before = ""
     for kind, lines in chunks:
         if out:
-            out.append("\n" if kind == before == "list" else "\n\n")
+            out.append("\n" if kind == before and kind.startswith("list") else "\n\n")
         out.append(lines)
         before = kind
     return "".join(out)
@@ -73,7 +73,8 @@ def _markdown_block(part: str, chain: list[int], tags: list[int], items: "_Items
     if heading:
         return "heading", f"{heading} {_SPACES.sub(' ', text)}"
     if TAG["li"] in tags:
-        return "list", items.line(text, chain, tags)
+        lists = [e for e, tag in zip(chain, tags, strict=True) if tag in _LISTS]
+        return f"list {lists[-1] if lists else 0}", items.line(text, chain, tags)
     if TAG["blockquote"] in tags:
         return "quote", "> " + text.replace("\n", "\n> ")
     return "text", text

@@ -1,16 +1,11 @@
 """The learned judge of blocks: gradient-boosted trees as `bench/fit_extract.py` writes them, read from the package."""
 
-import json
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from tamis.kernels.html_features import FEATURE_NAMES
 from tamis.kernels.trees import predict
-
-MODEL_FILE = "blocks.json"
 
 
 class BlockModel:
@@ -34,11 +29,3 @@ class BlockModel:
     def keeps(self, features: np.ndarray) -> np.ndarray:
         """bool[n]: which blocks are text worth reading."""
         return self.scores(features) > self.threshold
-
-
-@cache
-def model_document() -> dict[str, Any]:
-    """The model file of the package."""
-    text = files("tamis.stages.extract.engines").joinpath(MODEL_FILE).read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(text)
-    return document
