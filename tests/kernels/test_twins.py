@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tamis.kernels import lines, phrases, program, reference
 from tamis.kernels.program import Program
+from tamis.kernels.sentences import split_sentences
 
 pytestmark = pytest.mark.skipif(
     unicodedata.unidata_version != "14.0.0", reason="the twins use this Python's str; the tables are Unicode 14"
@@ -142,6 +143,7 @@ def test_phrase_lists(kind: int, place: int, text: str, entries: list[str]) -> N
 def test_sentences(text: str) -> None:
     outcome = Program().measure(program.SENTENCES).run(pa.array([text], pa.string()))
     assert outcome.column("num_sentences")[0] == len(reference.sentences(text))
+    assert split_sentences(text) == reference.sentences(text)
 
 
 @settings(max_examples=200, deadline=None)

@@ -99,6 +99,15 @@ def test_language_rules() -> None:
     assert out["language"].to_pylist() == ["de"]
 
 
+def test_languages_of_sentences() -> None:
+    page = PAGE + "Der schnelle braune Fuchs springt über den faulen Hund, und niemand hat ihn dabei gesehen."
+    out = make(sentence_languages=True, min_language_score=0.0).apply(batch_of([page, None]))
+    found = json.loads(out["sentence_languages"][0].as_py())
+    assert {language: each["number_of_sentences"] for language, each in found.items()} == {"en": 4, "de": 1}
+    assert all(0 < each["average_probability"] <= 1 for each in found.values())
+    assert out["sentence_languages"][1].as_py() is None
+
+
 def test_banned_hosts(tmp_path: Path) -> None:
     (tmp_path / "hosts.txt").write_text("bad.example\n")
     urls = ["http://bad.example/x", "https://www.bad.example/x", "http://good.example/bad.example"]

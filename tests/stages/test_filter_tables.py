@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 from test_filter import PAGE, batch_of, golden_pages, make
 
 from tamis import flow
@@ -252,6 +253,24 @@ def test_recipes_that_need_none_resolve(name: str, tmp_path: Path, monkeypatch: 
     pool.write_text('{"text": "one two three", "url": "https://a.example/"}\n')
     monkeypatch.setenv("TAMIS_CACHE", str(tmp_path / "empty"))
     assert "filter" in [stage.name for stage in flow.resolve(flow.load_recipe(name), [str(pool)]).stages]
+
+
+def test_a_resolved_recipe_repeats_the_run(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text('{"text": "one two three", "url": "https://a.example/"}\n')
+    own = {"column": "num_mills", "op": "<", "threshold": 1, "reason": "few"}
+    settings = {
+        "rules": "none",
+        "edits": ["counter_lines", {"kind": "phrase_lines", "phrases": ["javascript"]}],
+        "own_rules": [own],
+        "phrase_lists": {"mills": {"phrases": ["mill"]}},
+        "url_rules": [{"reason": "mine", "hosts": ["a.example"]}],
+        "mask_pii": ["email"],
+    }
+    story = flow.resolve({"name": "mine", "stages": [{"filter": settings}]}, [str(pool)])
+    again = flow.resolve(yaml.safe_load(flow.dump_recipe(story.recipe)))
+    assert again.recipe == story.recipe
+    assert [s.identity() for s in again.stages] == [s.identity() for s in story.stages]
 
 
 def test_nulls_pass(shared_data: Path) -> None:

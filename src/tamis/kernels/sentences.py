@@ -8,6 +8,7 @@ like others, as they are for Punkt, which DCLM asks. The twin is `reference.sent
 
 import numpy as np
 
+from tamis.kernels import unicode_tables
 from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import ALNUM, ALPHA, CASED, SPACE, UPPER
 
@@ -116,3 +117,18 @@ def measure_sentences(code_points: np.ndarray, properties: np.ndarray, n: int, o
         count += 1
         start = next_sentence(code_points, properties, start, n)
     out[0] = count
+
+
+def split_sentences(page: str) -> list[str]:
+    """The sentences of `page`, stripped, without blank ones."""
+    code_points = np.frombuffer(page.encode("utf-32-le", "surrogatepass"), np.int32)
+    index, table = unicode_tables.load()[:2]
+    properties = table[(index[code_points >> 7].astype(np.int64) << 7) | (code_points & 127)]
+    found = []
+    start = 0
+    while start < len(page):
+        end = next_sentence(code_points, properties, start, len(page))
+        if sentence := page[start:end].strip():
+            found.append(sentence)
+        start = end
+    return found

@@ -38,7 +38,7 @@ def _edit(own: OwnEdit) -> Edit:
         phrases=tuple(own.phrases),
         place=own.place,
         whole_words=own.whole_words,
-        max_words=own.max_words,
+        max_words=float("inf") if own.max_words is None else own.max_words,
     )
 
 

@@ -36,8 +36,8 @@ class OwnEdit(Config):
     """Where in the line a phrase counts."""
     whole_words: bool = False
     """Whether a phrase counts inside a longer word; for `phrase_lines`."""
-    max_words: float = float("inf")
-    """Longer lines are left alone."""
+    max_words: float | None = None
+    """Lines of more words are left alone; null = no line is."""
 
 
 class PhraseListConfig(Config):
@@ -81,6 +81,9 @@ class FilterConfig(Config):
     """Pages at or below this probability are removed."""
     language_model: str | None = None
     """Path of fastText's lid.176.bin or lid.176.ftz; null = py3langid, which comes with the package."""
+    sentence_languages: bool = False
+    """Ask for the language of every sentence too: column `sentence_languages`, a JSON object as DCLM's enricher has it,
+    language -> average probability and number of sentences."""
     banlists: str | None = None
     """Folder with DCLM's three URL word lists; null = no URL is banned for its words."""
     banned_domains: str | None = None
@@ -167,6 +170,8 @@ def check(config: FilterConfig) -> None:
     for number, url_rule in enumerate(config.url_rules):
         if not url_rule.hosts and not url_rule.words:
             raise ConfigError(f"filter.url_rules.{number}: give `hosts` or `words`")
+    if config.sentence_languages and not config.keep_languages:
+        raise ConfigError("filter.sentence_languages: no language is asked for; set filter.keep_languages")
     if config.language_model is not None and not config.keep_languages:
         raise ConfigError("filter.language_model: no language is asked for; set filter.keep_languages or remove this")
 

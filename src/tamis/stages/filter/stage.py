@@ -5,6 +5,7 @@ signals, then line edits, which removed rows are spared. A removed row keeps the
 what removed it.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tamis.base import columns
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule, Signal
 from tamis.base.stage import Context, Map, Stage
+from tamis.kernels.sentences import split_sentences
 from tamis.stages.filter import records, urls
 from tamis.stages.filter.language import Detector, FastTextDetector, LangidDetector, detect_all
 from tamis.stages.filter.own import effective_table
@@ -31,6 +33,7 @@ WRONG_LANGUAGE = "wrong_language"
 UNSURE_LANGUAGE = "unsure_language"
 LANGUAGE = "language"
 LANGUAGE_SCORE = "language_score"
+SENTENCE_LANGUAGES = "sentence_languages"
 
 
 class Filter(Map):
@@ -70,6 +73,8 @@ class Filter(Map):
 
     def _added(self) -> list[tuple[str, pa.DataType]]:
         own = [(LANGUAGE, pa.string()), (LANGUAGE_SCORE, pa.float64())] if self.detects_language else []
+        if self.config.sentence_languages:
+            own.append((SENTENCE_LANGUAGES, pa.string()))
         measured = Plan(self.table, paper=self.mode == "paper").columns
         return own + [(name, pa.float64()) for name in measured]
 
@@ -186,6 +191,10 @@ class Filter(Map):
         kept = np.isin(languages.astype(str), self.config.keep_languages)
         reasons[wanted & ~kept] = WRONG_LANGUAGE
         reasons[wanted & kept & (scores <= self.config.min_language_score)] = UNSURE_LANGUAGE
+        if self.config.sentence_languages:
+            each = np.full(len(text), None, object)
+            each[wanted] = [by_sentence(self.detector, page) for page in pages]
+            added[SENTENCE_LANGUAGES] = pa.array(each, pa.string())
         added[LANGUAGE] = pa.array(languages, pa.string())
         added[LANGUAGE_SCORE] = pa.array(scores, pa.float64())
 
@@ -200,6 +209,19 @@ class Filter(Map):
         for field in self.adds:
             arrays[field.name] = added[field.name].cast(field.type)
         return pa.RecordBatch.from_pydict(arrays)
+
+
+def by_sentence(detector: Detector, page: str) -> str:
+    """JSON object: language -> `average_probability` and `number_of_sentences`, of the sentences of a page."""
+    scores: dict[str, list[float]] = {}
+    for language, score in map(detector.detect, split_sentences(page)):
+        if language:
+            scores.setdefault(language, []).append(score)
+    found = {
+        language: {"average_probability": sum(each) / len(each), "number_of_sentences": len(each)}
+        for language, each in scores.items()
+    }
+    return json.dumps(found)
 
 
 def _own_signal(name: str) -> Signal:
