@@ -1,0 +1,73 @@
+"""Peers' own code, loaded from a checkout given by its path, to be timed on the same documents in the same process.
+
+Nothing is downloaded: `--dclm PATH` is a checkout of mlfoundations/dclm (with retrie, uniseg, nltk and blingfire
+installed), `--datatrove` uses the package where it is installed. Without them these columns are left out.
+"""
+
+import importlib
+import importlib.util
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+UNUSED = ("transformers", "boto3", "kenlm", "sentencepiece", "justext", "langdetect", "langdetect.detector_factory")
+"""Imported by DCLM's modules for mappers that the chain does not have."""
+
+
+def dclm_chain(checkout: Path) -> Callable[[str], str | None]:
+    """DCLM's mappers in the order of `dclm_baseline_refinedweb.yaml`, without URL ban-lists and language.
+
+    The function takes a text and returns the edited text, or None where a mapper removes the page.
+    """
+    for name in UNUSED:
+        if name not in sys.modules and importlib.util.find_spec(name.split(".")[0]) is None:
+            sys.modules[name] = _stand_in(name)
+    sys.path[:0] = [str(checkout), str(checkout / "baselines")]
+    filters = importlib.import_module("baselines.mappers.filters.content_filters")
+    modifiers = importlib.import_module("baselines.mappers.modifiers")
+    enrichers = importlib.import_module("baselines.mappers.enrichers.enrichers")
+    tlds = str(checkout / "baselines/mappers/iana_tlds.txt")
+    lines = modifiers.substring_line_modifier
+    steps: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+        (modifiers.url_removal_modifier(tlds_filepath=tlds), {}),
+        (modifiers.newline_removal_modifier(max_consecutive=2), {}),
+        (filters.page_length_filter,
+         {"length_type": "word", "min_length": 50, "max_length": 100_000, "ignore_punctuation": True}),
+        (filters.word_length_filter, {"min_length": 3, "max_length": 10}),
+        (filters.symbol_ratio_filter, {"max_symbol_to_word_ratio": 0.1}),
+        (filters.bullet_count_filter, {"max_bullet_start_ratio": 0.9}),
+        (filters.ellipsis_count_filter, {"max_ellipsis_end_ratio": 0.3}),
+        (filters.alphabetic_word_ratio_filter, {"max_ratio": 0.2}),
+        (filters.stop_word_filter, {"count_unique": False, "min_stop_word": 2}),
+        (filters.massive_web_repetition_filters, {}),
+        (enrichers.word_counter_enricher, {"key": "previous_word_count", "overwrite": True}),
+        (modifiers.uppercase_ratio_line_modifier, {"max_ratio": 0.5}),
+        (modifiers.numeric_ratio_line_modifier, {"max_ratio": 0.999999}),
+        (modifiers.counter_line_modifier(), {}),
+        (modifiers.line_length_modifier, {"min_length": 2}),
+        (lines(banlist="items in cart", max_length=10, remove_substring_only=True), {}),
+        (lines(banlist="Read more...", location="suffix", max_length=10, remove_substring_only=True), {}),
+        (lines(banlist="Sign-in", location="prefix", max_length=10, remove_substring_only=True), {}),
+        (filters.word_removal_ratio_filter, {"prev_word_count_key": "previous_word_count", "max_removed_ratio": 0.05}),
+    ]  # fmt: skip
+
+    def chain(text: str) -> str | None:
+        page = {"text": text, "url": "https://example.org/"}
+        for step, settings in steps:
+            kept = step(page, **settings)
+            if not kept:
+                return None
+            page = kept[0]
+        return page["text"]
+
+    return chain
+
+
+def _stand_in(name: str) -> types.ModuleType:
+    """A module whose every attribute exists and does nothing."""
+    module = types.ModuleType(name)
+    module.__getattr__ = lambda attribute: object  # type: ignore[method-assign]
+    module.__path__ = []
+    return module
