@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.stages.extract.encoding import decode_html
-from tamis.stages.extract.engines import Engine, engine_for
+from tamis.stages.extract.engines import ENGINES, Engine, check_engine, engine_for
 from tamis.store.warc import read_documents
 
 ALL_TEXT = "resiliparse-all"
@@ -101,6 +101,19 @@ def quality(texts: Sequence[str], pages: Sequence[Page]) -> dict[str, float]:
     if dropped:
         out["dropped"] = sum(dropped) / len(dropped)
     return out
+
+
+def installed_engines() -> list[str]:
+    """Every engine that can run here, and resiliparse's whole text beside them."""
+    return [*(name for name in ENGINES if _is_installed(name)), ALL_TEXT]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        check_engine(name, main_content=True, markdown=False)
+    except ConfigError:
+        return False
+    return True
 
 
 def _make(name: str) -> Engine:

@@ -72,7 +72,7 @@ class _Sample:
     def _trim(self) -> None:
         best = sorted(self._pages.items(), key=lambda item: (item[1][:2], item[1][2].url))
         taken = Counter[str]()
-        kept = []
+        kept: list[tuple[bytes, tuple[float, str, Page]]] = []
         for digest, entry in best:
             host = host_of(entry[2].url)
             taken[host] += bool(host)  # pages without a URL count as hosts of their own
@@ -174,13 +174,7 @@ def build_heldout(
         "max_pages_per_host": max_pages_per_host, "max_bytes": max_bytes,
         "max_document_bytes": max_document_bytes,
     }  # fmt: skip
-    details = {
-        "num_documents": len(rows),
-        "num_document_bytes": sum(len(row["text"].encode()) for row in rows),
-        "num_items": len(items),
-        "num_item_pages": len(pages),
-        "num_hosts": len({host_of(row["url"]) for row in [*rows, *items]}),
-    }
+    details = _sizes(rows, items, len(pages))
     parent = dataset.parent / CARD
     card = Card(
         kind="heldout", name="heldout", version=VERSION, fingerprint=content_fingerprint(output),
@@ -189,6 +183,16 @@ def build_heldout(
     )  # fmt: skip
     write_json(output / CARD, card.to_dict())
     return card
+
+
+def _sizes(rows: list[dict[str, Any]], items: list[dict[str, Any]], num_item_pages: int) -> dict[str, int]:
+    return {
+        "num_documents": len(rows),
+        "num_document_bytes": sum(len(row["text"].encode()) for row in rows),
+        "num_items": len(items),
+        "num_item_pages": num_item_pages,
+        "num_hosts": len({host_of(row["url"]) for row in [*rows, *items]}),
+    }
 
 
 def content_fingerprint(heldout: Path) -> str:
