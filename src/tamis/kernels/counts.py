@@ -25,6 +25,8 @@ LINE_SIGNALS = ("num_lines", "num_paragraphs", "bullet_line_fraction", "ellipsis
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Gopher (Rae et al. 2021, appendix A1.1)."""
+_STOP_INITIALS = sum(1 << (ord(initial) & 31) for initial in {word[0] for word in STOP_WORDS})
+"""Bit (character & 31) of every letter that a stop word starts with."""
 
 
 @kernel
@@ -92,30 +94,32 @@ def _stop_word(code_points: np.ndarray, start: int, end: int) -> int:
 
 
 @kernel
-def count_symbols(code_points: np.ndarray, n: int) -> tuple[int, int]:
-    """Sum of the non-overlapping counts of `#`, `...`, `. . .` and U+2026; and how many ASCII control characters there
-    are but tab to carriage return."""
+def count_symbols(code_points: np.ndarray, n: int) -> int:
+    """Sum of the non-overlapping counts of `#`, `...`, `. . .` and U+2026. The first loop has no branches, so that it
+    is compiled to vector instructions; most texts need no more."""
     total = 0
-    controls = 0
+    near_dots = 0
+    for i in range(n - 2):
+        dot = code_points[i] == FULL_STOP
+        next_dot = code_points[i + 1] == FULL_STOP
+        third_dot = code_points[i + 2] == FULL_STOP
+        total += (code_points[i] == 35) | (code_points[i] == ELLIPSIS)
+        near_dots += dot & third_dot & (next_dot | (code_points[i + 1] == 32))
+    for i in range(max(n - 2, 0), n):
+        total += (code_points[i] == 35) | (code_points[i] == ELLIPSIS)
+    if near_dots == 0:
+        return total
     dots_from = 0
     spaced_from = 0
-    for i in range(n):
-        c = code_points[i]
-        if c > FULL_STOP:
-            if c == ELLIPSIS:
-                total += 1
-        elif c < 32:
-            controls += c < 9 or c > 13
-        elif c == 35:
-            total += 1
-        elif c == FULL_STOP:
-            if i >= dots_from and i + 2 < n and code_points[i + 1] == FULL_STOP and code_points[i + 2] == FULL_STOP:
+    for i in range(n - 2):
+        if code_points[i] == FULL_STOP:
+            if i >= dots_from and code_points[i + 1] == FULL_STOP and code_points[i + 2] == FULL_STOP:
                 total += 1
                 dots_from = i + 3
             if i >= spaced_from and _spaced_dots(code_points, i, n):
                 total += 1
                 spaced_from = i + 5
-    return total, controls
+    return total
 
 
 @kernel
@@ -138,8 +142,45 @@ def _parts_tokens(c: int) -> bool:
 
 
 @kernel
+def _summarise(code_points: np.ndarray, properties: np.ndarray, n: int) -> tuple[int, int, int, int, int]:
+    """Words of str.split, those that start with a letter or digit, blanks, newlines, and characters at which str.split
+    and fastText part words differently (controls, wide blanks). Without branches, to be compiled to vector
+    instructions."""
+    words = 0
+    alphanumeric = 0
+    blanks = 0
+    newlines = 0
+    odd = 0
+    for i in range(n):
+        blank = (properties[i] // SPACE) & 1
+        c = code_points[i]
+        blanks += blank
+        newlines += c == NEWLINE
+        odd += (blank & (c > 32)) | (c < 9) | ((c > 13) & (c < 32))
+    for i in range(1, n):
+        starts = (properties[i - 1] // SPACE) & ~(properties[i] // SPACE) & 1
+        words += starts
+        alphanumeric += starts & (properties[i] // ALNUM)
+    if n and not properties[0] & SPACE:
+        words += 1
+        alphanumeric += properties[0] & ALNUM != 0
+    return words, alphanumeric, blanks, newlines, odd
+
+
+@kernel
 def measure_tokens(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
     """TOKEN_SIGNALS: fastText's tokens, and those of them that start with a letter or digit."""
+    words, alphanumeric, _, newlines, odd = _summarise(code_points, properties, n)
+    if odd == 0:
+        out[0] = words + newlines
+        out[1] = alphanumeric
+    else:
+        _walk_tokens(code_points, properties, n, out)
+
+
+@kernel
+def _walk_tokens(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
+    """`measure_tokens` for texts in which fastText's tokens are not the words of str.split."""
     tokens = 0
     words = 0
     i = 0
@@ -164,55 +205,55 @@ def measure_tokens(code_points: np.ndarray, properties: np.ndarray, n: int, out:
 
 
 @kernel
-def measure_words(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
-    """WORD_SIGNALS on the words of str.split, then TOKEN_SIGNALS: fastText's tokens are the same words unless the text
-    has one of the blanks that only `str` knows, or NUL."""
-    num_words = 0
-    letters = 0
+def _walk_words(code_points: np.ndarray, properties: np.ndarray, n: int) -> tuple[int, int, int]:
+    """Words of str.split without a letter, stop words, and which stop words there are (bits 1-8)."""
     without_letter = 0
     stop_words = 0
     seen = 0
-    alphanumeric_first = 0
-    newlines = 0
-    wide_blanks = 0
     i = 0
     while i < n:
-        while i < n and properties[i] & SPACE:
-            newlines += code_points[i] == NEWLINE
-            wide_blanks += code_points[i] > 32
+        if properties[i] & SPACE:
             i += 1
-        if i == n:
-            break
+            continue
         start = i
-        alphanumeric_first += properties[i] & ALNUM != 0
+        if properties[i] & ALPHA:
+            i += 1
+            while i < n and not (properties[i] & SPACE):
+                i += 1
+            if 2 <= i - start <= 4 and (_STOP_INITIALS >> (code_points[start] & 31)) & 1:
+                which = _stop_word(code_points, start, i)
+                if which:
+                    stop_words += 1
+                    seen |= 1 << which
+            continue
         union = np.uint16(0)
         while i < n and not (properties[i] & SPACE):
             union |= properties[i]
             i += 1
-        num_words += 1
-        letters += i - start
-        if not (union & ALPHA):
-            without_letter += 1
-        if 2 <= i - start <= 4:
-            which = _stop_word(code_points, start, i)
-            if which:
-                stop_words += 1
-                seen |= 1 << which
+        without_letter += union & ALPHA == 0
+    return without_letter, stop_words, seen
+
+
+@kernel
+def measure_words(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
+    """WORD_SIGNALS on the words of str.split, then TOKEN_SIGNALS: fastText's tokens are the same words unless the text
+    has one of the blanks that only `str` knows, or NUL."""
+    num_words, alphanumeric_first, blanks, newlines, odd = _summarise(code_points, properties, n)
+    without_letter, stop_words, seen = _walk_words(code_points, properties, n)
     distinct = 0
     for bit in range(1, 9):
         distinct += (seen >> bit) & 1
     out[0] = num_words
-    out[1] = letters / num_words if num_words else 0.0
+    out[1] = (n - blanks) / num_words if num_words else 0.0
     out[2] = without_letter / num_words if num_words else 1.0
     out[3] = stop_words
     out[4] = distinct
-    symbols, controls = count_symbols(code_points, n)
-    out[5] = symbols / num_words if num_words else np.inf
-    if wide_blanks == 0 and controls == 0:
+    out[5] = count_symbols(code_points, n) / num_words if num_words else np.inf
+    if odd == 0:
         out[6] = num_words + newlines
         out[7] = alphanumeric_first
     else:
-        measure_tokens(code_points, properties, n, out[6:])
+        _walk_tokens(code_points, properties, n, out[6:])
 
 
 @kernel
