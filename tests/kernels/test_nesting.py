@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels.nesting import SLACK, nesting_bound
+from tamis.kernels.nesting import SLACK, nesting_bound, nesting_depth
+from tamis.kernels.reference import nesting as twin
 from tamis.kernels.reference.nesting import deepest_excess
 
 PIECES = st.sampled_from([b"<", b"</", b"/", b"<div>", b"</div>", b"<br>", b"text", b"\xbc\x3c", b"\0", b"\xff" * 9])
@@ -23,3 +24,17 @@ def test_depth_of_whole_pages(depth: int) -> None:
     assert depth <= nesting_bound(b"<div>" * depth + flat + b"</div>" * depth) < depth + SLACK
     assert nesting_bound(b"</div>" * 1000 + b"<div>" * depth) >= depth
     assert nesting_bound(b"") == 0
+
+
+TAGS = st.sampled_from([
+    b"<div>", b"</div>", b"<BR>", b"<br/>", b"<b", b"</b>", b"<p1>", b"<P>", b"<options>", b"<OpTiOn x='<a'>",
+    b"<", b"</", b"<1>", b"< a>", b"<\x01>", b"<@>", b"<[>", b"<\xc1>", b"x", b"<li>", b"<s\x10>", b"<svg>",
+    b"</svg>", b"<svg/>", b"<math>", b"</math>", b"<g/>", b"<g a='b' />", b"</g/>", b"/>", b">", b"<g x",
+])  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(TAGS, st.integers(1, 9))), st.integers(0, 40))
+def test_depth_is_its_twins(runs: list[tuple[bytes, int]], limit: int) -> None:
+    html = b"".join(piece * n for piece, n in runs)
+    assert nesting_depth(html, limit) == twin.nesting_depth(html, limit)

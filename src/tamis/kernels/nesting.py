@@ -1,4 +1,4 @@
-"""An upper bound on how deep a page's elements nest, at memory speed: 128 bytes of HTML per step, eight per word."""
+"""How deep elements nest: an upper bound at memory speed (eight bytes per word), and an estimate tag by tag."""
 
 import numpy as np
 
@@ -12,6 +12,17 @@ BLOCK_WORDS = 16
 SLACK = 24 * BLOCK_WORDS
 """The bound exceeds the exact value by less than this: within a block of 128 bytes, closing tags count last."""
 
+SHALLOW = (
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr", "param", "li",
+    "p", "option", "td", "tr", "th", "dt", "dd",
+)  # fmt: skip
+"""Elements without content, or that a parser closes by itself, so that they do not nest in one another."""
+FOREIGN = ("svg", "math")
+"""Elements inside which `/>` closes a tag; in HTML proper it means nothing (WHATWG HTML, section 13.1.2.1)."""
+_PACKED_FOREIGN = tuple(int.from_bytes(name.encode(), "big") for name in FOREIGN)
+_PACKED = tuple(int.from_bytes(name.encode(), "big") for name in SHALLOW)
+_LONGEST = max(map(len, SHALLOW))
+
 
 def nesting_bound(html: bytes | memoryview) -> int:
     """At least the largest excess of '<' without a slash over '</' in any stretch of `html`; less than SLACK more.
@@ -23,6 +34,14 @@ def nesting_bound(html: bytes | memoryview) -> int:
     # The same bytes one place on, so that a word's lanes hold what follows each byte of the other's.
     following = np.frombuffer(html, np.uint64, num_words, 1) if num_words else words
     return int(_bound(words, following, np.frombuffer(html, np.uint8)))
+
+
+def nesting_depth(html: bytes | memoryview, limit: int) -> int:
+    """Deepest nesting as opening and closing tags tell it, SHALLOW ones left out; counted no further than limit + 1.
+
+    Its twin is `reference.nesting.nesting_depth`.
+    """
+    return int(_depth(np.frombuffer(html, np.uint8), limit))
 
 
 @kernel
@@ -51,3 +70,44 @@ def _bound(words: np.ndarray, following: np.ndarray, data: np.ndarray) -> int:
             excess = max(excess, 0)
             deepest = max(deepest, excess)
     return deepest
+
+
+@kernel
+def _depth(data: np.ndarray, limit: int) -> int:
+    depth = deepest = at = 0
+    foreign = 0  # depth at which an svg or math element was opened
+    while at < data.size and deepest <= limit:
+        if data[at] != ord("<"):
+            at += 1
+            continue
+        at += 1
+        closes = at < data.size and data[at] == ord("/")
+        at += closes
+        begin, name = at, 0
+        while at < data.size:
+            # Bit 5 makes ASCII letters lower case; digits have it set.
+            byte = data[at] | 0x20
+            if not (ord("a") <= byte <= ord("z") or (at > begin and ord("0") <= data[at] <= ord("9"))):
+                break
+            if at - begin < _LONGEST:
+                name = (name << 8) | byte
+            at += 1
+        if at == begin:
+            continue
+        known = at - begin <= _LONGEST
+        if (known and name in _PACKED) or (foreign and _closes_itself(data, at)):
+            continue
+        depth = max(0, depth - 1) if closes else depth + 1
+        if known and name in _PACKED_FOREIGN and not (foreign and depth >= foreign):
+            foreign = 0 if closes else depth
+        deepest = max(deepest, depth)
+    return deepest
+
+
+@kernel
+def _closes_itself(data: np.ndarray, at: int) -> bool:
+    """Whether the tag whose name ends before `at` ends in '/>'."""
+    end = at
+    while end < data.size and data[end] != ord("<") and data[end] != ord(">"):
+        end += 1
+    return end < data.size and data[end] == ord(">") and end > at and data[end - 1] == ord("/")

@@ -87,8 +87,7 @@ class Extract(Map):
         if len(html) > self.settings.max_html_bytes:
             return {columns.ERROR: f"too_large: {len(html)} bytes of HTML, max_html_bytes is "
                                    f"{self.settings.max_html_bytes}"}  # fmt: skip
-        depth = nesting_depth(html, self.settings.max_nesting_depth)
-        if depth > self.settings.max_nesting_depth:
+        if nesting_depth(html, self.settings.max_nesting_depth) > self.settings.max_nesting_depth:
             return {columns.ERROR: f"too_deep: elements nest deeper than {self.settings.max_nesting_depth}"}
         if self.paper:
             try:
