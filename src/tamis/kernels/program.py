@@ -6,6 +6,7 @@ columns and the edited texts. Rule tables are programs plus thresholds: new ones
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -140,11 +141,10 @@ class Program:
         values = np.full((count, len(self.columns)), np.nan)
         emptied = np.full(count, NOT_EMPTIED, np.int32)
         changed = np.zeros(count, np.bool_)
-        flat, domain_offsets = links.pack_domains(self.domains) if self.domains else _NO_DOMAINS
         singles = np.concatenate([*self.phrases, np.zeros(0, np.int32)])
         single_offsets = np.cumsum([0] + [len(phrase) for phrase in self.phrases]).astype(np.int64)
         edit_data = (
-            singles, single_offsets, flat, domain_offsets, links.index_domains(flat, domain_offsets),
+            singles, single_offsets, *_packed_domains(tuple(self.domains)),
             unicode_tables.load(), phrases.pack(tuple(self.phrase_lists)),
         )  # fmt: skip
         steps = np.array(self.steps, np.float64).reshape(-1, 5)
@@ -154,7 +154,11 @@ class Program:
         return Outcome(self.columns, values, emptied, changed, out, out_offsets, column)
 
 
-_NO_DOMAINS = (np.zeros(0, np.int32), np.zeros(1, np.int64))
+@lru_cache(maxsize=8)
+def _packed_domains(domains: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Top-level domains as the kernels take them: code points, offsets, index."""
+    flat, offsets = links.pack_domains(list(domains)) if domains else (np.zeros(0, np.int32), np.zeros(1, np.int64))
+    return flat, offsets, links.index_domains(flat, offsets)
 
 
 @dataclass
