@@ -243,7 +243,8 @@ def _read(path: Path | None) -> list[str] | None:
 
 def _open(reasons: np.ndarray) -> np.ndarray:
     """Rows that no rule has removed so far."""
-    return np.equal(reasons, None).astype(np.bool_)
+    nothing: Any = None
+    return np.equal(reasons, nothing).astype(np.bool_)
 
 
 def build(settings: dict[str, Any] | None, recipe: Recipe) -> Sequence[Stage]:
