@@ -25,6 +25,8 @@ from tamis.train.model import Attention, Block, Transformer, rotary_tables, rota
 
 BATCH_TOKENS = 4096
 """Tokens per forward pass, padding included: enough to keep the machine busy, little enough to stay in cache."""
+PACKED_TOKENS = 2048
+"""Longest row that continuations of one context are packed into."""
 HEAD_ELEMENTS = 1 << 23
 """Logits held at once."""
 END_OF_TEXT_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>")
@@ -169,13 +171,19 @@ def _attend(attention: Attention, x: Tensor, cos: Tensor, sin: Tensor, mask: Ten
 
 
 def _pack(requests: Sequence[Request]) -> list[_Packed]:
-    """Requests of one context together, in order of first appearance."""
-    groups: dict[tuple[int, ...], _Packed] = {}
+    """Requests of one context together, in order of first appearance, where that saves work: attention over a packed
+    row grows with the square of its length, so a context shorter than what follows it is not shared."""
+    rows: list[_Packed] = []
+    open_rows: dict[tuple[int, ...], tuple[_Packed, int]] = {}
     for place, (context, continuation) in enumerate(requests):
-        group = groups.setdefault(tuple(context), _Packed(context, [], []))
-        group.continuations.append(continuation)
-        group.places.append(place)
-    return list(groups.values())
+        row, num_tokens = open_rows.get(tuple(context), (None, 0))
+        if row is None or len(context) < len(continuation) or num_tokens + len(continuation) > PACKED_TOKENS:
+            rows.append(row := _Packed(context, [], []))
+            num_tokens = len(context)
+        row.continuations.append(continuation)
+        row.places.append(place)
+        open_rows[tuple(context)] = (row, num_tokens + len(continuation))
+    return rows
 
 
 def _batches(rows: list[_Packed]) -> Iterator[list[_Packed]]:
