@@ -1,10 +1,10 @@
 """Speed of the whole rule chain on recorded pages: megabytes of text per second of one core.
 
-    python bench/rules.py --golden web-dev.rules.jsonl.zst [docs-dev.rules.jsonl.zst ...] [--repeats 5]
+    python bench/rules.py --golden web-dev.rules.jsonl.zst [more ...] [--repeats 5] [--dclm CHECKOUT]
 
-Times the filter stage (table `refinedweb`, without language and ban-lists, which DCLM's 0.11 MB/s also leave out),
-each kernel group and language detection by themselves, and with --cold the compilation of the kernels. Processor time,
-best of the repeats.
+Times the filter stage (table `refinedweb`, without language and ban-lists), each kernel group and language detection by
+themselves, and with --cold the compilation of the kernels. Processor time, best of the repeats. With --dclm, DCLM's own
+mappers run once over the same pages in the same process (peers.py), and the ratio is given.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import zstandard
+from peers import dclm_chain
 
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context
@@ -30,8 +31,6 @@ from tamis.stages.filter.plan import Plan
 from tamis.stages.filter.published import TABLES
 from tamis.stages.filter.stage import build
 
-DCLM_MB_PER_SECOND = 0.11
-"""DCLM's own mappers on such pages, one core."""
 GROUP_NAMES = {
     program.CHARACTERS: "characters", program.WORDS: "words", program.TOKENS: "tokens", program.LINES: "lines",
     program.REPETITION: "repetition",
@@ -61,6 +60,16 @@ def best_seconds(work: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
+def dclm_seconds(checkout: Path, pages: list[str]) -> float:
+    """Processor time of DCLM's own mappers on `pages`, after a first page that loads what they load."""
+    chain = dclm_chain(checkout)
+    chain(pages[0])
+    started = time.process_time()
+    for page in pages:
+        chain(page)
+    return time.process_time() - started
+
+
 def cold_seconds() -> float:
     """Wall time of compiling every kernel into an empty cache, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -76,6 +85,7 @@ def main() -> None:
     parser.add_argument("--golden", type=Path, nargs="+", required=True)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cold", action="store_true", help="also time the compilation of the kernels")
+    parser.add_argument("--dclm", type=Path, help="a checkout of mlfoundations/dclm, timed on the same pages")
     arguments = parser.parse_args()
     texts, urls = read_pages(arguments.golden)
     megabytes = texts.nbytes / 1e6
@@ -92,13 +102,15 @@ def main() -> None:
         rates[name] = megabytes / best_seconds(lambda phase=phase: phase.program.run(texts), arguments.repeats)  # type: ignore[misc]
     detector, pages = LangidDetector(), texts.to_pylist()
     rates["language"] = megabytes / best_seconds(lambda: detect_all(detector, pages), arguments.repeats)
-    result = {
+    result: dict[str, object] = {
         "pages": len(texts),
         "megabytes": round(megabytes, 3),
         "chain_mb_per_second": round(megabytes / chain, 2),
-        "times_dclm": round(megabytes / chain / DCLM_MB_PER_SECOND),
         "alone_mb_per_second": {name: round(rate, 1) for name, rate in rates.items()},
     }
+    if arguments.dclm:
+        seconds = dclm_seconds(arguments.dclm, pages)
+        result |= {"dclm_mb_per_second": round(megabytes / seconds, 3), "times_dclm": round(seconds / chain)}
     if arguments.cold:
         result["cold_compile_seconds"] = round(cold_seconds(), 1)
     print(json.dumps(result))
