@@ -221,6 +221,10 @@ def run_recipe(story: Story, output: Path, num_workers: int, on_event: OnEvent) 
         write_text(run.recipe, dump_recipe(story.recipe))
         write_json(run.provenance, provenance())
         tell(Event(kind="run_started", fields={"recipe": story.recipe.name, "output": str(output)}))
+        if names := story.source.passed_over():
+            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            text = f"pool: passed over {len(names)} files of no readable kind (named outright, they are read): {shown}"
+            tell(Event(kind="note", fields={"text": text, "passed_over": names}))
         try:
             _curate(story, plan, run, num_workers, tell)
             _train_and_evaluate(story.recipe, run, tell)

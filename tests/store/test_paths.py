@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tamis.base.errors import ConfigError, DataError
-from tamis.store.paths import expand, open_input
+from tamis.store.paths import expand, open_input, passed_over
 
 
 @pytest.fixture
@@ -25,6 +25,12 @@ def test_folder_glob_and_file_agree(folder: Path) -> None:
     assert one.fingerprint == files[2].fingerprint and one.size_bytes == 7
     # A file named outright may have any name.
     assert expand([str(folder / "notes.txt")])[0].name == "notes.txt"
+
+
+def test_what_is_not_read_is_told(folder: Path) -> None:
+    assert passed_over([str(folder)]) == [str(folder / "notes.txt")]
+    assert passed_over([f"{folder}/**/*"]) == [str(folder / "notes.txt")]
+    assert passed_over([str(folder / "notes.txt"), "s3://bucket/folder"]) == []
 
 
 def test_each_file_once_and_each_name_once(folder: Path) -> None:

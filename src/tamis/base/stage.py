@@ -83,6 +83,10 @@ class Source(Stage):
     def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
         """Stream one shard. Rows that cannot be read carry `error`; a shard that cannot be opened raises DataError."""
 
+    def passed_over(self) -> list[str]:
+        """Files that lie among the inputs and are not read, so that the user can be told."""
+        return []
+
     def notes(self) -> dict[str, int]:
         """Counts, by name, of what the last `read` passed over that was never a document (request records, say)."""
         return {}

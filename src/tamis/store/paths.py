@@ -62,6 +62,22 @@ def expand(inputs: Iterable[str]) -> list[InputFile]:
     return list(found.values())
 
 
+def passed_over(inputs: Iterable[str]) -> list[str]:
+    """Files that `expand` finds in local folders and patterns and leaves, as their names are of no readable kind; in
+    sorted order. Hidden files and markers (`.name`, `_NAME`) are not meant."""
+    names: set[str] = set()
+    for text in inputs:
+        if is_remote(text):
+            continue
+        path = Path(text.removeprefix("file://")).expanduser()
+        if path.is_dir():
+            found = list(path.rglob("*"))
+        else:
+            found = [Path(p) for p in glob.glob(str(path), recursive=True)] if glob.has_magic(text) else []  # noqa: PTH207
+        names |= {str(p) for p in found if p.is_file() and not p.name.startswith((".", "_")) and not _readable(p.name)}
+    return sorted(names)
+
+
 def open_input(uri: str) -> BinaryIO:
     """A readable, seekable binary stream. Raises DataError when the file cannot be opened."""
     try:

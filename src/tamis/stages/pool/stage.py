@@ -18,7 +18,7 @@ from tamis.stages.pool import common_crawl, readers
 from tamis.stages.pool.holdout import is_held_out
 from tamis.stages.pool.mime import is_page
 from tamis.stages.pool.rows import Batcher, Row
-from tamis.store.paths import expand, open_input
+from tamis.store.paths import expand, open_input, passed_over
 
 
 class PoolConfig(Config):
@@ -85,6 +85,9 @@ class Pool(Source):
             for file in expand(config.inputs)[: config.max_shards]
         ]
         return shards if config.pages is None else list(self._first(shards, config.pages))
+
+    def passed_over(self) -> list[str]:
+        return passed_over(self.settings.inputs)
 
     def _first(self, shards: list[PoolShard], pages: int) -> Iterator[PoolShard]:
         """The shards that hold the first `pages` documents; the last of them cut."""
