@@ -18,8 +18,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ import fasttext
 import numpy as np
 import pyarrow as pa
 import zstandard
+from timing import best_seconds
 
 from tamis.kernels.fasttext import TextClassifier
 from tamis.kernels.text import views
@@ -81,17 +80,6 @@ def write_model(path: Path, lines: list[str], num_words: int, dim: int, buckets:
         for start in range(0, num_rows, 50_000):
             file.write(rng.standard_normal((min(50_000, num_rows - start), dim), np.float32).tobytes())
         file.write(struct.pack("<?qq", False, 2, dim) + rng.standard_normal((2, dim), np.float32).tobytes())
-
-
-def best_seconds(work: Callable[[], Any], repeats: int) -> float:
-    """Least processor time of `repeats` runs, after one that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        started = time.process_time()
-        work()
-        times.append(time.process_time() - started)
-    return min(times)
 
 
 def compare(path: Path, lines: list[str], texts: pa.Array, is_page: bool, repeats: int) -> dict[str, float]:

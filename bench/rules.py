@@ -15,12 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import zstandard
 from peers import dclm_chain
+from timing import best_seconds
 
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context
@@ -47,17 +47,6 @@ def read_pages(paths: list[Path]) -> tuple[pa.Array, list[str]]:
                 texts.append(page["text"])
                 urls.append(page["url"])
     return pa.array(texts, pa.string()), urls
-
-
-def best_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Least processor time of `repeats` runs, after one that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        started = time.process_time()
-        work()
-        times.append(time.process_time() - started)
-    return min(times)
 
 
 def dclm_seconds(checkout: Path, pages: list[str]) -> float:
