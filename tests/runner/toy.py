@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.recipe import Limits, Recipe
 from tamis.base.signals import Rule, Signal
-from tamis.base.stage import Context, Group, InputShard, Map, Source
+from tamis.base.stage import Context, Group, InputShard, Map, Sketches, Source
 
 Docs = list[dict[str, Any]]
 
@@ -114,7 +114,9 @@ class Measure(Map):
 
 
 class Unique(Group):
-    """Keeps the first of equal texts, in `num_buckets` buckets."""
+    """Keeps the first of equal texts, decided in `num_buckets` buckets and then combined."""
+
+    combines = True
 
     name: ClassVar[str] = "unique"
     version: ClassVar[int] = 1
@@ -129,19 +131,24 @@ class Unique(Group):
         super().__init__(config)
         self.num_buckets = self.config.num_buckets
 
-    def sketch(self, batch: pa.RecordBatch) -> pa.Table:
+    def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
         texts = batch.column(columns.TEXT)
         buckets = [sum(t.encode()) % self.num_buckets for t in texts.to_pylist()]
-        return pa.table({"key": texts, "bucket": pa.array(buckets, pa.int32())})
+        return pa.table({"key": texts, "bucket": pa.array(buckets, pa.int32()), "row": rows})
 
-    def decide(self, bucket: int, sketches: pa.Table, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
         seen: set[str] = set()
         drop = []
-        for key in sketches["key"].to_pylist():
+        table = sketches.table(["key", "bucket", "shard", "row"])
+        table = table.filter(pc.equal(table["bucket"], bucket))
+        for key in table["key"].to_pylist():
             drop.append(key in seen)
             seen.add(key)
-        out = sketches.select(["shard", "row"]).filter(pa.array(drop, pa.bool_()))
+        out = table.select(["shard", "row"]).filter(pa.array(drop, pa.bool_()))
         return out.replace_schema_metadata({b"details": b'{"buckets": 2}'})
+
+    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
+        return pa.concat_tables([part.replace_schema_metadata() for part in decided])
 
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
         gone = pc.is_in(rows, decisions["row"].combine_chunks() if decisions.num_rows else pa.array([], pa.int64()))

@@ -5,67 +5,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 import zstandard
+from groups import drive, to_batch
 
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Group
-from tamis.stages.dedup.stage import build, normalize_text, normalize_url
+from tamis.base.stage import Context, Group, Map
+from tamis.stages.dedup.exact import normalize_text, normalize_url
+from tamis.stages.dedup.stage import build
 
 RECIPE = Recipe(name="test", stages=[])
-
-
-def to_batch(documents: list[dict[str, Any]]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pydict(
-        {
-            "id": pa.array([d["id"] for d in documents], pa.string()),
-            "url": pa.array([d.get("url", "") for d in documents], pa.string()),
-            "text": pa.array([d["text"] for d in documents], pa.string()),
-            "drop_reason": pa.nulls(len(documents), pa.string()),
-        }
-    )
-
-
-def drive(stage: Group, shards: list[list[dict[str, Any]]], batch_rows: int = 7) -> list[dict[str, Any]]:
-    """What the runner does with a Group: sketch per shard, decide per bucket, mark per shard."""
-    context = Context(seed=0)
-    pieces: list[pa.Table] = []
-    batches: list[tuple[int, int, pa.RecordBatch]] = []
-    for shard, documents in enumerate(shards):
-        for start in range(0, len(documents), batch_rows):
-            batch = to_batch(documents[start : start + batch_rows])
-            batches.append((shard, start, batch))
-            sketch = stage.sketch(batch)
-            assert sketch.num_rows == batch.num_rows
-            sketch = sketch.append_column("shard", pa.array([shard] * batch.num_rows, pa.int32()))
-            rows = pa.array(range(start, start + batch.num_rows), pa.int64())
-            pieces.append(sketch.append_column("row", rows))
-    sketches = pa.concat_tables(pieces)
-    decisions = []
-    for bucket in range(stage.num_buckets):
-        if stage.num_buckets > 1:
-            mask = pa.compute.equal(sketches["bucket"], bucket)
-            decisions.append(stage.decide(bucket, sketches.filter(mask), context))
-        else:
-            decisions.append(stage.decide(bucket, sketches, context))
-    decided = pa.concat_tables(decisions)
-    out: list[dict[str, Any]] = []
-    for shard, start, batch in batches:
-        mine = decided.filter(pa.compute.equal(decided["shard"], shard))
-        rows = pa.array(range(start, start + batch.num_rows), pa.int64())
-        marked = stage.mark(batch, rows, mine)
-        assert marked.num_rows == batch.num_rows
-        assert marked.schema.field("duplicate_of").type == pa.string()
-        out += marked.to_pylist()
-    return out
 
 
 def run(settings: dict[str, Any], shards: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     (stage,) = build(settings, RECIPE)
     assert isinstance(stage, Group)
-    return drive(stage, shards)
+    return drive(stage, shards)[0]
 
 
 def docs(*texts: str | None) -> list[dict[str, Any]]:
@@ -80,7 +36,7 @@ def test_first_copy_stays_and_is_named() -> None:
 
 
 def test_without_normalisation_only_equal_bytes_are_equal() -> None:
-    rows = run({"normalize": False}, [docs("one", "ONE", "one ", "one")])
+    rows = run({"normalize": "none"}, [docs("one", "ONE", "one ", "one")])
     assert [r["duplicate_of"] for r in rows] == [None, None, None, "d0"]
 
 
@@ -115,14 +71,52 @@ def test_every_document_the_same() -> None:
 
 
 def test_no_documents_at_all() -> None:
-    (stage,) = build({}, RECIPE)
-    assert isinstance(stage, Group)
-    empty = stage.sketch(to_batch([]))
-    empty = empty.append_column("shard", pa.array([], pa.int32())).append_column("row", pa.array([], pa.int64()))
-    decided = stage.decide(0, empty, Context(seed=0))
-    assert decided.num_rows == 0
-    marked = stage.mark(to_batch(docs("a")), pa.array([0], pa.int64()), decided)
-    assert marked.column("drop_reason").to_pylist() == [None]
+    assert run({}, [[]]) == []
+    assert [r["drop_reason"] for r in run({}, [[], docs("a"), []])] == [None]
+
+
+def test_survivors_are_chosen_and_counted() -> None:
+    documents = [
+        {"id": "a", "text": "Same text", "score": 0.1},
+        {"id": "b", "text": "same  text", "score": 0.9},
+        {"id": "c", "text": "same text ", "score": None},
+        {"id": "d", "text": "other", "score": 0.0},
+    ]
+    kept = {
+        keep: [r["id"] for r in run({"keep": keep}, [documents]) if not r["drop_reason"]]
+        for keep in ("first", "longest", "highest:score", "lowest:score")
+    }
+    assert kept == {"first": ["a", "d"], "longest": ["b", "d"], "highest:score": ["b", "d"], "lowest:score": ["a", "d"]}
+    rows = run({"keep": "highest:score"}, [documents[:2], documents[2:]])
+    assert [r["duplicate_of"] for r in rows] == ["b", None, "b", None]
+    assert [r["num_copies"] for r in rows] == [1, 3, 1, 1]
+
+
+def test_normalisers_of_dclm() -> None:
+    rows = run({"normalize": "dclm"}, [docs(" One  two", "one  TWO ", "one two")])
+    assert [r["duplicate_of"] for r in rows] == [None, "d0", None]
+    urls = ["http://www.a.org/x/?utm_source=1", "https://a.org/x", "a.org/x?ref=2", "a.org/X"]
+    documents = [{"id": f"d{i}", "url": url, "text": "same"} for i, url in enumerate(urls)]
+    assert [r["duplicate_of"] for r in run({"key": "url", "normalize": "dclm"}, [documents])] == [
+        None,
+        "d0",
+        "d0",
+        None,
+    ]
+    rows = run({"normalize": "ccnet"}, [docs("Café, 12 “apples”…", "cafe, 99 apples", "cafe 99 apples")])
+    assert [r["duplicate_of"] for r in rows] == [None, "d0", None]
+
+
+def test_within_page() -> None:
+    (stage,) = build({"method": "within_page"}, RECIPE)
+    assert isinstance(stage, Map)
+    stage.open(Context(seed=0))
+    text = stage.apply(to_batch(docs("a\n\n A \nb\n\na", None, ""))).column("text").to_pylist()
+    assert text == ["a\n\nb\n", None, ""]
+    (stage,) = build({"method": "within_page", "unit": "paragraph"}, RECIPE)
+    assert isinstance(stage, Map)
+    stage.open(Context(seed=0))
+    assert stage.apply(to_batch(docs("a\nb\n\nc\n\nA\nB"))).column("text").to_pylist() == ["a\nb\n\nc"]
 
 
 def test_all_exact_copies_of_the_known_set_and_no_other(shared_data: Path) -> None:
@@ -133,7 +127,7 @@ def test_all_exact_copies_of_the_known_set_and_no_other(shared_data: Path) -> No
     truth = [json.loads(line) for line in (folder / "dups-dev.truth.jsonl").read_text().splitlines()]
     base_of = {t["id"]: t["base_id"] if t["kind"] == "exact" else t["id"] for t in truth}
     copies = {t["id"] for t in truth if t["kind"] == "exact"}
-    rows = run({"normalize": False}, [documents[i : i + 700] for i in range(0, len(documents), 700)])
+    rows = run({"normalize": "none"}, [documents[i : i + 700] for i in range(0, len(documents), 700)])
     removed = [r for r in rows if r["drop_reason"]]
     # Documents are not ordered by kind: where a copy comes before its base, the base is the one removed.
     assert len(copies) == len(removed) == 200
@@ -154,3 +148,7 @@ def test_wrong_settings_are_named() -> None:
         build({"method": "fuzzy"}, RECIPE)
     with pytest.raises(ConfigError, match=r"dedup\.num_buckets"):
         build({"num_buckets": 0}, RECIPE)
+    with pytest.raises(ConfigError, match=r"dedup\.keep.*highest:COLUMN"):
+        build({"keep": "best"}, RECIPE)
+    with pytest.raises(ConfigError, match=r"dedup\.normalize"):
+        build({"key": "url", "normalize": "ccnet"}, RECIPE)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import zstandard
+from groups import TableSketches
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
@@ -57,7 +58,8 @@ def drive(
     if isinstance(stage, Map):
         return [stage.apply(to_batch(rows)).to_pylist() for rows in shards], None
     assert isinstance(stage, Group)
-    decided = stage.decide(0, pa.concat_tables([stage.sketch(to_batch(rows)) for rows in shards]), context)
+    parts = [stage.sketch(to_batch(rows), pa.array(range(len(rows)), pa.int64())) for rows in shards]
+    decided = stage.decide(0, TableSketches(parts), context)
     out = [stage.mark(to_batch(rows), pa.array(range(len(rows)), pa.int64()), decided).to_pylist() for rows in shards]
     return out, decided
 
@@ -233,7 +235,7 @@ def test_too_little_to_learn_from_is_said(tmp_path: Path, positives: Path) -> No
     _, cut = build({"keep_fraction": 0.5}, RECIPE)
     assert isinstance(cut, Group)
     with pytest.raises(DataError, match="no documents reached the cut"):
-        cut.decide(0, pa.table({"quality_score": pa.array([], pa.float32())}), Context(seed=0))
+        cut.decide(0, TableSketches([pa.table({"quality_score": pa.array([], pa.float32())})]), Context(seed=0))
 
 
 def test_wrong_models_are_refused(tmp_path: Path) -> None:

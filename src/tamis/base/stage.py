@@ -100,25 +100,72 @@ class Map(Stage):
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """How much reaches a group: known exactly once sketched, estimated from a sample of the pool before."""
+
+    num_documents: int
+    text_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a group will take: `memory_bytes` of one decision, beyond the process itself; `sketch_bytes` of disk."""
+
+    memory_bytes: int
+    sketch_bytes: int
+
+
+class Sketches(ABC):
+    """The sketches of the whole corpus as they lie on disk, ordered by shard and, within one, as they were made."""
+
+    num_shards: int
+    num_lines: int
+
+    @abstractmethod
+    def batches(self, columns: Sequence[str], shards: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+        """Stream some columns, of all shards or some: a few ten megabytes at a time, never all in memory. The column
+        `shard` (int32) is the runner's, all others are what `sketch` returned."""
+
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns, whole, in memory."""
+        return pa.Table.from_batches(self.batches(columns), schema=self.schema(columns))
+
+    @abstractmethod
+    def schema(self, columns: Sequence[str]) -> pa.Schema:
+        """Types of `columns`; also known when there is no line."""
+
+
 class Group(Stage):
-    """Needs the whole corpus: `sketch` per shard -> `decide` per bucket -> `mark` per shard."""
+    """Needs the whole corpus: `sketch` per shard -> `decide` per bucket -> (`combine` once) -> `mark` per shard.
+
+    Buckets are decided independently, in parallel, and each sees all sketches: it takes the columns, shards or lines
+    that are its own. What one bucket cannot decide alone, `combine` decides from all buckets' findings.
+    """
 
     num_buckets: int = 1
-    one_line_per_row: bool = True
-    """Whether `sketch` returns one line per row; a group that samples sets it to False."""
+    combines: bool = False
+    """Whether `combine` follows `decide`; its answer then is what `mark` gets."""
 
     @abstractmethod
-    def sketch(self, batch: pa.RecordBatch) -> pa.Table:
-        """What `decide` needs to know of these rows. The runner adds int32 `shard` and, with `one_line_per_row`, int64
-        `row` (position of the document among those that reached this stage in that shard). A column `bucket` (int32)
-        is required when num_buckets > 1."""
+    def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
+        """What `decide` needs to know of this batch, in any number of lines. `rows` (int64): position of each document
+        among those that reached this stage in this shard. The runner adds int32 `shard`."""
 
     @abstractmethod
-    def decide(self, bucket: int, sketches: pa.Table, context: Context) -> pa.Table:
-        """Decisions from all sketches of one bucket, which arrive ordered by (shard, row). A table with columns
-        `shard` and `row` is handed to `mark` shard by shard; one without is handed whole to every shard.
-        `decisions.schema.metadata[b"details"]`, if set, is JSON for the card."""
+    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+        """Findings of one bucket. A table with columns `shard` and `row` is handed to `mark` shard by shard; one
+        without is handed whole to every shard. `schema.metadata[b"details"]`, if set, is JSON for the card."""
+
+    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
+        """The decision, from the findings of every bucket in order; shaped as `decide` says."""
+        raise NotImplementedError(f"{self.name} does not combine")
 
     @abstractmethod
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
-        """As `Map.apply`; `rows` (int64) are the positions that `sketch` saw, `decisions` those for this shard."""
+        """As `Map.apply`; `rows` (int64) are the positions that `sketch` saw, `decisions` those for this shard, ordered
+        by row."""
+
+    def cost(self, corpus: Corpus) -> Cost | None:
+        """What deciding on such a corpus takes; None where it is next to nothing."""
+        return None

@@ -1,21 +1,23 @@
-"""The two kinds of job an engine runs: a shard through a pass, and a group's decision on one bucket."""
+"""The kinds of job an engine runs: a shard through a pass, a group's decision on one bucket, and on all buckets."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tamis.base.cards import Counts
-from tamis.base.stage import Group
+from tamis.base.stage import Group, Sketches
 from tamis.runner.lane import Heartbeat, Opened, opened
 from tamis.runner.ledger import Record, describe_outputs, is_complete, write_record
 from tamis.runner.plan import Plan, Step
 from tamis.runner.task import Task, run_task
 from tamis.store.atomic import publish
-from tamis.store.rundir import RunDir
+from tamis.store.rundir import RunDir, StageDir
+from tamis.store.shards import read_row_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,40 +40,80 @@ class Decide:
         return is_complete(path, self.plan.decide_fingerprint(self.step, self.bucket))
 
 
-Job = Task | Decide
+@dataclass(frozen=True, kw_only=True)
+class Combine:
+    """The last word of the group that pass `number` feeds, from what its buckets found."""
+
+    plan: Plan
+    run: RunDir
+    number: int
+
+    @property
+    def step(self) -> Step:
+        step = self.plan.passes[self.number - 1].sketch
+        assert step is not None
+        return step
+
+    def is_done(self) -> bool:
+        path = self.run.stage(self.step.folder).combine_task
+        return is_complete(path, self.plan.combine_fingerprint(self.step))
+
+
+Job = Task | Decide | Combine
+
+
+class StoredSketches(Sketches):
+    """The sketch files of one group."""
+
+    def __init__(self, folder: StageDir, num_shards: int) -> None:
+        self._paths = [folder.sketch(index) for index in range(num_shards)]
+        self.num_shards = num_shards
+        self.num_lines = sum(pq.read_metadata(path).num_rows for path in self._paths if path.exists())
+
+    def batches(self, columns: Sequence[str], shards: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+        for index in range(self.num_shards) if shards is None else shards:
+            if self._paths[index].exists():
+                yield from read_row_groups(self._paths[index], columns)
+
+    def schema(self, columns: Sequence[str]) -> pa.Schema:
+        path = next(path for path in self._paths if path.exists())
+        whole = pq.read_schema(path)
+        return pa.schema([whole.field(name).remove_metadata() for name in columns])
 
 
 def run_job(job: Job, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
     """Do one job and publish its result; safe to repeat."""
-    return run_decide(job, cache) if isinstance(job, Decide) else run_task(job, cache, heartbeat)
+    return run_task(job, cache, heartbeat) if isinstance(job, Task) else run_decision(job, cache)
 
 
-def run_decide(job: Decide, cache: Opened) -> dict[str, Any]:
-    """Read the bucket's sketches in shard order, decide, publish. Returns {rows} read."""
+def run_decision(job: Decide | Combine, cache: Opened) -> dict[str, Any]:
+    """Let the group decide on a bucket, or combine; publish. Returns the lines it had to decide on as `rows`."""
     folder = job.run.stage(job.step.folder)
     seed = job.plan.recipe.seed
     group = opened(job.step, seed, cache)
     assert isinstance(group, Group)
-    record_path, path = folder.decide_task(job.bucket), folder.decisions(job.bucket)
+    sketches = StoredSketches(folder, len(job.plan.shards))
+    context = job.step.context(seed)
+    if isinstance(job, Decide):
+        record_path, path, name = folder.decide_task(job.bucket), folder.decisions(job.bucket), f"bucket {job.bucket}"
+        fingerprint = job.plan.decide_fingerprint(job.step, job.bucket)
+    else:
+        record_path, path, name = folder.combine_task, folder.combined, "all buckets"
+        fingerprint = job.plan.combine_fingerprint(job.step)
     record_path.unlink(missing_ok=True)
-    row_filter = ds.field("bucket") == job.bucket if group.num_buckets > 1 else None
-    sketches = [folder.sketch(index) for index in range(len(job.plan.shards))]
-    tables = [pq.read_table(sketch, filters=row_filter) for sketch in sketches if sketch.exists()]
-    table = pa.concat_tables(tables)
-    decisions = group.decide(job.bucket, table, job.step.context(seed))
+    if isinstance(job, Decide):
+        decisions = group.decide(job.bucket, sketches, context)
+    else:
+        found = [pq.read_table(folder.decisions(bucket)) for bucket in range(group.num_buckets)]
+        decisions = group.combine(found, sketches, context)
     with publish(path) as temporary:
         pq.write_table(decisions, temporary, compression="zstd")
-    record = Record(
-        fingerprint=job.plan.decide_fingerprint(job.step, job.bucket),
-        shard=f"bucket {job.bucket}",
-        books=Counts(),
-        outputs=describe_outputs(folder.root, [path]),
-    )
-    write_record(record_path, record)
-    return {"rows": table.num_rows}
+    outputs = describe_outputs(folder.root, [path])
+    write_record(record_path, Record(fingerprint=fingerprint, shard=name, books=Counts(), outputs=outputs))
+    return {"rows": sketches.num_lines}
 
 
-def decision_details(job: Decide) -> dict[str, Any]:
-    """What the decision wants on the card (thresholds, model quality), or {}."""
-    metadata = pq.read_schema(job.run.stage(job.step.folder).decisions(job.bucket)).metadata or {}
+def decision_details(path: Path) -> dict[str, Any]:
+    """What the decision stored at `path` wants on the card (thresholds, model quality), or {}."""
+    metadata = pq.read_schema(path).metadata or {}
     return dict(orjson.loads(metadata.get(b"details", b"{}")))

@@ -135,9 +135,9 @@ class PoisonRowError(Exception):
 
 def _read_decisions(group: Group, folder: StageDir, index: int) -> pa.Table:
     """What the group decided that concerns this shard, ordered by row; or all of it, where it concerns every shard."""
+    paths = [folder.combined] if group.combines else [folder.decisions(b) for b in range(group.num_buckets)]
     tables = []
-    for bucket in range(group.num_buckets):
-        path = folder.decisions(bucket)
+    for path in paths:
         by_shard = "shard" in pq.read_schema(path).names
         tables.append(pq.read_table(path, filters=ds.field("shard") == index if by_shard else None))
     table = pa.concat_tables(tables)
@@ -170,12 +170,9 @@ class Sink:
 
     def _sketch(self, batch: pa.RecordBatch) -> None:
         assert isinstance(self._group, Group) and self._sketch_folder is not None
-        table = self._group.sketch(batch)
+        rows = np.arange(self._row, self._row + batch.num_rows, dtype=np.int64)
+        table = self._group.sketch(batch, pa.array(rows))
         table = table.append_column("shard", pa.array(np.full(table.num_rows, self._index, np.int32)))
-        if self._group.one_line_per_row:
-            assert table.num_rows == batch.num_rows, f"{self._group.name}: sketch must return one line per row"
-            rows = np.arange(self._row, self._row + batch.num_rows, dtype=np.int64)
-            table = table.append_column("row", pa.array(rows))
         if self._sketches is None:
             path = self._sketch_folder.sketch(self._index)
             self._sketches = self._files.enter_context(ShardWriter(path, table.schema))

@@ -9,7 +9,7 @@ from tamis.base.cards import Card, Counts
 from tamis.base.errors import BudgetError, DataError
 from tamis.base.events import Event
 from tamis.base.stage import Group, Stage
-from tamis.runner.jobs import Decide, Job, decision_details
+from tamis.runner.jobs import Combine, Decide, Job, decision_details
 from tamis.runner.ledger import Record, read_record
 from tamis.runner.local_engine import LocalEngine
 from tamis.runner.plan import Pass, Plan, Step
@@ -48,14 +48,17 @@ def _run_pass(plan: Plan, run: RunDir, one: Pass, engine: LocalEngine, on_event:
         buckets = range(one.sketch.stage.num_buckets)
         jobs = [Decide(plan=plan, run=run, number=one.number, bucket=bucket) for bucket in buckets]
         _run_jobs(jobs, one, engine, on_event)
+        if one.sketch.stage.combines:
+            _run_jobs([Combine(plan=plan, run=run, number=one.number)], one, engine, on_event)
 
 
 def _run_jobs(jobs: list[Any], one: Pass, engine: LocalEngine, on_event: OnEvent) -> None:
     """Run the jobs that are not done, reporting each as an event."""
     waiting = [job for job in jobs if not job.is_done()]
     stages = [step.folder for step in one.steps]
-    if jobs and isinstance(jobs[0], Decide):
-        stages = [jobs[0].step.folder + " (decide)"]
+    if jobs and not isinstance(jobs[0], Task):
+        verb = "decide" if isinstance(jobs[0], Decide) else "combine"
+        stages = [f"{jobs[0].step.folder} ({verb})"]
     about = {"pass": one.number, "stages": stages}
     total_bytes = sum(job.shard.size_bytes for job in waiting if isinstance(job, Task))
     fields = {"tasks": len(waiting), "skipped": len(jobs) - len(waiting), "input_bytes": total_bytes}
@@ -75,8 +78,8 @@ def _run_jobs(jobs: list[Any], one: Pass, engine: LocalEngine, on_event: OnEvent
 
 
 def _describe(job: Job) -> dict[str, Any]:
-    if isinstance(job, Decide):
-        return {"bucket": job.bucket}
+    if not isinstance(job, Task):
+        return {"bucket": job.bucket if isinstance(job, Decide) else "all"}
     return {"shard": job.shard.name, "input_bytes": job.shard.size_bytes}
 
 
@@ -99,7 +102,7 @@ def _write_card(plan: Plan, run: RunDir, step: Step, tasks: list[Task]) -> Card:
         "assets": {name: path.name for name, path in step.assets.items()},
     }
     if isinstance(step.stage, Group):
-        _merge_decisions(plan, run, step, details)
+        _merge_decisions(run, step, details)
     card = Card(
         kind="stage",
         name=step.stage.name,
@@ -137,12 +140,13 @@ def _merge_examples(records: list[Record]) -> list[dict[str, Any]]:
     return [{k: v for k, v in example.items() if k != "rank"} for group in best for example in group]
 
 
-def _merge_decisions(plan: Plan, run: RunDir, step: Step, details: dict[str, Any]) -> None:
+def _merge_decisions(run: RunDir, step: Step, details: dict[str, Any]) -> None:
     """Thresholds and other findings of a group's decision; rules it decided join the stage's own."""
     assert isinstance(step.stage, Group)
-    feeding = next(one for one in plan.passes if one.sketch is step)
-    for bucket in range(step.stage.num_buckets):
-        found = decision_details(Decide(plan=plan, run=run, number=feeding.number, bucket=bucket))
+    folder, group = run.stage(step.folder), step.stage
+    paths = [folder.decisions(bucket) for bucket in range(group.num_buckets)]
+    for path in [*paths, folder.combined] if group.combines else paths:
+        found = decision_details(path)
         details["rules"] = details["rules"] + found.pop("rules", [])
         details.setdefault("decisions", {}).update(found)
 

@@ -69,6 +69,14 @@ class StageDir:
     def decide_task(self, bucket: int) -> Path:
         return self.root / "tasks" / f"decide-{bucket:05d}.json"
 
+    @property
+    def combined(self) -> Path:
+        return self.root / "decisions" / "combined.parquet"
+
+    @property
+    def combine_task(self) -> Path:
+        return self.root / "tasks" / "combine.json"
+
 
 @dataclass(frozen=True)
 class RunDir:

@@ -66,12 +66,16 @@ class ShardWriter:
 
 
 def _row_bytes(batch: pa.RecordBatch) -> np.ndarray:
-    """Size of each row, int64: its strings and binaries, and 8 bytes for every other value."""
+    """Size of each row, int64: its strings and binaries, and 8 bytes for every other value and list item."""
     sizes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         kind = column.type
         if any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, _is_any_binary)):
             sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+        elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            sizes += 8 * pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+        elif pa.types.is_fixed_size_list(kind):
+            sizes += 8 * kind.list_size
         else:
             sizes += 8
     return sizes
@@ -86,6 +90,19 @@ def read_shard(path: Path, columns: Sequence[str] | None = None, batch_rows: int
     try:
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns is not None else None)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"{path}: not a readable Parquet shard ({error}). Delete it and run again.") from error
+
+
+def read_row_groups(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of a shard, one batch per row group, so as large as `ROW_GROUP_BYTES` lets it be.
+
+    Raises DataError when the file is not readable Parquet.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                yield from file.read_row_group(group, columns=list(columns)).combine_chunks().to_batches()
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"{path}: not a readable Parquet shard ({error}). Delete it and run again.") from error
 

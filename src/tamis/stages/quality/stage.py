@@ -20,7 +20,7 @@ from tamis.base.errors import DataError
 from tamis.base.recipe import Recipe
 from tamis.base.seeds import unit_hash
 from tamis.base.signals import Rule, Signal
-from tamis.base.stage import Context, Group, Map, Stage
+from tamis.base.stage import Context, Group, Map, Sketches, Stage
 from tamis.stages.quality.config import QualityConfig
 from tamis.stages.quality.positives import PYTHON_TOPICS, python_topics, python_topics_fingerprint, read_positives
 
@@ -85,7 +85,6 @@ class QualityFit(Group):
     version: ClassVar[int] = 2
     reads = (columns.ID, columns.TEXT)
     adds = _SCORE_SCHEMA
-    one_line_per_row = False
     keeps_output = True
 
     config: QualityConfig
@@ -104,7 +103,7 @@ class QualityFit(Group):
         self._seed = context.seed
         self._loaded: tuple[str, Any] = ("", None)
 
-    def sketch(self, batch: pa.RecordBatch) -> pa.Table:
+    def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
         """`hash` and `text` of the candidates: documents whose hashed id is below `candidate_fraction`."""
         ids = batch.column(columns.ID).to_pylist()
         hashes = np.array([unit_hash(i, f"quality_fit:{self._seed}") for i in ids], dtype=np.float64)
@@ -112,7 +111,7 @@ class QualityFit(Group):
         texts = batch.column(columns.TEXT).take(pa.array(chosen)).cast(pa.large_string())
         return pa.table({"hash": hashes[chosen], "text": texts})
 
-    def decide(self, bucket: int, sketches: pa.Table, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
         """One line: `model`, the bytes of the trained model, and `digest`, their hash.
 
         Raises DataError when positives or negatives are too few to learn from.
@@ -124,7 +123,7 @@ class QualityFit(Group):
         limit = self.config.num_train_documents
         in_random_order = sorted(map(flatten, positives), key=lambda text: unit_hash(text, str(context.seed)))
         good = _distinct(in_random_order, limit)
-        candidates = sketches.sort_by([("hash", "ascending"), ("text", "ascending")])["text"]
+        candidates = sketches.table(["hash", "text"]).sort_by([("hash", "ascending"), ("text", "ascending")])["text"]
         pool = _distinct((flatten(text.as_py() or "") for text in candidates), limit)
         _check_enough(len(good), f"positives in {source}", "Give a larger file.")
         _check_enough(len(pool), "distinct documents to use as negatives", "Use a larger pool, or a given `model`.")
@@ -138,7 +137,7 @@ class QualityFit(Group):
         details = {
             "positives": source,
             "num_positives_available": len(positives),
-            "num_candidates": sketches.num_rows,
+            "num_candidates": sketches.num_lines,
             "num_train_positives": size - len(good[::10]),
             "num_train_negatives": size - len(pool[::10]),
             "num_held_out": len(held_out),
@@ -231,12 +230,12 @@ class QualityCut(Group):
     def identity(self) -> list[Any]:
         return [self.name, self.version, self._keep_fraction]
 
-    def sketch(self, batch: pa.RecordBatch) -> pa.Table:
+    def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
         return pa.table({QUALITY_SCORE: batch.column(QUALITY_SCORE)})
 
-    def decide(self, bucket: int, sketches: pa.Table, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
         """One line: `threshold` (float64). Raises DataError when there is no score to decide from."""
-        scores = sketches[QUALITY_SCORE].to_numpy().astype(np.float64)
+        scores = sketches.table([QUALITY_SCORE])[QUALITY_SCORE].to_numpy().astype(np.float64)
         if len(scores) == 0:
             raise DataError("quality: no documents reached the cut; the stages before it removed every one")
         num_wanted = max(1, math.ceil(self._keep_fraction * len(scores) - 1e-9))  # 0.07 * 100 is 7.000000000000001

@@ -1,0 +1,143 @@
+"""Which copy survives, and how the others are told: shared by every method that removes whole documents.
+
+A method finds groups of equal or near-equal documents as line numbers (the place of a document among all sketch lines).
+Here one of each group is chosen, and the decision is written down: who goes, whose copy it is, and for whom a survivor
+stands.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.base import columns
+from tamis.base.config import Config
+from tamis.base.errors import ConfigError
+from tamis.base.stage import Group, Sketches
+
+DUPLICATE_OF = "duplicate_of"
+"""string, nullable: id of the kept document that this one repeats; null = kept."""
+NUM_COPIES = "num_copies"
+"""int32: documents that this one stands for, itself included; 1 = nothing repeats it."""
+MERGED_FROM = "merged_from"
+"""list<string>, nullable: ids of the documents whose paragraphs were merged into this one, itself first."""
+RANK = "rank"
+"""float64 sketch column: the document with the highest stays; absent where the first one does."""
+
+FIRST, LONGEST = "first", "longest"
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which document of a group stays: `first` by (shard, row), `longest` by UTF-8 bytes, or `highest:COLUMN` /
+    `lowest:COLUMN` of a numeric column; ties, and documents without a value, fall to the first."""
+
+    setting: str
+
+    def __post_init__(self) -> None:
+        if self.setting not in (FIRST, LONGEST) and not self.column:
+            raise ConfigError(
+                f"dedup.keep: {self.setting!r}: give first, longest, highest:COLUMN or lowest:COLUMN "
+                "(as in highest:quality_score)"
+            )
+
+    @property
+    def column(self) -> str:
+        """The column that is compared, '' for none."""
+        which, _, column = self.setting.partition(":")
+        return column if which in ("highest", "lowest") else ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.column,) if self.column else ()
+
+    def rank(self, batch: pa.RecordBatch) -> pa.Array | None:
+        """float64 per document, the highest stays; None where the order decides alone."""
+        if self.setting == FIRST:
+            return None
+        longest = self.setting == LONGEST
+        values = pc.binary_length(batch.column(columns.TEXT)) if longest else batch.column(self.column)
+        ranks = pc.cast(values, pa.float64())
+        return pc.fill_null(pc.negate(ranks) if self.setting.startswith("lowest:") else ranks, -np.inf)
+
+
+def choose(members: np.ndarray, groups: np.ndarray, ranks: np.ndarray | None) -> np.ndarray:
+    """`int64[k]`: for every member the line that survives of its group.
+
+    `members` (int64, ascending) are lines that have a partner, `groups` (int64) equal numbers for partners, `ranks`
+    (float64) theirs, None = the first line survives.
+    """
+    order = np.lexsort((members, groups) if ranks is None else (members, -np.nan_to_num(ranks, nan=-np.inf), groups))
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[:1]] - 1))
+    sizes = np.diff(starts, append=len(order))
+    keepers = np.empty(len(members), np.int64)
+    keepers[order] = np.repeat(members[order[starts]], sizes)
+    return keepers
+
+
+def pick(sketches: Sketches, names: list[str], lines: np.ndarray) -> pa.Table:
+    """Columns `names` of the sketch lines `lines` (int64, ascending, distinct), read in one stream."""
+    parts, start = [pa.Table.from_batches([], schema=sketches.schema(names))], 0
+    for batch in sketches.batches(names):
+        first, last = np.searchsorted(lines, [start, start + batch.num_rows])
+        if last > first:
+            parts.append(pa.Table.from_batches([batch.take(pa.array(lines[first:last] - start))]))
+        start += batch.num_rows
+    return pa.concat_tables(parts)
+
+
+def decision_table(sketches: Sketches, members: np.ndarray, keepers: np.ndarray) -> pa.Table:
+    """`shard, row, duplicate_of, num_copies` for every member: a removed one names its keeper, a keeper counts."""
+    table = pick(sketches, ["shard", "row", columns.ID], members)
+    place = np.searchsorted(members, keepers)
+    removed = keepers != members
+    originals = table[columns.ID].combine_chunks().take(pa.array(place))
+    copies = np.bincount(place, minlength=len(members)).astype(np.int32)
+    return pa.table(
+        {
+            "shard": table["shard"],
+            "row": table["row"],
+            DUPLICATE_OF: pc.if_else(pa.array(removed, pa.bool_()), originals, pa.scalar(None, pa.string())),
+            NUM_COPIES: pa.array(np.where(removed, 1, copies), pa.int32()),
+        }
+    )
+
+
+class DocumentDedup(Group):
+    """A group that removes whole documents as decided in a `decision_table`, with `self.reason`.
+
+    A decision may also carry `text` and `merged_from` for survivors that take in paragraphs of those removed.
+    """
+
+    name: ClassVar[str] = "dedup"
+    adds = pa.schema([(DUPLICATE_OF, pa.string()), (NUM_COPIES, pa.int32())])
+
+    def __init__(self, config: Config, keep: Keep, reason: str) -> None:
+        super().__init__(config)
+        self.keep, self.reason = keep, reason
+        self.reads = (columns.ID, *keep.reads)
+
+    def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
+        decided = decisions.combine_chunks()
+        found = pc.index_in(rows, value_set=decided["row"])
+        originals, copies = _taken(decided, DUPLICATE_OF, found), _taken(decided, NUM_COPIES, found)
+        reasons = pc.if_else(pc.is_valid(originals), self.reason, batch.column(columns.DROP_REASON))
+        if columns.TEXT in decided.schema.names:
+            merged = pc.coalesce(_taken(decided, columns.TEXT, found), batch.column(columns.TEXT))
+            batch = _with(batch, columns.TEXT, merged)
+            batch = batch.append_column(MERGED_FROM, _taken(decided, MERGED_FROM, found))
+        batch = batch.append_column(pa.field(DUPLICATE_OF, pa.string()), originals)
+        batch = batch.append_column(pa.field(NUM_COPIES, pa.int32()), pc.fill_null(copies, 1))
+        return _with(batch, columns.DROP_REASON, reasons)
+
+
+def _taken(table: pa.Table, name: str, places: pa.Array) -> pa.Array:
+    column = table[name].take(places)
+    return pa.chunked_array(column.chunks, table.schema.field(name).type).combine_chunks()
+
+
+def _with(batch: pa.RecordBatch, name: str, column: pa.Array) -> pa.RecordBatch:
+    place = batch.schema.get_field_index(name)
+    return batch.set_column(place, pa.field(name, batch.schema.field(name).type), column)

@@ -1,0 +1,41 @@
+"""Repetition within one page: later copies of a line or paragraph go. No other document is looked at."""
+
+from typing import ClassVar, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.base import columns
+from tamis.base.config import Config
+from tamis.base.stage import Context, Map
+from tamis.kernels.program import Program
+
+
+class WithinPageConfig(Config):
+    """Settings of `dedup` with `method: within_page`."""
+
+    method: Literal["within_page"] = "within_page"
+    unit: Literal["line", "paragraph"] = "line"
+    """What is compared: lines, or paragraphs, which an empty line parts. Equal but for case and outer blanks counts as
+    equal (DCLM's `within_page_dedup`); empty units stay."""
+
+
+class WithinPageDedup(Map):
+    """Deletes every unit that stood earlier in the same page; removes no page. A page of blanks alone stays too."""
+
+    name: ClassVar[str] = "dedup"
+    version: ClassVar[int] = 1
+    reads = (columns.TEXT,)
+    compiles = True
+    config: WithinPageConfig
+
+    def open(self, context: Context) -> None:
+        program = Program()
+        by_line = self.config.unit == "line"
+        self._program = program.drop_repeated_lines() if by_line else program.drop_repeated_paragraphs()
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        text = batch.column(columns.TEXT)
+        edited = self._program.run(text).text()
+        edited = pc.cast(pc.if_else(pc.is_valid(edited), edited, text), text.type)
+        return batch.set_column(batch.schema.get_field_index(columns.TEXT), columns.TEXT, edited)
