@@ -195,6 +195,29 @@ def report(
     typer.echo(f"report: {products.write_report(paths, output).resolve()}")
 
 
+@app.command(epilog="Examples:  tamis dups runs/mine   |   tamis dups runs/mine --cluster 3f0c… --json")
+def dups(
+    path: RunPath,
+    stage: Annotated[str | None, typer.Option(help="Which dedup step, as 04_dedup; the default is the last.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Only the documents removed for this survivor's id.")] = None,
+    top: Annotated[int, typer.Option(help="How many clusters, pairs, lines and hosts to show.", min=1)] = 20,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML page; the default is dups.html in the run.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What dedup found: clusters, pairs side by side with the differing words marked, most repeated lines and hosts."""
+    from tamis import products
+    from tamis.console.tables import clusters_table, print_table
+
+    found, page = products.show_duplicates(path, stage, cluster, top, output)
+    if as_json:
+        _print_json(found)
+        return
+    print_table(clusters_table(found))
+    typer.echo(f"page: {page.resolve()}")
+
+
 @app.command(epilog="Example:  tamis compare runs/raw runs/dclm-baseline")
 def compare(
     a: Annotated[Path, typer.Argument(help="Run directory of A.")],

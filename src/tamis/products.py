@@ -165,3 +165,15 @@ def write_report(paths: list[Path], output: Path | None) -> Path:
     evaluated = [run.root for run in runs if (run.evaluate / "results.json").exists()]
     comparison = compare_runs(evaluated[0], evaluated[1]) if len(evaluated) == 2 else None
     return build_report([run.root for run in runs], output or runs[-1].report, comparison)
+
+
+def show_duplicates(
+    path: Path, stage: str | None, cluster: str | None, top: int, output: Path | None
+) -> tuple[dict[str, Any], Path]:
+    """What a run's dedup step found, as data and as a page (`dups.html` in the run unless `output` says where)."""
+    from tamis.report.duplicates import find_duplicates
+    from tamis.report.duplicates_page import write_page
+
+    run = open_run(path)
+    found = find_duplicates(run, stage, cluster, top)
+    return found.to_dict(), write_page(found, output or run.root / "dups.html")

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tamis.base.cards import Card
@@ -73,6 +74,26 @@ def assets_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     return table
+
+
+def clusters_table(found: dict[str, Any]) -> Table:
+    """The largest clusters of a dedup step; where it has none, the lines that stand in most documents."""
+    if found["clusters"]:
+        table = Table("documents", "survivor", "beginning", box=None, pad_edge=False, title=_dedup_title(found))
+        for one in found["clusters"]:
+            beginning = " ".join(one["survivor"]["text"][:200].split())[:70]
+            table.add_row(f"{one['documents']:,}", one["survivor"]["id"], escape(beginning))
+        return table
+    table = Table("documents", "hosts", "line", box=None, pad_edge=False, title=_dedup_title(found))
+    for one in found["paragraphs"]:
+        table.add_row(f"{one['documents']:,}", f"{one['hosts']:,}", escape(one["text"][:100]))
+    return table
+
+
+def _dedup_title(found: dict[str, Any]) -> str:
+    counts = found["counts"]
+    removed = sum(counts["removed"].values())
+    return f"{found['stage']}: {counts['in']:,} in, {removed:,} removed, {found['num_clusters']:,} clusters"
 
 
 def print_story(story: dict[str, Any]) -> None:

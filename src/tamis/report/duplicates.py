@@ -1,0 +1,280 @@
+"""What a dedup step found, read from a run: the largest clusters, pairs word by word, most repeated lines and hosts.
+
+Texts come from the step's input, which every run keeps: a group of documents is only decided after a pass has stored
+them. What a page shows is a selection; how it was made is stated with it.
+"""
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from tamis.base import columns
+from tamis.base.errors import ConfigError, DataError
+from tamis.base.hashing import fingerprint
+from tamis.base.seeds import unit_hash
+from tamis.store.rundir import RunDir
+from tamis.store.shards import read_shard
+
+DUPLICATE_OF = "duplicate_of"
+MAX_COMPARED_WORDS = 1500
+"""Pairs are compared up to this many words of each side; comparing takes time with the square of it."""
+MIN_PARAGRAPH_CHARS = 40
+"""Shorter paragraphs (menu entries, dates) are left out of the count."""
+MAX_COUNTED_DOCUMENTS = 200_000
+"""Paragraphs are counted over all documents up to this number, then over a sample of about this many."""
+_WORD = re.compile(r"\n|[^\S\n]*(?:\w+|[^\w\s])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    id: str
+    url: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A document that stayed (or its text after the step) beside one that went (or its text before)."""
+
+    kept: Document
+    removed: Document
+    likeness: float
+    """Share of words that both sides have in the same order (difflib's ratio), 1 = equal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paragraph:
+    text: str
+    documents: int
+    hosts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicates:
+    """Everything the page and the terminal show of one dedup step."""
+
+    run: str
+    stage: str
+    config: dict[str, Any]
+    counts: dict[str, Any]
+    decisions: dict[str, Any]
+    num_clusters: int
+    clusters: list[tuple[Document, int, list[Document]]]
+    """(survivor, documents in the cluster, some of those removed), the largest first."""
+    pairs: list[Pair]
+    pair_kind: str
+    """`removed`: kept and removed documents; `edited`: one document after and before the step."""
+    paragraphs: list[Paragraph] = field(default_factory=list)
+    paragraph_sample: float = 1.0
+    """Share of the documents that paragraphs were counted over."""
+    hosts: list[tuple[str, int, int]] = field(default_factory=list)
+    """(host, documents in, documents removed), the most removed first."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "run": self.run, "stage": self.stage, "config": self.config, "counts": self.counts,
+            "decisions": self.decisions, "num_clusters": self.num_clusters,
+            "clusters": [
+                {"survivor": vars(kept), "documents": size, "removed": [vars(one) for one in removed]}
+                for kept, size, removed in self.clusters
+            ],
+            "pairs": [{"kept": vars(p.kept), "removed": vars(p.removed), "likeness": p.likeness} for p in self.pairs],
+            "paragraphs": [vars(one) for one in self.paragraphs],
+            "paragraph_sample": self.paragraph_sample,
+            "hosts": [{"host": host, "documents": all_, "removed": gone} for host, all_, gone in self.hosts],
+        }  # fmt: skip
+
+
+def find_duplicates(run: RunDir, stage: str | None, cluster: str | None, top: int) -> Duplicates:
+    """Read what the run's dedup step found; `top` bounds every list, `cluster` (the survivor's id) shows that one only.
+
+    Raises ConfigError for a step that is not there, DataError for a run that has no finished dedup.
+    """
+    folder = _dedup_folder(run, stage)
+    before = _folder_before(run, folder)
+    card = dict(run.cards())[folder]
+    removed = _removed(run.root / folder)
+    sizes = _cluster_sizes(removed, cluster)
+    shown = sizes[:top]
+    members = {key: _members(removed, key, top) for key, _ in shown}
+    wanted = {key for key, _ in shown} | {one for group in members.values() for one in group}
+    texts = _documents(before, wanted)
+    clusters = [
+        (texts[key], size + 1, [texts[one] for one in members[key] if one in texts])
+        for key, size in shown
+        if key in texts
+    ]
+    pairs = _pairs(clusters, removed, before, top, cluster) if sizes else _edited(run, folder, before, top)
+    paragraphs, sample = _paragraphs(before, top) if cluster is None else ([], 1.0)
+    details = card.to_dict()
+    return Duplicates(
+        run=str(run.root), stage=folder, config=card.config, counts=details["counts"],
+        decisions=card.details.get("decisions", {}), num_clusters=len(sizes), clusters=clusters, pairs=pairs,
+        pair_kind="removed" if sizes else "edited", paragraphs=paragraphs, paragraph_sample=sample,
+        hosts=_hosts(before, removed, top) if cluster is None else [],
+    )  # fmt: skip
+
+
+def _dedup_folder(run: RunDir, stage: str | None) -> str:
+    found = [folder for folder, card in run.cards() if card.name == "dedup"]
+    if stage is not None and stage not in found:
+        raise ConfigError(f"--stage {stage}: this run has {', '.join(found) or 'no dedup step'}")
+    if not found:
+        raise DataError(f"{run.root}: no finished dedup step. Run a recipe with one, or wait for it to finish.")
+    return stage or found[-1]
+
+
+def _folder_before(run: RunDir, folder: str) -> Path:
+    folders = run.stage_folders()
+    return run.root / folders[folders.index(folder) - 1] / "shards"
+
+
+def _removed(stage: Path) -> pa.Table:
+    """`id, url, duplicate_of` (null where the method names no partner) of every removed document."""
+    tables = []
+    for path in sorted((stage / "removed").glob("*.parquet")):
+        names = pq.read_schema(path).names
+        table = pq.read_table(path, columns=[n for n in (columns.ID, columns.URL, DUPLICATE_OF) if n in names])
+        if DUPLICATE_OF not in names:
+            table = table.append_column(DUPLICATE_OF, pa.nulls(len(table), pa.string()))
+        tables.append(table)
+    empty = pa.schema([(name, pa.string()) for name in (columns.ID, columns.URL, DUPLICATE_OF)]).empty_table()
+    return pa.concat_tables([empty, *tables])
+
+
+def _cluster_sizes(removed: pa.Table, cluster: str | None) -> list[tuple[str, int]]:
+    """(survivor, documents removed for it), the largest first."""
+    named = removed.filter(pc.is_valid(removed[DUPLICATE_OF]))
+    if cluster is not None:
+        named = named.filter(pc.equal(named[DUPLICATE_OF], cluster))
+        if not named.num_rows:
+            raise ConfigError(f"--cluster {cluster}: no document was removed as a copy of one with this id")
+    counted = pc.value_counts(named[DUPLICATE_OF].combine_chunks()).to_pylist()
+    return sorted(((one["values"], one["counts"]) for one in counted), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _members(removed: pa.Table, key: str, top: int) -> list[str]:
+    found: list[str] = removed.filter(pc.equal(removed[DUPLICATE_OF], key))[columns.ID].slice(0, top).to_pylist()
+    return found
+
+
+def _documents(folder: Path, wanted: set[str]) -> dict[str, Document]:
+    """The documents with these ids, as they entered the step."""
+    if not wanted or not folder.is_dir():
+        return {}
+    ids = pa.array(sorted(wanted), pa.string())
+    names = [columns.ID, columns.URL, columns.TEXT]
+    rows = ds.dataset(folder).to_table(columns=names, filter=ds.field(columns.ID).isin(ids)).to_pylist()
+    return {row[columns.ID]: _document(row) for row in rows}
+
+
+def _document(row: dict[str, Any]) -> Document:
+    return Document(id=row[columns.ID], url=row[columns.URL] or "", text=row[columns.TEXT] or "")
+
+
+def _pairs(
+    clusters: list[tuple[Document, int, list[Document]]], removed: pa.Table, before: Path, top: int, cluster: str | None
+) -> list[Pair]:
+    """Of one cluster all pairs shown; else pairs drawn by their ids from all, so that small clusters are seen too."""
+    if cluster is not None:
+        return _ranked([(kept, one) for kept, _, group in clusters for one in group])
+    named = removed.filter(pc.is_valid(removed[DUPLICATE_OF])).select([columns.ID, DUPLICATE_OF]).to_pylist()
+    drawn = sorted(named, key=lambda row: unit_hash(row[columns.ID], "pairs"))[:top]
+    texts = _documents(before, {row[name] for row in drawn for name in (columns.ID, DUPLICATE_OF)})
+    both = [(texts.get(row[DUPLICATE_OF]), texts.get(row[columns.ID])) for row in drawn]
+    return _ranked([(kept, gone) for kept, gone in both if kept and gone])
+
+
+def _edited(run: RunDir, folder: str, before: Path, top: int) -> list[Pair]:
+    """Documents that stayed with less text than before, those that lost most first."""
+    later = [run.root / name / "shards" for name in run.stage_folders() if name >= folder]
+    stored = next((path for path in later if path.is_dir()), None)
+    if stored is None:
+        return []
+    lengths: dict[str, int] = {}
+    for row in _stream(before, [columns.ID, columns.TEXT]):
+        lengths[row[columns.ID]] = len(row[columns.TEXT] or "")
+    lost = Counter[str]()
+    for row in _stream(stored, [columns.ID, columns.TEXT]):
+        lost[row[columns.ID]] = lengths.get(row[columns.ID], 0) - len(row[columns.TEXT] or "")
+    chosen = {key for key, characters in lost.most_common(top) if characters > 0}
+    old, new = _documents(before, chosen), _documents(stored, chosen)
+    return _ranked([(new[key], old[key]) for key in sorted(chosen) if key in new and key in old])
+
+
+def _ranked(pairs: list[tuple[Document, Document]]) -> list[Pair]:
+    """With their likeness, the least alike first: there the mistakes are."""
+    made = [Pair(kept=kept, removed=gone, likeness=round(likeness(kept.text, gone.text), 4)) for kept, gone in pairs]
+    return sorted(made, key=lambda pair: (pair.likeness, pair.removed.id))
+
+
+def words_of(text: str) -> list[str]:
+    """Words, punctuation marks and line ends, each with the blanks before it: the first `MAX_COMPARED_WORDS`."""
+    return [match.group() for match, _ in zip(_WORD.finditer(text), range(MAX_COMPARED_WORDS), strict=False)]
+
+
+def _matcher(left: list[str], right: list[str]) -> difflib.SequenceMatcher[str]:
+    a, b = ([word.lstrip(" \t") for word in side] for side in (left, right))
+    return difflib.SequenceMatcher(None, a, b, autojunk=False)
+
+
+def likeness(a: str, b: str) -> float:
+    return _matcher(words_of(a), words_of(b)).ratio()
+
+
+def differences(a: str, b: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """(`equal` or what differs, words of a, words of b), in order."""
+    left, right = words_of(a), words_of(b)
+    for kind, a0, a1, b0, b1 in _matcher(left, right).get_opcodes():
+        yield kind, left[a0:a1], right[b0:b1]
+
+
+def _stream(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.glob("*.parquet")):
+        for batch in read_shard(path, names):
+            yield from batch.to_pylist()
+
+
+def _paragraphs(folder: Path, top: int) -> tuple[list[Paragraph], float]:
+    """Lines that stand in most documents, counted once per document, and over what share of the documents."""
+    total = sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
+    sample = min(1.0, MAX_COUNTED_DOCUMENTS / max(total, 1))
+    documents, texts = Counter[str](), dict[str, str]()
+    hosts: dict[str, set[str]] = {}
+    for row in _stream(folder, [columns.ID, columns.URL, columns.TEXT]):
+        if sample < 1 and unit_hash(row[columns.ID], "paragraphs") >= sample:
+            continue
+        lines = {" ".join(line.split()) for line in (row[columns.TEXT] or "").split("\n")}
+        for line in lines:
+            if len(line) >= MIN_PARAGRAPH_CHARS:
+                key = fingerprint(line.lower())
+                documents[key] += 1
+                if documents[key] > 1:  # most stand in one document and need no more memory than their count
+                    texts.setdefault(key, line)
+                    hosts.setdefault(key, set()).add(_host(row[columns.URL]))
+    often = sorted(((n, key) for key, n in documents.items() if n > 1), key=lambda pair: (-pair[0], pair[1]))[:top]
+    return [Paragraph(text=texts[key], documents=n, hosts=len(hosts[key])) for n, key in often], sample
+
+
+def _hosts(before: Path, removed: pa.Table, top: int) -> list[tuple[str, int, int]]:
+    gone = Counter(map(_host, removed[columns.URL].to_pylist()))
+    entered = Counter(_host(row[columns.URL]) for row in _stream(before, [columns.URL]))
+    ranked = sorted(gone.items(), key=lambda pair: (-pair[1], pair[0]))[:top]
+    return [(host, entered[host], count) for host, count in ranked]
+
+
+def _host(url: str | None) -> str:
+    try:
+        return urlsplit(url or "").hostname or "(no host)"
+    except ValueError:
+        return "(no host)"
