@@ -83,6 +83,11 @@ class Source(Stage):
     def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
         """Stream one shard. Rows that cannot be read carry `error`; a shard that cannot be opened raises DataError."""
 
+    def sample(self, shard: InputShard, most: int) -> tuple[list[pa.RecordBatch], float]:
+        """The first rows of a shard, `most` or a batch more, and about what share of the shard they are. This one reads
+        it all."""
+        return list(self.read(shard)), 1.0
+
     def passed_over(self) -> list[str]:
         """Files that lie among the inputs and are not read, so that the user can be told."""
         return []

@@ -5,6 +5,8 @@ from typing import Any
 
 import typer
 
+from tamis.base.stage import Group
+from tamis.runner.estimate import GroupCost, group_cost, sampled_corpus
 from tamis.runner.plan import Pass, Plan
 from tamis.runner.task import Task
 from tamis.store.rundir import RunDir
@@ -20,6 +22,7 @@ TEXT_SHARE = 0.15
 def plan_cost(plan: Plan, run: RunDir, num_workers: int) -> dict[str, Any]:
     """The plan as data. Seconds and bytes are estimates from rates measured on the benchmark machine."""
     passes = [_pass_cost(plan, run, one, num_workers) for one in plan.passes]
+    groups = _group_costs(plan, num_workers)
     return {
         "recipe": plan.recipe.name,
         "output": str(run.root),
@@ -27,10 +30,22 @@ def plan_cost(plan: Plan, run: RunDir, num_workers: int) -> dict[str, Any]:
         "input_bytes": sum(shard.size_bytes for shard in plan.shards),
         "workers": num_workers,
         "passes": passes,
+        "groups": [group.to_dict() for group in groups],
         "estimated_seconds": round(sum(one["estimated_seconds"] for one in passes), 1),
-        "estimated_disk_bytes": sum(one["estimated_disk_bytes"] for one in passes),
+        "estimated_disk_bytes": sum(one["estimated_disk_bytes"] for one in passes)
+        + sum(group.cost.sketch_bytes for group in groups),
+        "estimated_memory_bytes": max((group.memory_bytes for group in groups), default=0),
         "then": [name for name in ("train", "evaluate") if getattr(plan.recipe, name) is not None],
     }
+
+
+def _group_costs(plan: Plan, num_workers: int) -> list[GroupCost]:
+    """What the groups will take at most, from a sample of the pool sent through the first pass."""
+    corpus = sampled_corpus(plan)
+    if corpus is None:
+        return []
+    steps = [step for step in plan.steps if isinstance(step.stage, Group)]
+    return [cost for step in steps if (cost := group_cost(step, corpus, num_workers)) is not None]
 
 
 def _pass_cost(plan: Plan, run: RunDir, one: Pass, num_workers: int) -> dict[str, Any]:
@@ -65,9 +80,25 @@ def print_plan(plan: Plan, run: RunDir, num_workers: int, as_json: bool) -> None
         decides = f", then {one['then_decides']} decides over all shards" if one["then_decides"] else ""
         done = f" ({one['done_before']} finished before)" if one["done_before"] else ""
         typer.echo(f"  pass {one['pass']}: {' + '.join(one['steps'])}: {one['tasks']} tasks{done}{decides}")
+    for group in cost["groups"]:
+        times = f" ({group['decisions_at_once']} decisions at once)" if group["decisions_at_once"] > 1 else ""
+        memory = _size(group["decision_memory_bytes"] * group["decisions_at_once"])
+        corpus = f"about {group['documents']:,} documents, {_size(group['text_bytes'])} of text"
+        typer.echo(
+            f"  {group['stage']}: {corpus}: {memory} of memory{times}, {_size(group['sketch_bytes'])} of sketches"
+        )
     for name in cost["then"]:
         typer.echo(f"  {name}")
     typer.echo(
         f"about {cost['estimated_seconds']:,.0f} s on {num_workers} workers, "
-        f"{cost['estimated_disk_bytes'] / 1e6:,.0f} MB of disk; nothing was done"
+        f"{_size(cost['estimated_disk_bytes'])} of disk; nothing was done"
     )
+
+
+def _size(num_bytes: float) -> str:
+    """Decimal units, two significant digits or more."""
+    for unit in ("B", "kB", "MB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}" if num_bytes >= 10 else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:,.1f} GB"

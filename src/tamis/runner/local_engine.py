@@ -54,7 +54,7 @@ class LocalEngine:
     """Runs a plan's jobs on `num_workers` processes. Use as a context manager; leaving it stops the workers."""
 
     def __init__(self, plan: Plan, num_workers: int) -> None:
-        self._num_workers, self._limits = num_workers, plan.recipe.limits
+        self.num_workers, self._limits = num_workers, plan.recipe.limits
         self._plan = pickle.dumps(plan)
         self._context = mp.get_context("forkserver")
         self._context.set_forkserver_preload(["tamis.runner.worker"])
@@ -74,7 +74,7 @@ class LocalEngine:
         `on_progress` gets the rows done in the jobs now in flight.
         """
         queue = deque(jobs)
-        while len(self._workers) < min(self._num_workers, len(jobs)):
+        while len(self._workers) < min(self.num_workers, len(jobs)):
             self._start()
         idle, busy = list(self._workers), list[_Worker]()
         while queue or busy:

@@ -9,6 +9,7 @@ from tamis.base.cards import Card, Counts
 from tamis.base.errors import BudgetError, DataError
 from tamis.base.events import Event
 from tamis.base.stage import Group, Stage
+from tamis.runner.estimate import group_cost, measured_corpus, memory_warning
 from tamis.runner.jobs import Combine, Decide, Job, decision_details
 from tamis.runner.ledger import Record, read_record
 from tamis.runner.local_engine import LocalEngine
@@ -45,11 +46,23 @@ def _run_pass(plan: Plan, run: RunDir, one: Pass, engine: LocalEngine, on_event:
         write_manifest(run.stage(one.output.folder).tokens, one.output.assets)
     if one.sketch is not None:
         assert isinstance(one.sketch.stage, Group)
+        _tell_cost(one.sketch, card, engine.num_workers, on_event)
         buckets = range(one.sketch.stage.num_buckets)
         jobs = [Decide(plan=plan, run=run, number=one.number, bucket=bucket) for bucket in buckets]
         _run_jobs(jobs, one, engine, on_event)
         if one.sketch.stage.combines:
             _run_jobs([Combine(plan=plan, run=run, number=one.number)], one, engine, on_event)
+
+
+def _tell_cost(group: Step, card: Card, num_workers: int, on_event: OnEvent) -> None:
+    """What the group's decisions will take, now that their input is known; a warning where that is too much."""
+    assert card.books is not None
+    predicted = group_cost(group, measured_corpus(card.books), num_workers)
+    if predicted is None:
+        return
+    on_event(Event(kind="cost_predicted", fields=predicted.to_dict()))
+    if warning := memory_warning(predicted):
+        on_event(Event(kind="note", fields={"text": warning}))
 
 
 def _run_jobs(jobs: list[Any], one: Pass, engine: LocalEngine, on_event: OnEvent) -> None:

@@ -63,6 +63,7 @@ class Pool(Source):
         self.settings = config
         self.paper = paper
         self._notes: Counter[str] = Counter()
+        self._last_opened: BinaryIO | None = None
 
     def identity(self) -> list[Any]:
         """Settings that decide what becomes of a record; which records there are is in the shards' fingerprints."""
@@ -121,7 +122,30 @@ class Pool(Source):
     def _opener(self, shard: InputShard) -> readers.Opener:
         if self.settings.crawl and not self.settings.inputs:
             return cast("readers.Opener", partial(common_crawl.open_file, shard.uri, shard.size_bytes))
-        return partial(_open, shard.uri)
+        return partial(self._open, shard.uri)
+
+    def _open(self, uri: str) -> BinaryIO:
+        self._last_opened = open_input(uri)
+        return self._last_opened
+
+    def sample(self, shard: InputShard, most: int) -> tuple[list[pa.RecordBatch], float]:
+        """The share is told by the place in the file; for Parquet, which is read in no order, by rows."""
+        batches: list[pa.RecordBatch] = []
+        rows = self.read(shard)
+        for batch in rows:
+            batches.append(batch)
+            count = sum(one.num_rows for one in batches)
+            if count >= most:
+                share = self._share_read(shard, count)
+                rows.close()  # type: ignore[attr-defined]
+                return batches, share
+        return batches, 1.0
+
+    def _share_read(self, shard: InputShard, count: int) -> float:
+        raw, opener = self._last_opened, self._opener(shard)
+        if readers.kind_of(shard.uri, opener) == "parquet":
+            return count / max(count, readers.count_documents("parquet", opener, 1 << 62))
+        return 1.0 if raw is None or raw.closed else min(1.0, max(1, raw.tell()) / max(1, shard.size_bytes))
 
     def _rows(self, shard: InputShard) -> Iterator[Row]:
         opener = self._opener(shard)
@@ -153,10 +177,6 @@ class Pool(Source):
         if row.drop_reason is not None:
             # What is removed needs no body: nothing downstream reads it.
             row.content = None
-
-
-def _open(uri: str) -> BinaryIO:
-    return open_input(uri)
 
 
 def build(settings: dict[str, Any], recipe: Recipe) -> Pool:
