@@ -63,7 +63,6 @@ class Pool(Source):
         self.settings = config
         self.paper = paper
         self._notes: Counter[str] = Counter()
-        self._last_opened: BinaryIO | None = None
 
     def identity(self) -> list[Any]:
         """Settings that decide what becomes of a record; which records there are is in the shards' fingerprints."""
@@ -106,10 +105,13 @@ class Pool(Source):
 
     def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
         """Stream one file in batches of at most 512 rows and 4 MB. A record that cannot be read has `error` set."""
+        return self._read(shard, self._opener(shard))
+
+    def _read(self, shard: InputShard, opener: readers.Opener) -> Iterator[pa.RecordBatch]:
         self._notes = Counter()
         limit = shard.max_documents if isinstance(shard, PoolShard) else None
         batcher = Batcher()
-        for number, row in enumerate(self._rows(shard), start=1):
+        for number, row in enumerate(self._rows(shard, opener), start=1):
             yield from batcher.add(row)
             if number == limit:
                 break
@@ -122,33 +124,28 @@ class Pool(Source):
     def _opener(self, shard: InputShard) -> readers.Opener:
         if self.settings.crawl and not self.settings.inputs:
             return cast("readers.Opener", partial(common_crawl.open_file, shard.uri, shard.size_bytes))
-        return partial(self._open, shard.uri)
-
-    def _open(self, uri: str) -> BinaryIO:
-        self._last_opened = open_input(uri)
-        return self._last_opened
+        return partial(open_input, shard.uri)
 
     def sample(self, shard: InputShard, most: int) -> tuple[list[pa.RecordBatch], float]:
         """The share is told by the place in the file; for Parquet, which is read in no order, by rows."""
+        files: list[BinaryIO] = []
+        opener = self._opener(shard)
+
+        def watched() -> BinaryIO:
+            files.append(opener())
+            return files[-1]
+
         batches: list[pa.RecordBatch] = []
-        rows = self.read(shard)
-        for batch in rows:
+        for batch in self._read(shard, watched):
             batches.append(batch)
             count = sum(one.num_rows for one in batches)
             if count >= most:
-                share = self._share_read(shard, count)
-                rows.close()  # type: ignore[attr-defined]
-                return batches, share
+                if readers.kind_of(shard.uri, opener) == "parquet":
+                    return batches, count / readers.count_documents("parquet", opener, 1 << 62)
+                return batches, min(1.0, max(1, files[-1].tell()) / max(1, shard.size_bytes))
         return batches, 1.0
 
-    def _share_read(self, shard: InputShard, count: int) -> float:
-        raw, opener = self._last_opened, self._opener(shard)
-        if readers.kind_of(shard.uri, opener) == "parquet":
-            return count / max(count, readers.count_documents("parquet", opener, 1 << 62))
-        return 1.0 if raw is None or raw.closed else min(1.0, max(1, raw.tell()) / max(1, shard.size_bytes))
-
-    def _rows(self, shard: InputShard) -> Iterator[Row]:
-        opener = self._opener(shard)
+    def _rows(self, shard: InputShard, opener: readers.Opener) -> Iterator[Row]:
         kind = readers.kind_of(shard.uri, opener)
         if kind == "warc":
             for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests):
