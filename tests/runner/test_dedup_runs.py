@@ -1,0 +1,91 @@
+"""Every dedup method through the real runner: one worker, three workers, killed and resumed: the same bytes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_run import tree
+
+from tamis import flow
+from tamis.stages.dedup.stage import METHODS
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "exact": {"num_buckets": 3, "keep": "longest"},
+    "within_page": {},
+}
+"""What each method is run with; a method without an entry fails `test_every_method_is_run`."""
+WORDS = [f"word{n}" for n in range(400)]
+
+
+def test_every_method_is_run() -> None:
+    assert SETTINGS.keys() == METHODS.keys()
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five shards of 60 documents: new ones, copies, near-copies, documents that share a paragraph, empty ones."""
+    folder = tmp_path_factory.mktemp("pool")
+    rng = random.Random(0)
+    shared = " ".join(rng.choices(WORDS, k=80))
+    texts: list[str] = []
+    for shard in range(5):
+        lines = []
+        for number in range(60):
+            text = "\n".join(" ".join(rng.choices(WORDS, k=40)) for _ in range(4))
+            if texts and number % 4 == 0:
+                words = rng.choice(texts).split(" ")
+                words[rng.randrange(len(words))] = rng.choice(["", "changed"])
+                text = " ".join(words)
+            elif number % 7 == 0:
+                text = f"{text}\n{shared}\n{rng.choice(WORDS)}"
+            elif number % 19 == 0:
+                text = ""
+            texts.append(text)
+            lines.append(json.dumps({"text": text, "url": f"http://h{number % 9}.org/{shard}/{number}"}))
+        (folder / f"{shard}.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def run(method: str, pool: Path, output: Path, workers: int) -> Path:
+    raw = {"name": "dedup-run", "stages": [{"dedup": {"method": method} | SETTINGS[method]}]}
+    flow.run_recipe(flow.resolve(raw, [str(pool)]), output, workers, lambda event: None)
+    return output
+
+
+@pytest.mark.parametrize("method", sorted(SETTINGS))
+def test_same_bytes_however_it_is_run(method: str, pool: Path, tmp_path: Path) -> None:
+    one = tree(run(method, pool, tmp_path / "one", 1))
+    assert tree(run(method, pool, tmp_path / "three", 3)) == one
+    card = json.loads((tmp_path / "one" / "02_dedup" / "card.json").read_text())
+    counts = card["counts"]
+    assert counts["in"] == 300 == counts["kept"] + sum(counts["removed"].values())
+    assert not counts["quarantined"]
+    changed = sum(counts["removed"].values()) or card["text_bytes"]["kept"] < card["text_bytes"]["in"]
+    assert changed or method == "within_page", "a method that finds nothing here is not tested by this"
+
+
+@pytest.mark.parametrize("method", sorted(SETTINGS.keys() - {"within_page"}))
+def test_killed_mid_stage_and_resumed(method: str, pool: Path, tmp_path: Path) -> None:
+    undisturbed = tree(run(method, pool, tmp_path / "undisturbed", 2))
+    script = tmp_path / "child.py"
+    script.write_text(
+        f"import sys\nfrom pathlib import Path\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_dedup_runs import run\n"
+        f"if __name__ == '__main__':\n    run({method!r}, Path({str(pool)!r}), Path(sys.argv[1]), 2)\n"
+    )
+    stage = tmp_path / "killed" / "02_dedup"
+    for seen in ("sketches/*", "decisions/*", "shards/*"):
+        child = subprocess.Popen([sys.executable, str(script), str(tmp_path / "killed")], start_new_session=True)
+        while child.poll() is None and not list(stage.glob(seen)):
+            time.sleep(0.002)
+        if child.poll() is None:
+            os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    assert tree(run(method, pool, tmp_path / "killed", 2)) == undisturbed
