@@ -1,19 +1,22 @@
 """Peers' own code, loaded from a checkout given by its path, to be timed on the same documents in the same process.
 
 Nothing is downloaded: `--dclm PATH` is a checkout of mlfoundations/dclm (with retrie, uniseg, nltk and blingfire
-installed), `--datatrove` uses the package where it is installed. Without them these columns are left out.
+installed), `--datatrove` uses the package where it is installed (`pip install datatrove spacy`; its English words and
+sentences are spaCy's rules, which need no model). Without them these columns are left out.
 """
 
 import importlib
 import importlib.util
 import sys
+import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 UNUSED = ("transformers", "boto3", "kenlm", "sentencepiece", "justext", "langdetect", "langdetect.detector_factory")
 """Imported by DCLM's modules for mappers that the chain does not have."""
+NO_DATATROVE = "datatrove's column is left out: `pip install datatrove spacy` (Tamis itself does not use them)"
 
 
 def dclm_chain(checkout: Path) -> Callable[[str], str | None]:
@@ -65,9 +68,71 @@ def dclm_chain(checkout: Path) -> Callable[[str], str | None]:
     return chain
 
 
+def dclm_extraction() -> Callable[[bytes], str | None]:
+    """DCLM's extraction of a response body: strict UTF-8, resiliparse's main content; None where it loses the page."""
+    from resiliparse.extract.html2text import extract_plain_text
+
+    def extract(body: bytes) -> str | None:
+        try:
+            return str(extract_plain_text(body.decode("utf-8"), main_content=True))
+        except UnicodeDecodeError:
+            return None
+
+    return extract
+
+
+def has_datatrove() -> bool:
+    """Whether datatrove and what its English filters need are installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("datatrove", "spacy"))
+
+
+def datatrove_filters() -> list[Any]:
+    """datatrove's own filters, ordered and set as in its `examples/fineweb.py`, without URL and language."""
+    from datatrove.pipeline import filters
+
+    return [
+        filters.GopherRepetitionFilter(),
+        filters.GopherQualityFilter(),
+        filters.C4QualityFilter(filter_no_terminal_punct=False),
+        filters.FineWebQualityFilter(),
+    ]
+
+
+def datatrove_chain() -> Callable[[str], tuple[str | None, str]]:
+    """Text -> reason of the first of `datatrove_filters` to remove it (None: kept), and the text as they leave it."""
+    from datatrove.data import Document
+
+    filters = datatrove_filters()
+
+    def chain(text: str) -> tuple[str | None, str]:
+        page = Document(text=text, id="")
+        for each in filters:
+            verdict = each.filter(page)
+            if verdict is not True:
+                return (verdict[1] if isinstance(verdict, tuple) else "removed"), page.text
+        return None, page.text
+
+    return chain
+
+
+def seconds_of(chain: Callable[[str], object], pages: Sequence[str]) -> float:
+    """Processor time of `chain` on `pages`, after a first page that loads what it loads."""
+    chain(pages[0])
+    started = time.process_time()
+    for page in pages:
+        chain(page)
+    return time.process_time() - started
+
+
 def _stand_in(name: str) -> types.ModuleType:
-    """A module whose every attribute exists and does nothing."""
+    """A module whose every attribute exists and does nothing; those of modules in general (`__file__`) are missing."""
+
+    def attribute(wanted: str) -> type:
+        if wanted.startswith("__"):
+            raise AttributeError(wanted)
+        return object
+
     module = types.ModuleType(name)
-    module.__getattr__ = lambda attribute: object  # type: ignore[method-assign]
+    module.__getattr__ = attribute  # type: ignore[method-assign]
     module.__path__ = []
     return module

@@ -4,7 +4,8 @@
 
 Times the filter stage (table `refinedweb`, without language and ban-lists), each kernel group and language detection by
 themselves, and with --cold the compilation of the kernels. Processor time, best of the repeats. With --dclm, DCLM's own
-mappers run once over the same pages in the same process (peers.py), and the ratio is given.
+mappers run once over the same pages in the same process (peers.py), and the ratio is given; with --datatrove its own
+filters in FineWeb's order, against the filter stage with the table `fineweb`.
 """
 
 import argparse
@@ -14,12 +15,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pyarrow as pa
 import zstandard
-from peers import dclm_chain
+from peers import NO_DATATROVE, datatrove_chain, dclm_chain, has_datatrove, seconds_of
 from timing import best_seconds
 
 from tamis.base.recipe import Recipe
@@ -49,14 +49,11 @@ def read_pages(paths: list[Path]) -> tuple[pa.Array, list[str]]:
     return pa.array(texts, pa.string()), urls
 
 
-def dclm_seconds(checkout: Path, pages: list[str]) -> float:
-    """Processor time of DCLM's own mappers on `pages`, after a first page that loads what they load."""
-    chain = dclm_chain(checkout)
-    chain(pages[0])
-    started = time.process_time()
-    for page in pages:
-        chain(page)
-    return time.process_time() - started
+def stage_seconds(table: str, batch: pa.RecordBatch, repeats: int) -> float:
+    """Processor time of the filter stage with one rule table, without language."""
+    (stage,) = build({"rules": table, "keep_languages": []}, Recipe(name="bench", stages=[]))
+    stage.open(Context(seed=0))
+    return best_seconds(lambda: stage.apply(batch), repeats)
 
 
 def cold_seconds() -> float:
@@ -75,13 +72,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cold", action="store_true", help="also time the compilation of the kernels")
     parser.add_argument("--dclm", type=Path, help="a checkout of mlfoundations/dclm, timed on the same pages")
+    parser.add_argument("--datatrove", action="store_true", help="time the installed datatrove on the same pages")
     arguments = parser.parse_args()
     texts, urls = read_pages(arguments.golden)
     megabytes = texts.nbytes / 1e6
-    (stage,) = build({"rules": "refinedweb", "keep_languages": []}, Recipe(name="bench", stages=[]))
-    stage.open(Context(seed=0))
     batch = pa.RecordBatch.from_pydict({"url": urls, "text": texts, "drop_reason": pa.nulls(len(texts), pa.string())})
-    chain = best_seconds(lambda: stage.apply(batch), arguments.repeats)
+    chain = stage_seconds("refinedweb", batch, arguments.repeats)
     rates = {"decode and copy": megabytes / best_seconds(lambda: Program().run(texts), arguments.repeats)}
     for group, name in GROUP_NAMES.items():
         measure = Program().measure(group)
@@ -98,8 +94,17 @@ def main() -> None:
         "alone_mb_per_second": {name: round(rate, 1) for name, rate in rates.items()},
     }
     if arguments.dclm:
-        seconds = dclm_seconds(arguments.dclm, pages)
+        seconds = seconds_of(dclm_chain(arguments.dclm), pages)
         result |= {"dclm_mb_per_second": round(megabytes / seconds, 3), "times_dclm": round(seconds / chain)}
+    if arguments.datatrove and has_datatrove():
+        fineweb, seconds = stage_seconds("fineweb", batch, arguments.repeats), seconds_of(datatrove_chain(), pages)
+        result |= {
+            "fineweb_mb_per_second": round(megabytes / fineweb, 2),
+            "datatrove_mb_per_second": round(megabytes / seconds, 3),
+            "times_datatrove": round(seconds / fineweb),
+        }
+    elif arguments.datatrove:
+        print(NO_DATATROVE, file=sys.stderr)
     if arguments.cold:
         result["cold_compile_seconds"] = round(cold_seconds(), 1)
     print(json.dumps(result))
