@@ -14,7 +14,7 @@ from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
 from tamis.base.stage import InputShard, Source
-from tamis.stages.pool import common_crawl, readers
+from tamis.stages.pool import common_crawl, readers, repositories
 from tamis.stages.pool.holdout import is_held_out
 from tamis.stages.pool.mime import is_page
 from tamis.stages.pool.rows import Batcher, Row
@@ -41,6 +41,9 @@ class PoolConfig(Config):
     """Which side of the hold-out this run is about; documents of the other side are removed."""
     http_status: Literal["ok", "any"] = "ok"
     """`ok`: remove responses whose status is not 2xx. Not applied in paper mode: DCLM has no such filter."""
+    repository_files: int | None = Field(default=None, ge=1)
+    """Cut JSONL and Parquet records with a list `files` (repositories) into rows of at most so many files; 1 = a row
+    per file. null = every record is one row."""
     verify_digests: bool = False
     """Compare every record with its WARC-Block-Digest; mismatches are counted (`bad_digest`), not removed."""
 
@@ -66,7 +69,7 @@ class Pool(Source):
 
     def identity(self) -> list[Any]:
         """Settings that decide what becomes of a record; which records there are is in the shards' fingerprints."""
-        chosen = {"holdout_fraction", "holdout_by", "part", "http_status", "verify_digests"}
+        chosen = {"holdout_fraction", "holdout_by", "part", "http_status", "verify_digests", "repository_files"}
         return [self.name, self.version, self.settings.model_dump(mode="json", include=chosen), self.paper]
 
     def shards(self) -> Sequence[InputShard]:
@@ -111,8 +114,9 @@ class Pool(Source):
         self._notes = Counter()
         limit = shard.max_documents if isinstance(shard, PoolShard) else None
         batcher = Batcher()
-        for number, row in enumerate(self._rows(shard, opener), start=1):
-            yield from batcher.add(row)
+        for number, record in enumerate(self._rows(shard, opener), start=1):
+            for row in self._parts(record):
+                yield from batcher.add(row)
             if number == limit:
                 break
         yield from batcher.flush()
@@ -154,8 +158,15 @@ class Pool(Source):
             return
         texts = readers.read_jsonl(opener, self._notes) if kind == "jsonl" else readers.read_parquet(shard.uri, opener)
         for row in texts:
+            if self.settings.repository_files is not None:
+                repositories.accept(row)
             self._decide(row, 0)
             yield row
+
+    def _parts(self, record: Row) -> Iterator[Row]:
+        """The rows of one record; the hold-out is decided on the record, so that its rows share one fate."""
+        most = self.settings.repository_files
+        return iter((record,)) if most is None else repositories.parts(record, most)
 
     def _decide(self, row: Row, status: int) -> None:
         """Write `drop_reason`; first the hold-out, so that no decision on a held-out page depends on its content."""

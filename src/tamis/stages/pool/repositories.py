@@ -1,0 +1,72 @@
+"""Records that are whole repositories (a list of files each) cut into rows of a few files, or of one.
+
+The pool is the only step that may make several rows of a record: later ones keep the number of rows. DCLM's
+`starcoder_v2_repo_splitter` does this inside its mappers, for repositories of more than 1,000 files.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from tamis.stages.pool.rows import Row
+from tamis.store.identity import document_id
+
+FILES = "files"
+FILE_NAME = "filename"
+BETWEEN_FILES = "\n\n"
+
+
+def accept(row: Row) -> None:
+    """Let a repository pass that has no `text` of its own: its parts get theirs from the files.
+
+    Where nothing else names it (no URL, no id), its id is a hash of its other fields, or if it has none of its files.
+    """
+    if row.text is None and _files(row.extra):
+        row.text, row.error = "", None
+        if row.id == document_id("", "", b""):
+            fields = orjson.loads(row.extra or "{}")
+            named = {name: value for name, value in fields.items() if name != FILES} or fields
+            row.id = document_id("", "", orjson.dumps(named))
+
+
+def parts(row: Row, max_files: int) -> Iterator[Row]:
+    """`row` itself where it is no repository, else one row for every `max_files` files, in order.
+
+    A part has the texts of its files, parted by a blank line, as `text`; the list of them as `files` and, of a single
+    file, its other fields (`filename`) in `extra`; the URL, headers and removal of the whole. Its id hashes the id of the
+    whole, the name of its first file and the files themselves, so it does not depend on what else is in the
+    repository. A file without a text makes its part a quarantined row.
+    """
+    files = _files(row.extra)
+    if row.error is not None or not files:
+        yield row
+        return
+    common = {name: value for name, value in orjson.loads(row.extra or "{}").items() if name != FILES}
+    for first in range(0, len(files), max_files):
+        chosen = files[first : first + max_files]
+        own = {name: value for name, value in chosen[0].items() if name != "text"} if len(chosen) == 1 else {}
+        name = str(chosen[0].get(FILE_NAME, ""))
+        part = replace(
+            row,
+            id=document_id("", f"{row.id}/{name}", orjson.dumps(chosen)),
+            extra=orjson.dumps({**common, **own, FILES: chosen}).decode(),
+        )
+        missing = next((at for at, file in enumerate(chosen) if not isinstance(file.get("text"), str)), None)
+        if missing is None:
+            part.text = BETWEEN_FILES.join(file["text"] for file in chosen)
+        else:
+            part.text = None
+            part.error = f"no_text_field: file {first + missing + 1} of the repository has no 'text' that is a string"
+        yield part
+
+
+def _files(extra: str | None) -> list[dict[str, Any]]:
+    """The files of a record; empty where it is no repository."""
+    if extra is None or f'"{FILES}"' not in extra:
+        return []
+    found = orjson.loads(extra).get(FILES)
+    if not isinstance(found, list) or not all(isinstance(file, dict) for file in found):
+        return []
+    return found
