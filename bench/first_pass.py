@@ -11,7 +11,8 @@ Three columns, timed in turns in one process, by processor time of all its threa
                  shards of texts and of what was kept, records. Budget: at most 1.4 times the time of `bare`.
 
 Beside them: the same loop with `detect_encoding` in place of UTF-8, and the filter by itself. Ratios are medians of the
-ratios within rounds. Without --warc, a crawl of this machine's Python documentation is written first.
+ratios within rounds. With --dclm and --datatrove, peers' own code once on the same files. Without --warc, a crawl of
+this machine's Python documentation is written first.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from typing import Any
 
 import pyarrow as pa
 from fastwarc.warc import ArchiveIterator, WarcRecordType
+from peers import first_passes
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
@@ -145,6 +147,10 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=2000, help="of the crawl that is made")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--languages", default="en", help="kept languages, parted by commas; '' = detect none")
+    parser.add_argument("--dclm", type=Path, help="a checkout of mlfoundations/dclm: its extraction and mappers, once")
+    parser.add_argument(
+        "--datatrove", action="store_true", help="the installed datatrove's extraction and filters, once"
+    )
     options = parser.parse_args()
     languages = [name for name in options.languages.split(",") if name]
     with tempfile.TemporaryDirectory() as place:
@@ -154,7 +160,12 @@ def main() -> None:
 
             write_docs_crawl(Path(place), max_pages=options.pages)
             paths = sorted(Path(place).glob("*.warc.gz"))
-        print(json.dumps(measure(paths, options.rounds, languages)))
+        result = measure(paths, options.rounds, languages)
+        if options.dclm or options.datatrove:
+            ours = result["seconds"]["first_pass"]
+            peers = first_passes(paths, options.dclm, options.datatrove)
+            result["peers"] = {name: {"seconds": round(s, 2), "times": round(s / ours, 1)} for name, s in peers.items()}
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import importlib.util
 import sys
 import time
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +68,51 @@ def dclm_chain(checkout: Path) -> Callable[[str], str | None]:
     return chain
 
 
-def dclm_extraction() -> Callable[[bytes], str | None]:
+def dclm_extract(body: bytes) -> str | None:
     """DCLM's extraction of a response body: strict UTF-8, resiliparse's main content; None where it loses the page."""
     from resiliparse.extract.html2text import extract_plain_text
 
-    def extract(body: bytes) -> str | None:
-        try:
-            return str(extract_plain_text(body.decode("utf-8"), main_content=True))
-        except UnicodeDecodeError:
-            return None
+    try:
+        return str(extract_plain_text(body.decode("utf-8"), main_content=True))
+    except UnicodeDecodeError:
+        return None
 
-    return extract
+
+def datatrove_extract(body: bytes) -> str | None:
+    """datatrove's `Trafilatura` as `examples/fineweb.py` sets it, called in this process (there, in one of its own)."""
+    from datatrove.pipeline.extractors import Trafilatura
+
+    found = Trafilatura(favour_precision=True).extract(body.decode("utf-8", "replace"))
+    return str(found) if found else None
+
+
+def first_passes(paths: Sequence[Path], checkout: Path | None, datatrove: bool) -> dict[str, float]:
+    """Processor seconds of the peers' way from WARC files to filtered text, and of its extraction alone; nothing is
+    written and no language asked. FastWARC reads for both (as DCLM does; datatrove's own reader is slower)."""
+    peers: dict[str, tuple[Callable[[bytes], str | None], Callable[[str], object]]] = {}
+    if checkout is not None:
+        peers["dclm"] = (dclm_extract, dclm_chain(checkout))
+    if datatrove and has_datatrove():
+        peers["datatrove"] = (datatrove_extract, datatrove_chain())
+    elif datatrove:
+        print(NO_DATATROVE, file=sys.stderr)
+    seconds = {}
+    for name, (extract, chain) in peers.items():
+        chain("A first page, so that models and word lists are loaded. " * 20)
+        started = time.process_time()
+        texts = [text for body in _bodies(paths) if (text := extract(body))]
+        seconds[f"{name}_extraction"] = time.process_time() - started
+        seconds[name] = seconds[f"{name}_extraction"] + seconds_of(chain, texts)
+    return seconds
+
+
+def _bodies(paths: Sequence[Path]) -> Iterator[bytes]:
+    from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+    for path in paths:
+        with path.open("rb") as raw:
+            for record in ArchiveIterator(raw, record_types=WarcRecordType.response):
+                yield record.reader.read()
 
 
 def has_datatrove() -> bool:
