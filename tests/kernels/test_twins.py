@@ -25,7 +25,10 @@ GROUPS = {
     program.LINES: reference.lines,
     program.REPETITION: reference.repetition,
     program.LINE_ENDS: reference.line_ends,
-    program.SENTENCES: lambda text: {"num_sentences": len(reference.sentences(text))},
+    program.SENTENCES: lambda text: {
+        "num_sentences": len(reference.sentences(text)),
+        "num_line_sentences": sum(len(reference.sentences(line)) for line in text.split("\n")),
+    },
 }
 MEASURE_ALL = Program()
 for group in GROUPS:

@@ -38,7 +38,7 @@ MEASURES: dict[int, tuple[str, ...]] = {
     LINES: counts.LINE_SIGNALS,
     REPETITION: (*repetition.SIGNALS, "num_unicode_words"),
     LINE_ENDS: line_ends.SIGNALS,
-    SENTENCES: ("num_sentences",),
+    SENTENCES: sentences.SIGNALS,
 }
 """Columns that each measuring step writes, in order; PHRASES writes two that its caller names."""
 

@@ -3,7 +3,8 @@
 A sentence ends after a run of `. ! ?` or U+2026 and what closes (quotes, brackets), before a blank or the end of the
 text; after the full-width marks of Chinese and Japanese also before anything else. A single full stop does not end
 one before a lower-case letter, after a single letter (`J. Smith`) or after one of ABBREVIATIONS. Newlines are blanks
-like others, as they are for Punkt, which DCLM asks. The twin is `reference.sentences`.
+like others, as they are for Punkt, which DCLM asks; C4 and FineWeb ask line by line, which the second signal counts.
+The twin is `reference.sentences`.
 """
 
 import numpy as np
@@ -12,7 +13,9 @@ from tamis.kernels import unicode_tables
 from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import ALNUM, ALPHA, CASED, SPACE, UPPER
 
+SIGNALS = ("num_sentences", "num_line_sentences")
 FULL_STOP = 46
+NEWLINE = 10
 ABBREVIATIONS = (
     "al", "approx", "apr", "aug", "ave", "cf", "co", "corp", "dec", "dept", "dr", "ed", "eds", "eq", "est", "feb",
     "fig", "figs", "gen", "gov", "inc", "jan", "jr", "lt", "ltd", "mr", "mrs", "ms", "mt", "no", "nov", "oct", "pp",
@@ -105,8 +108,8 @@ def next_sentence(code_points: np.ndarray, properties: np.ndarray, start: int, n
 
 
 @kernel
-def measure_sentences(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
-    """`num_sentences`: those that are not blank."""
+def _count(code_points: np.ndarray, properties: np.ndarray, n: int) -> int:
+    """Sentences that are not blank."""
     count = 0
     start = 0
     while start < n:
@@ -116,7 +119,22 @@ def measure_sentences(code_points: np.ndarray, properties: np.ndarray, n: int, o
             break
         count += 1
         start = next_sentence(code_points, properties, start, n)
-    out[0] = count
+    return count
+
+
+@kernel
+def measure_sentences(code_points: np.ndarray, properties: np.ndarray, n: int, out: np.ndarray) -> None:
+    """SIGNALS: sentences that are not blank, and those of each line by itself, added up."""
+    out[0] = _count(code_points, properties, n)
+    by_line = 0
+    start = 0
+    while start < n:
+        end = start
+        while end < n and code_points[end] != NEWLINE:
+            end += 1
+        by_line += _count(code_points[start:end], properties[start:end], end - start)
+        start = end + 1
+    out[1] = by_line
 
 
 def split_sentences(page: str) -> list[str]:

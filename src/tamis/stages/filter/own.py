@@ -9,7 +9,7 @@ from tamis.stages.filter.settings import BANNED_WORD_RULES, FilterConfig, OwnEdi
 from tamis.stages.filter.tables import RULES, Check, Edit, Phase, PhraseList, Table
 
 BANNED_WORDS = "banned_words"
-"""Name of the phrase list that `filter.banned_words` fills when the stage opens."""
+"""Name of the phrase list that `filter.banned_words` and `own_banned_words` fill when the stage opens."""
 
 
 def effective_table(config: FilterConfig) -> Table:
@@ -24,7 +24,7 @@ def effective_table(config: FilterConfig) -> Table:
     lists = [*table.lists]
     for name, wanted in config.phrase_lists.items():
         lists.append(PhraseList(name, tuple(wanted.phrases), wanted.place, wanted.whole_words))
-    if config.banned_words is not None:
+    if config.bans_words:
         lists.append(PhraseList(BANNED_WORDS, (), whole_words=True))
     for check in _own_checks(table, config):
         _insert(phases, check, lists)
@@ -43,10 +43,10 @@ def _edit(own: OwnEdit) -> Edit:
 
 
 def _in_force(checks: tuple[Check, ...], config: FilterConfig) -> tuple[Check, ...]:
-    """Checks at the recipe's thresholds; without a file of banned words there is no rule on them."""
+    """Checks at the recipe's thresholds; without a list of banned words there is no rule on them."""
     out = []
     for check in checks:
-        if check.setting in BANNED_WORD_RULES and config.banned_words is None:
+        if check.setting in BANNED_WORD_RULES and not config.bans_words:
             continue
         own = getattr(config, check.setting) if check.setting else None
         rule = check.rule if own is None else replace(check.rule, threshold=float(own))

@@ -8,8 +8,11 @@ _DCLM = "DCLM, Li et al. 2024 (arXiv 2406.11794), dclm_baseline_refinedweb.yaml"
 _REFINEDWEB = "RefinedWeb, Penedo et al. 2023 (arXiv 2306.01116), appendix G.2"
 _C4 = "C4, Raffel et al. 2020 (JMLR 21), section 2.2"
 _C4_DCLM = "DCLM, Li et al. 2024 (arXiv 2406.11794), c4.yaml"
-_FINEWEB = "FineWeb, Penedo et al. 2024 (arXiv 2406.17557), section 3.6"
-_FINEWEB_C4 = "FineWeb, Penedo et al. 2024 (arXiv 2406.17557), section 3.5; value of datatrove's C4QualityFilter"
+_FINEWEB = (
+    "FineWeb, Penedo et al. 2024 (arXiv 2406.17557), section 3.6, as datatrove v0.2.0's FineWebQualityFilter has it"
+)
+_FINEWEB_CODE = "FineWeb's code of April 2024: default of datatrove v0.2.0's FineWebQualityFilter"
+_FINEWEB_C4 = "FineWeb, Penedo et al. 2024 (arXiv 2406.17557), section 3.5; default of datatrove's C4QualityFilter"
 
 _QUALITY_CHECKS = (
     published("min_words", 50, _GOPHER_QUALITY),
@@ -38,6 +41,7 @@ _REPETITION_CHECKS = (
     published("max_duplicate_10gram_fraction", 0.10, _GOPHER),
 )
 _LOREM_IPSUM = PhraseList("lorem_ipsum", ("lorem ipsum",))
+_NEWLINES = PhraseList("newlines", ("\n",))
 _CURLY_BRACKETS = PhraseList("curly_brackets", ("{",))
 _JAVASCRIPT_LINES = Edit("phrase_lines", "javascript_lines", phrases=("javascript",))
 _POLICY_LINES = Edit(
@@ -106,16 +110,17 @@ FINEWEB = Table(
         ),
         Phase((_JAVASCRIPT_LINES,), checks=(published("max_curly_brackets", 0, _FINEWEB_C4),)),
         Phase(
-            (_POLICY_LINES,),
+            (_POLICY_LINES, Edit("collapse_newlines", limit=1)),
             checks=(
-                published("min_sentences", 5, _FINEWEB_C4),
+                published("min_line_sentences", 5, _FINEWEB_C4),
                 published("min_punctuated_line_fraction", 0.12, _FINEWEB),
                 published("max_short_line_fraction", 0.67, _FINEWEB),
-                published("max_repeated_line_character_fraction", 0.1, _FINEWEB),
+                published("max_repeated_line_character_fraction", 0.01, f"{_FINEWEB_CODE}; the paper has 0.1"),
+                published("max_newlines_per_word", 0.3, f"{_FINEWEB_CODE}; not in the paper"),
             ),
         ),
     ),
-    (_LOREM_IPSUM, _CURLY_BRACKETS),
+    (_LOREM_IPSUM, _CURLY_BRACKETS, _NEWLINES),
 )
 
 TABLES: dict[str, Table] = {table.name: table for table in (REFINEDWEB, GOPHER, C4, FINEWEB, NONE)}

@@ -1,5 +1,6 @@
 """Settings of the filter stage."""
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -7,6 +8,7 @@ from pydantic import Field, field_validator
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError, did_you_mean
 from tamis.base.signals import OPERATORS
+from tamis.stages.filter.detectors import check_languages
 from tamis.stages.filter.published import TABLES
 from tamis.stages.filter.signals import LETTERS_PER_TOKEN, MEASURED, WORDS_REMOVED
 from tamis.stages.filter.tables import DEFAULT_LIMITS, EDIT_KINDS, PHRASE_EDITS, RULES, Place
@@ -76,11 +78,12 @@ class FilterConfig(Config):
     phrase_lists: dict[str, PhraseListConfig] = Field(default={})
     """Phrases to count, by name; `own_rules` test what is counted."""
     keep_languages: list[str] = Field(default=["en"])
-    """ISO 639-1 codes; empty = keep every language and detect none."""
+    """Codes of the language model, ISO 639-1 where there is one; empty = keep every language and detect none."""
     min_language_score: float = Field(default=0.65, ge=0, lt=1)
     """Pages at or below this probability are removed."""
     language_model: str | None = None
-    """Path of fastText's lid.176.bin or lid.176.ftz; null = py3langid, which comes with the package."""
+    """Path of fastText's lid.176.bin or lid.176.ftz; `langdetect` = that package, where it is installed; null =
+    py3langid, which comes with Tamis."""
     sentence_languages: bool = False
     """Ask for the language of every sentence too: column `sentence_languages`, a JSON object as DCLM's enricher has it,
     language -> average probability and number of sentences."""
@@ -94,6 +97,8 @@ class FilterConfig(Config):
     """Further URLs to remove."""
     banned_words: str | None = None
     """File of words or phrases, one per line, matched as whole words in the text; null = none."""
+    own_banned_words: list[str] = Field(default=[])
+    """Further words or phrases, in the recipe itself; with or without a file."""
     file_extensions: list[str] | None = None
     """Keep only documents whose field `filename` ends in one of these; `[redpajama]` stands for RedPajama's list."""
     keep_probability: float = Field(default=1.0, ge=0, le=1)
@@ -109,6 +114,7 @@ class FilterConfig(Config):
 
     max_characters: float | None = None
     min_sentences: float | None = None
+    min_line_sentences: float | None = None
     min_words: float | None = None
     max_words: float | None = None
     min_mean_word_length: float | None = None
@@ -135,6 +141,7 @@ class FilterConfig(Config):
     min_punctuated_line_fraction: float | None = None
     max_short_line_fraction: float | None = None
     max_repeated_line_character_fraction: float | None = None
+    max_newlines_per_word: float | None = None
     max_lorem_ipsum: float | None = None
     max_curly_brackets: float | None = None
     max_banned_words: float | None = None
@@ -149,8 +156,14 @@ class FilterConfig(Config):
             return [{"kind": item} if isinstance(item, str) else item for item in value]
         return value
 
+    @property
+    def bans_words(self) -> bool:
+        """Whether there is a list of banned words."""
+        return self.banned_words is not None or bool(self.own_banned_words)
+
 
 BANNED_WORD_RULES = ("max_banned_words", "max_banned_words_per_word")
+_WORD_SOURCES = "filter.banned_words, a file of words, or filter.own_banned_words, a list"
 
 
 def check(config: FilterConfig) -> None:
@@ -165,6 +178,7 @@ def check(config: FilterConfig) -> None:
         if rule.column not in known:
             raise ConfigError(f"filter.own_rules.{number}.column: no signal '{rule.column}'"
                               f"{did_you_mean(rule.column, known)}")  # fmt: skip
+        _check_finite(rule.threshold, f"filter.own_rules.{number}.threshold")
         if rule.op not in OPERATORS:
             raise ConfigError(f"filter.own_rules.{number}.op: '{rule.op}' is none of {', '.join(OPERATORS)}")
     for number, url_rule in enumerate(config.url_rules):
@@ -174,20 +188,25 @@ def check(config: FilterConfig) -> None:
         raise ConfigError("filter.sentence_languages: no language is asked for; set filter.keep_languages")
     if config.language_model is not None and not config.keep_languages:
         raise ConfigError("filter.language_model: no language is asked for; set filter.keep_languages or remove this")
+    if not all(word.strip() for word in config.own_banned_words):
+        raise ConfigError("filter.own_banned_words: an entry is blank, which every text has; remove it")
+    check_languages(config.keep_languages, config.language_model)
 
 
 def _check_thresholds(config: FilterConfig) -> None:
     table = TABLES[config.rules]
     checks = [check for phase in table.phases for check in phase.checks]
     in_table = {check.setting for check in checks if check.setting is not None}
-    if config.banned_words is not None:
+    if config.bans_words:
         in_table |= set(BANNED_WORD_RULES)
     else:
         in_table -= set(BANNED_WORD_RULES)
     for setting in RULES:
-        if getattr(config, setting) is not None and setting not in in_table:
+        threshold = getattr(config, setting)
+        _check_finite(threshold, f"filter.{setting}")
+        if threshold is not None and setting not in in_table:
             why = (
-                "needs filter.banned_words, a file of words"
+                f"needs {_WORD_SOURCES}"
                 if setting in BANNED_WORD_RULES
                 else f"the rule table '{table.name}' has no such rule; remove the setting, choose another table, or "
                 f"write it as one of filter.own_rules{did_you_mean(setting, in_table)}"
@@ -197,6 +216,11 @@ def _check_thresholds(config: FilterConfig) -> None:
     for reason in config.skip_rules:
         if reason not in reasons:
             raise ConfigError(f"filter.skip_rules: no rule '{reason}' in '{table.name}'{did_you_mean(reason, reasons)}")
+
+
+def _check_finite(threshold: float | None, where: str) -> None:
+    if threshold is not None and not math.isfinite(threshold):
+        raise ConfigError(f"{where}: {threshold} is no threshold; give a number, or skip the rule (filter.skip_rules)")
 
 
 def _check_edit(edit: OwnEdit, where: str, config: FilterConfig) -> None:
@@ -209,8 +233,8 @@ def _check_edit(edit: OwnEdit, where: str, config: FilterConfig) -> None:
         raise ConfigError(f"{where}.phrases: '{edit.kind}' {wrong}")
     if edit.kind == "remove_phrases" and not all(p.isascii() and p and "\0" not in p for p in edit.phrases):
         raise ConfigError(f"{where}.phrases: 'remove_phrases' takes ASCII phrases only; 'phrase_lines' takes any")
-    if edit.kind == "banned_word_lines" and config.banned_words is None:
-        raise ConfigError(f"{where}: 'banned_word_lines' needs filter.banned_words, a file of words")
+    if edit.kind == "banned_word_lines" and not config.bans_words:
+        raise ConfigError(f"{where}: 'banned_word_lines' needs {_WORD_SOURCES}")
 
 
 def _known_columns(config: FilterConfig) -> list[str]:
@@ -224,7 +248,7 @@ def _known_columns(config: FilterConfig) -> list[str]:
                 "and no name that a signal has"
             )
         names += columns
-    if config.banned_words is not None:
+    if config.bans_words:
         names += ["num_banned_words", "banned_words_per_word"]
     if config.tokenizer is not None:
         names.append(LETTERS_PER_TOKEN)

@@ -34,6 +34,7 @@ SIGNALS: dict[str, Signal] = {
         Signal(column="num_stop_words", label="stop words", low=0, high=40),
         Signal(column="num_characters", label="characters", low=1, high=1e7, log=True),
         Signal(column="num_sentences", label="sentences", low=1, high=1e5, log=True),
+        Signal(column="num_line_sentences", label="sentences, line by line", low=1, high=1e5, log=True),
         Signal(column="num_lines", label="lines", low=1, high=1e5, log=True),
         Signal(column="max_line_characters", label="longest line (characters)", low=1, high=1e6, log=True),
         Signal(column="num_banned_words", label="banned words", low=0, high=40),

@@ -20,7 +20,8 @@ from tamis.base.signals import Rule, Signal
 from tamis.base.stage import Context, Map, Stage
 from tamis.kernels.sentences import split_sentences
 from tamis.stages.filter import records, urls
-from tamis.stages.filter.language import Detector, FastTextDetector, LangidDetector, detect_all
+from tamis.stages.filter.detectors import LANGDETECT, open_detector
+from tamis.stages.filter.language import Detector, detect_all
 from tamis.stages.filter.own import effective_table
 from tamis.stages.filter.pii import MaskPii
 from tamis.stages.filter.plan import PhaseRun, Plan
@@ -40,7 +41,7 @@ class Filter(Map):
     """Signals, edits and rules of one table."""
 
     name = "filter"
-    version = 2
+    version = 3
     compiles = True
     config: FilterConfig
 
@@ -88,7 +89,7 @@ class Filter(Map):
 
     def assets(self) -> dict[str, str]:
         named = ("language_model", "banned_domains", "banned_words", "tokenizer")
-        found = {name: path for name in named if (path := getattr(self.config, name)) is not None}
+        found = {name: path for name in named if (path := getattr(self.config, name)) not in (None, LANGDETECT)}
         if self.config.banlists is not None:
             folder = self.config.banlists.rstrip("/")
             found |= {f"banlist_{name}": f"{folder}/{file}" for name, file in _WORD_LISTS.items()}
@@ -98,22 +99,24 @@ class Filter(Map):
         self._seed = context.seed
         paper = self.mode == "paper"
         self.banlists = urls.BanLists(
-            **{name: _read(context.assets.get(f"banlist_{name}")) for name in _WORD_LISTS},
-            domains=_read(context.assets.get("banned_domains")),
+            **{name: _read(context.assets.get(f"banlist_{name}"), "banlists") for name in _WORD_LISTS},
+            domains=urls.read_hosts(context.assets.get("banned_domains")),
             reserved=urls.reserved_hosts() if self.config.reserved_hosts else None,
             tests=[urls.UrlTest(**rule.model_dump()) for rule in self.config.url_rules],
             paper=paper,
         )
         self.detector: Detector | None = None
         if self.detects_language:
-            model = context.assets.get("language_model")
-            self.detector = LangidDetector() if model is None else FastTextDetector(model, glue_lines=paper)
+            asset = context.assets.get("language_model")
+            self.detector = open_detector(self.config.language_model, asset, paper=paper)
         self.tokenizer: Any = None
         if "tokenizer" in context.assets:
             from tokenizers import Tokenizer
 
             self.tokenizer = Tokenizer.from_file(str(context.assets["tokenizer"]))
-        self.plan = Plan(self.table, paper=paper, banned_words=_read(context.assets.get("banned_words")) or ())
+        banned = _read(context.assets.get("banned_words"), "banned_words") or []
+        own = [word.lower() for word in self.config.own_banned_words]
+        self.plan = Plan(self.table, paper=paper, banned_words=[*banned, *own])
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         reasons = np.full(batch.num_rows, None, object)
@@ -237,8 +240,8 @@ def _is_empty(text: pa.Array) -> np.ndarray:
 _WORD_LISTS = {"strict": urls.STRICT, "hard": urls.HARD, "soft": urls.SOFT}
 
 
-def _read(path: Path | None) -> list[str] | None:
-    return None if path is None else urls.read_list(path)
+def _read(path: Path | None, setting: str) -> list[str] | None:
+    return None if path is None else urls.read_list(path, setting)
 
 
 def _open(reasons: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ class RuleKind:
 RULES: dict[str, RuleKind] = {
     "max_characters": RuleKind("too_many_characters", "num_characters", ">"),
     "min_sentences": RuleKind("too_few_sentences", "num_sentences", "<"),
+    "min_line_sentences": RuleKind("too_few_sentences", "num_line_sentences", "<"),
     "min_words": RuleKind("too_few_words", "num_words", "<"),
     "max_words": RuleKind("too_many_words", "num_words", ">"),
     "min_mean_word_length": RuleKind("words_too_short", "mean_word_length", "<"),
@@ -48,6 +49,7 @@ RULES: dict[str, RuleKind] = {
     "min_punctuated_line_fraction": RuleKind("too_few_punctuated_lines", "punctuated_line_fraction", "<="),
     "max_short_line_fraction": RuleKind("too_many_short_lines", "short_line_fraction", ">="),
     "max_repeated_line_character_fraction": RuleKind("repeated_lines", "repeated_line_character_fraction", ">="),
+    "max_newlines_per_word": RuleKind("too_many_newlines", "newlines_per_word", ">"),
     "max_lorem_ipsum": RuleKind("lorem_ipsum", "num_lorem_ipsum", ">"),
     "max_curly_brackets": RuleKind("curly_brackets", "num_curly_brackets", ">"),
     "max_banned_words": RuleKind("banned_words", "num_banned_words", ">"),

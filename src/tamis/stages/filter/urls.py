@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tamis.base.errors import ConfigError
+
 STRICT = "refinedweb_banned_words_strict_reverse_engineered.txt"
 HARD = "refinedweb_banned_words_hard_reverse_engineered.txt"
 SOFT = "refinedweb_banned_words_soft_reverse_engineered.txt"
@@ -15,11 +17,47 @@ SOFT = "refinedweb_banned_words_soft_reverse_engineered.txt"
 REASONS = ("banned_domain", "reserved_host", "banned_url_part", "banned_url_word", "suspect_url_words")
 """Reasons in the order of the chain: host lists, strict, hard and soft words."""
 MIN_SOFT_WORDS = 2
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_NO_HOST = re.compile(r"^.*(?:://|[^\S\n]).*$", re.MULTILINE)
 
 
-def read_list(path: Path) -> list[str]:
-    """Lower-cased entries, one per line; blank lines are left out."""
-    return [line.lower() for line in path.read_text("utf-8").splitlines() if line.strip()]
+def read_list(path: Path, setting: str) -> list[str]:
+    """Lower-cased entries, one per line; blank lines are left out, a byte-order mark too. Raises ConfigError, naming
+    `filter.<setting>` and the line, where the file is not UTF-8, holds control characters (no text file) or nothing."""
+    data = path.read_bytes()
+    try:
+        content = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _bad_line(setting, path, data.count(b"\n", 0, error.start), "is not UTF-8", "Save it as UTF-8") from None
+    if odd := _CONTROL.search(content):
+        wrong = f"holds a control character ({odd[0]!r})"
+        raise _bad_line(setting, path, content.count("\n", 0, odd.start()), wrong, "Give a plain text file")
+    entries = [line.lower() for line in content.splitlines() if line.strip()]
+    if not entries:
+        raise ConfigError(
+            f"filter.{setting}: {path} has no entries. Give one per line, or set filter.{setting} to null"
+        )
+    return entries
+
+
+def read_hosts(path: Path | None) -> list[str] | None:
+    """Host names of `filter.banned_domains`. Raises ConfigError as `read_list`, and on a line that is no host name."""
+    if path is None:
+        return None
+    entries = [entry.strip() for entry in read_list(path, "banned_domains")]
+    content = "\n".join(entries)
+    if odd := _NO_HOST.search(content):
+        wrong = f"is no host name ({odd[0][:60]!r})"
+        number = [line.strip() for line in path.read_text("utf-8-sig").lower().splitlines()].index(odd[0])
+        raise _bad_line(
+            "banned_domains", path, number, wrong, "Write `example.org`; filter.url_rules takes other parts"
+        )
+    return entries
+
+
+def _bad_line(setting: str, path: Path, number: int, wrong: str, remedy: str) -> ConfigError:
+    """The error on the line `number`, counted from 0."""
+    return ConfigError(f"filter.{setting}: line {number + 1} of {path} {wrong}. {remedy}")
 
 
 def any_of(entries: Iterable[str], *, whole_words: bool) -> re.Pattern[str]:

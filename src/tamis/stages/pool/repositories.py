@@ -35,8 +35,8 @@ def parts(row: Row, max_files: int) -> Iterator[Row]:
     """`row` itself where it is no repository, else one row for every `max_files` files, in order.
 
     A part has the texts of its files, parted by a blank line, as `text`; the list of them as `files` and, of a single
-    file, its other fields (`filename`) in `extra`; the URL, headers and removal of the whole. Its id hashes the id of the
-    whole, the name of its first file and the files themselves, so it does not depend on what else is in the
+    file, its other fields (`filename`) in `extra`; the URL, headers and removal of the whole. Its id hashes the id of
+    the whole, the name of its first file and the files themselves, so it does not depend on what else is in the
     repository. A file without a text makes its part a quarantined row.
     """
     files = _files(row.extra)

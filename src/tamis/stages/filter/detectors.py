@@ -1,0 +1,74 @@
+"""Which detector answers for `filter.language_model`, which language codes it knows, and langdetect as one of them."""
+
+import importlib
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tamis.base.errors import ConfigError, did_you_mean
+from tamis.stages.filter.language import Detector, FastTextDetector, LangidDetector, is_blank
+
+LANGDETECT = "langdetect"
+"""Value of `filter.language_model` that asks the package of that name."""
+
+
+class LangdetectDetector:
+    """The package langdetect (naive Bayes over character n-grams, 55 languages), which DCLM's c4.yaml asks: the most
+    probable of its candidates. It samples n-grams; with the seed fixed, a page always gets the same answer."""
+
+    name = LANGDETECT
+
+    def __init__(self) -> None:
+        factory: Any = importlib.import_module("langdetect.detector_factory")
+        self._failed: Any = importlib.import_module("langdetect.lang_detect_exception").LangDetectException
+        self._factory = factory.DetectorFactory()
+        # in the order of names: the package takes them as the file system lists them
+        profiles = sorted(Path(factory.PROFILES_DIRECTORY).iterdir())
+        self._factory.load_json_profile([file.read_text("utf-8") for file in profiles])
+        self._factory.set_seed(0)
+
+    def detect(self, page: str) -> tuple[str, float]:
+        if is_blank(page):
+            return "", 0.0
+        detector = self._factory.create()
+        detector.append(page)
+        try:
+            found = detector.get_probabilities()
+        except self._failed:  # no letter that any of its languages has
+            return "", 0.0
+        return (found[0].lang, float(found[0].prob)) if found else ("", 0.0)
+
+
+def open_detector(model: str | None, path: Path | None, *, paper: bool) -> Detector:
+    """The detector of `filter.language_model`; `path` is where its file is, if it is one. Raises ConfigError where a
+    file is no model."""
+    if model == LANGDETECT:
+        return LangdetectDetector()
+    return LangidDetector() if path is None else FastTextDetector(path, glue_lines=paper)
+
+
+def check_languages(languages: list[str], model: str | None) -> None:
+    """Raises ConfigError where the detector is not installed or does not know one of the languages; of fastText models,
+    only what lid.176 knows is known."""
+    if model == LANGDETECT and importlib.util.find_spec(LANGDETECT) is None:
+        raise ConfigError(
+            "filter.language_model: langdetect is not installed. `pip install langdetect`, or remove this setting "
+            "(py3langid comes with Tamis)"
+        )
+    name = "py3langid" if model is None else model.rsplit("/")[-1]
+    codes = next((known for kind, known in _codes().items() if name == kind or name.startswith(f"{kind}.")), None)
+    for number, language in enumerate(languages):
+        if codes is not None and language not in codes:
+            raise ConfigError(
+                f"filter.keep_languages.{number}: {name} knows no language '{language}'"
+                f"{did_you_mean(language, codes)}. Give codes as `en`, `de`, `zh`; [] keeps every language"
+            )
+
+
+@cache
+def _codes() -> dict[str, tuple[str, ...]]:
+    """Language codes by detector."""
+    text = Path(__file__).with_name("language_codes.txt").read_text("utf-8")
+    parts = (line.split(": ") for line in text.splitlines())
+    return {name: tuple(codes.split()) for name, codes in parts}
