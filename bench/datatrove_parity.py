@@ -63,7 +63,7 @@ FINEWEB = {
     "max_newlines_per_word": {"new_line_ratio": 0.3},
 }
 """Our setting -> datatrove's arguments of one rule by itself."""
-SENTENCES = "min_sentences"
+SENTENCES = "min_line_sentences"
 
 
 def theirs(chains: dict[str, list[Any]], texts: list[str]) -> dict[str, Answers]:

@@ -142,7 +142,7 @@ class Answers:
         self.plan = Plan(TABLES["refinedweb"], paper=mode == "paper")
         self.gate = self.plan.link_gate(self.texts, np.ones(len(pages), np.bool_))
         self.lists = {
-            name: urls.read_list(banlists / file)
+            name: urls.read_list(banlists / file, "banlists")
             for name, file in (("strict", urls.STRICT), ("hard", urls.HARD), ("soft", urls.SOFT))
         }
 
