@@ -122,8 +122,8 @@ LINES = {
 def test_one_endless_line_takes_bounded_time(kind: str) -> None:
     """Time grows with the length, not with its square: 2 MB take far less than 20 s, also on a loaded machine."""
     text = (LINES[kind] * 2_000_000)[:2_000_000].decode()
-    for table in ("refinedweb", "c4", "fineweb"):
-        stage = make(rules=table, keep_languages=["en"])
+    for table, languages in (("refinedweb", []), ("fineweb", []), ("none", ["en"])):
+        stage = make(rules=table, keep_languages=languages)
         stage.apply(batch_of([PAGE]))
         started = time.process_time()
         stage.apply(batch_of([text]))
