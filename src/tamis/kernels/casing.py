@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from tamis.kernels.edits import move
+from tamis.kernels.bits import READ_AHEAD
+from tamis.kernels.edits import move, piece_end, stripped
 from tamis.kernels.jit import kernel
 from tamis.kernels.repetition import number_spans
-from tamis.kernels.unicode_tables import CASE_IGNORABLE, CASED, SPACE
+from tamis.kernels.unicode_tables import CASE_IGNORABLE, CASED
 
-NEWLINE = 10
 CAPITAL_SIGMA, FINAL_SIGMA, SIGMA = 0x3A3, 0x3C2, 0x3C3
 DOTTED_CAPITAL_I, COMBINING_DOT = 0x130, 0x307
 
@@ -53,39 +53,24 @@ def lower(
 
 
 @kernel
-def _piece_end(code_points: np.ndarray, start: int, n: int, newlines: int) -> int:
-    """Where the next separator of `newlines` (1 or 2) newlines stands, or `n`."""
-    end = start
-    while end < n:
-        if code_points[end] == NEWLINE and (newlines == 1 or (end + 1 < n and code_points[end + 1] == NEWLINE)):
-            return end
-        end += 1
-    return n
-
-
-@kernel
 def drop_repeated_pieces(
     code_points: np.ndarray, properties: np.ndarray, n: int, newlines: int, index: np.ndarray, shifts: np.ndarray
 ) -> int:
     """Keep the first of the lines (`newlines` 1) or paragraphs (2) that are equal once stripped and lowercased; blank
     ones all stay."""
     count = 1
-    at = _piece_end(code_points, 0, n, newlines)
+    at = piece_end(properties, 0, n, newlines)
     while at < n:
         count += 1
-        at = _piece_end(code_points, at + newlines, n, newlines)
-    lowered = np.empty(2 * n, np.int32)
+        at = piece_end(properties, at + newlines, n, newlines)
+    lowered = np.empty(2 * n + READ_AHEAD, np.int32)
     starts = np.empty(count, np.int64)
     ends = np.empty(count, np.int64)
     at = 0
     start = 0
     for k in range(count):
-        end = _piece_end(code_points, start, n, newlines)
-        first, last = start, end
-        while first < last and properties[first] & SPACE:
-            first += 1
-        while last > first and properties[last - 1] & SPACE:
-            last -= 1
+        end = piece_end(properties, start, n, newlines)
+        first, last = stripped(properties, start, end)
         starts[k] = at
         at = lower(code_points, properties, first, last, index, shifts, lowered, at)
         ends[k] = at
@@ -97,7 +82,7 @@ def drop_repeated_pieces(
     to = 0
     start = 0
     for k in range(count):
-        end = _piece_end(code_points, start, n, newlines)
+        end = piece_end(properties, start, n, newlines)
         if starts[k] == ends[k] or not seen[numbers[k]]:
             to = move(code_points, properties, start - newlines if k else start, end, to)
             seen[numbers[k]] = True

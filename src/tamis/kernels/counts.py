@@ -6,8 +6,11 @@ is stated by its twin in `reference`.
 
 import numpy as np
 
+from tamis.kernels import bits
+from tamis.kernels.edits import stripped
 from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import ALNUM, ALPHA, LINE_BREAK, SPACE
+from tamis.kernels.words import LF
 
 NEWLINE = 10
 FULL_STOP = 46
@@ -25,8 +28,11 @@ LINE_SIGNALS = ("num_lines", "num_paragraphs", "bullet_line_fraction", "ellipsis
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Gopher (Rae et al. 2021, appendix A1.1)."""
-_STOP_INITIALS = sum(1 << (ord(initial) & 31) for initial in {word[0] for word in STOP_WORDS})
-"""Bit (character & 31) of every letter that a stop word starts with."""
+_STOP_KEYS = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], np.int64)
+_STOP_SLOTS = next(size for size in range(len(STOP_WORDS), 64) if len({*(_STOP_KEYS % size)}) == len(STOP_WORDS))
+_STOP_TABLE = np.zeros(_STOP_SLOTS, np.int64)
+_STOP_TABLE[_STOP_KEYS % _STOP_SLOTS] = _STOP_KEYS
+"""The stop words packed a byte a character, in as many places as make them all differ by remainder."""
 
 
 @kernel
@@ -64,61 +70,27 @@ def measure_characters(code_points: np.ndarray, properties: np.ndarray, n: int, 
 
 
 @kernel
-def _stop_word(code_points: np.ndarray, start: int, end: int) -> int:
-    """Number (1-8) of the stop word that the word `[start, end)` of 2 to 4 characters is when lowercased, or 0."""
-    key = np.int64(0)
-    for i in range(start, end):
-        c = code_points[i]
-        if c > 127:
-            return 0
-        key = (key << 8) | (c | 32)
-        if not (65 <= c <= 90 or 97 <= c <= 122):
-            return 0
-    if key == 0x746865:
-        return 1
-    if key == 0x6265:
-        return 2
-    if key == 0x746F:
-        return 3
-    if key == 0x6F66:
-        return 4
-    if key == 0x616E64:
-        return 5
-    if key == 0x74686174:
-        return 6
-    if key == 0x68617665:
-        return 7
-    if key == 0x77697468:
-        return 8
-    return 0
-
-
-@kernel
 def count_symbols(code_points: np.ndarray, n: int) -> int:
-    """Sum of the non-overlapping counts of `#`, `...`, `. . .` and U+2026. The first loop has no branches, so that it
-    is compiled to vector instructions; most texts need no more."""
+    """Sum of the non-overlapping counts of `#`, `...`, `. . .` and U+2026."""
     total = 0
-    near_dots = 0
-    for i in range(n - 2):
-        dot = code_points[i] == FULL_STOP
-        next_dot = code_points[i + 1] == FULL_STOP
-        third_dot = code_points[i + 2] == FULL_STOP
-        total += (code_points[i] == 35) | (code_points[i] == ELLIPSIS)
-        near_dots += dot & third_dot & (next_dot | (code_points[i + 1] == 32))
-    for i in range(max(n - 2, 0), n):
-        total += (code_points[i] == 35) | (code_points[i] == ELLIPSIS)
-    if near_dots == 0:
-        return total
     dots_from = 0
     spaced_from = 0
-    for i in range(n - 2):
-        if code_points[i] == FULL_STOP:
-            if i >= dots_from and code_points[i + 1] == FULL_STOP and code_points[i + 2] == FULL_STOP:
+    for at in range(0, n, bits.LANES):
+        symbols = bits.within(code_points, at, 35, 35) | bits.within(code_points, at, ELLIPSIS, ELLIPSIS)
+        total += bits.count(symbols & bits.before(n, at))
+        dots = bits.within(code_points, at, FULL_STOP, FULL_STOP) & bits.before(n - 2, at)
+        if dots == 0:
+            continue
+        dots &= bits.within(code_points, at + 2, FULL_STOP, FULL_STOP)
+        while dots:
+            i = at + bits.first(dots)
+            if i >= dots_from and code_points[i + 1] == FULL_STOP:
                 total += 1
                 dots_from = i + 3
             if i >= spaced_from and _spaced_dots(code_points, i, n):
                 total += 1
                 spaced_from = i + 5
+            dots &= dots - 1
     return total
 
 
@@ -144,26 +116,24 @@ def _parts_tokens(c: int) -> bool:
 @kernel
 def _summarise(code_points: np.ndarray, properties: np.ndarray, n: int) -> tuple[int, int, int, int, int]:
     """Words of str.split, those that start with a letter or digit, blanks, newlines, and characters at which str.split
-    and fastText part words differently (controls, wide blanks). Without branches, to be compiled to vector
-    instructions."""
+    and fastText part words differently (controls, wide blanks)."""
     words = 0
     alphanumeric = 0
     blanks = 0
     newlines = 0
     odd = 0
-    for i in range(n):
-        blank = (properties[i] // SPACE) & 1
-        c = code_points[i]
-        blanks += blank
-        newlines += c == NEWLINE
-        odd += (blank & (c > 32)) | (c < 9) | ((c > 13) & (c < 32))
-    for i in range(1, n):
-        starts = (properties[i - 1] // SPACE) & ~(properties[i] // SPACE) & 1
-        words += starts
-        alphanumeric += starts & (properties[i] // ALNUM)
-    if n and not properties[0] & SPACE:
-        words += 1
-        alphanumeric += properties[0] & ALNUM != 0
+    carry = 1
+    for at in range(0, n, bits.LANES):
+        live = bits.before(n, at)
+        space = bits.has(properties, at, SPACE) & live
+        starts = bits.upwards(space, carry) & ~space & live
+        carry = bits.last(space)
+        words += bits.count(starts)
+        alphanumeric += bits.count(starts & bits.has(properties, at, ALNUM))
+        blanks += bits.count(space)
+        newlines += bits.count(bits.classed(properties, at, LF, LF) & live)
+        low = bits.within(code_points, at, 0, 32)
+        odd |= ((low ^ space) | bits.within(code_points, at, 28, 31)) & live
     return words, alphanumeric, blanks, newlines, odd
 
 
@@ -206,32 +176,43 @@ def _walk_tokens(code_points: np.ndarray, properties: np.ndarray, n: int, out: n
 
 @kernel
 def _walk_words(code_points: np.ndarray, properties: np.ndarray, n: int) -> tuple[int, int, int]:
-    """Words of str.split without a letter, stop words, and which stop words there are (bits 1-8)."""
+    """Words of str.split without a letter, stop words, and which stop words there are (a bit for each)."""
     without_letter = 0
     stop_words = 0
     seen = 0
-    i = 0
-    while i < n:
-        if properties[i] & SPACE:
-            i += 1
-            continue
-        start = i
-        if properties[i] & ALPHA:
-            i += 1
-            while i < n and not (properties[i] & SPACE):
-                i += 1
-            if 2 <= i - start <= 4 and (_STOP_INITIALS >> (code_points[start] & 31)) & 1:
-                which = _stop_word(code_points, start, i)
-                if which:
-                    stop_words += 1
-                    seen |= 1 << which
-            continue
-        union = np.uint16(0)
-        while i < n and not (properties[i] & SPACE):
-            union |= properties[i]
-            i += 1
-        without_letter += union & ALPHA == 0
+    carry = 1
+    following = bits.has(properties, 0, SPACE) | ~bits.before(n, 0)
+    for at in range(0, n, bits.LANES):
+        space = following
+        following = bits.has(properties, at + bits.LANES, SPACE) | ~bits.before(n, at + bits.LANES)
+        starts = bits.upwards(space, carry) & ~space
+        carry = bits.last(space)
+        letters = bits.has(properties, at, ALPHA)
+        two, three = bits.downwards(space, following, 2), bits.downwards(space, following, 3)
+        short = starts & letters & ~bits.downwards(space, following, 1)
+        short &= two | three | bits.downwards(space, following, 4)
+        while short:
+            place = bits.first(short)
+            length = 4 - ((two >> place) & 1) - (((two | three) >> place) & 1)
+            key = (bits.pack(code_points, at + place) | 0x20202020) & ((np.int64(1) << (8 * length)) - 1)
+            slot = key % _STOP_SLOTS
+            found = _STOP_TABLE[slot] == key
+            stop_words += found
+            seen |= np.int64(found) << slot
+            short &= short - 1
+        others = starts & ~letters
+        while others:
+            without_letter += not _holds_letter(properties, at + bits.first(others), n)
+            others &= others - 1
     return without_letter, stop_words, seen
+
+
+@kernel
+def _holds_letter(properties: np.ndarray, at: int, n: int) -> bool:
+    """Whether the word of str.split that starts at `at` has a letter."""
+    while at < n and not properties[at] & (SPACE | ALPHA):
+        at += 1
+    return at < n and properties[at] & ALPHA != 0
 
 
 @kernel
@@ -240,14 +221,11 @@ def measure_words(code_points: np.ndarray, properties: np.ndarray, n: int, out: 
     has one of the blanks that only `str` knows, or NUL."""
     num_words, alphanumeric_first, blanks, newlines, odd = _summarise(code_points, properties, n)
     without_letter, stop_words, seen = _walk_words(code_points, properties, n)
-    distinct = 0
-    for bit in range(1, 9):
-        distinct += (seen >> bit) & 1
     out[0] = num_words
     out[1] = (n - blanks) / num_words if num_words else 0.0
     out[2] = without_letter / num_words if num_words else 1.0
     out[3] = stop_words
-    out[4] = distinct
+    out[4] = bits.count(seen)
     out[5] = count_symbols(code_points, n) / num_words if num_words else np.inf
     if odd == 0:
         out[6] = num_words + newlines
@@ -280,17 +258,12 @@ def measure_lines(code_points: np.ndarray, properties: np.ndarray, n: int, out: 
     i = 0
     while i < n:
         start = i
-        while i < n and code_points[i] != NEWLINE:
-            i += 1
-        end = i
-        i += 1
+        end = bits.find_class(properties, i, n, LF)
+        i = end + 1
         newlines = 1 if end > start else newlines + 1
         if newlines >= 2:
             in_paragraph = False
-        while start < end and properties[start] & SPACE:
-            start += 1
-        while end > start and properties[end - 1] & SPACE:
-            end -= 1
+        start, end = stripped(properties, start, end)
         if start == end:
             continue
         lines += 1

@@ -5,10 +5,10 @@
 
 import numpy as np
 
+from tamis.kernels import bits
 from tamis.kernels.jit import kernel
-from tamis.kernels.unicode_tables import DECIMAL, SPACE
-
-NEWLINE = 10
+from tamis.kernels.unicode_tables import DECIMAL, SPACE, WORD_BREAK_MASK
+from tamis.kernels.words import LF
 
 CITATION_WORDS = ("edit]", "citation needed]")
 _CITATIONS = tuple(np.array([ord(c) for c in word], np.int32) for word in CITATION_WORDS)
@@ -19,37 +19,52 @@ def move(code_points: np.ndarray, properties: np.ndarray, start: int, end: int, 
     """Copy `[start, end)` to `to <= start`; returns the end of the copy."""
     if to == start:
         return end
-    for i in range(start, end):
-        code_points[to] = code_points[i]
-        properties[to] = properties[i]
-        to += 1
-    return to
+    bits.copy_within(code_points, start, end - start, to)
+    bits.copy_within(properties, start, end - start, to)
+    return to + end - start
+
+
+@kernel
+def stripped(properties: np.ndarray, start: int, end: int) -> tuple[int, int]:
+    """The span `[start, end)` without its outer blanks."""
+    while start < end and properties[start] & SPACE:
+        start += 1
+    while end > start and properties[end - 1] & SPACE:
+        end -= 1
+    return start, end
+
+
+@kernel
+def piece_end(properties: np.ndarray, start: int, n: int, newlines: int) -> int:
+    """End of the line (`newlines` 1) or paragraph (2) that starts at `start`: where so many newlines stand, or `n`."""
+    end = bits.find_class(properties, start, n, LF)
+    while newlines == 2 and end < n and not (end + 1 < n and properties[end + 1] & WORD_BREAK_MASK == LF):
+        end = bits.find_class(properties, end + 1, n, LF)
+    return end
 
 
 @kernel
 def strip(code_points: np.ndarray, properties: np.ndarray, n: int) -> int:
     """str.strip"""
-    start = 0
-    while start < n and properties[start] & SPACE:
-        start += 1
-    while n > start and properties[n - 1] & SPACE:
-        n -= 1
-    return move(code_points, properties, start, n, 0)
+    start, end = stripped(properties, 0, n)
+    return move(code_points, properties, start, end, 0)
 
 
 @kernel
 def collapse_newlines(code_points: np.ndarray, properties: np.ndarray, n: int, most: int) -> int:
     """Keep at most `most` newlines of every run of them."""
     to = 0
-    run = 0
-    for i in range(n):
-        run = run + 1 if code_points[i] == NEWLINE else 0
-        if run <= most:
-            if to != i:
-                code_points[to] = code_points[i]
-                properties[to] = properties[i]
-            to += 1
-    return to
+    done = 0
+    at = bits.find_class(properties, 0, n, LF)
+    while at < n:
+        end = at + 1
+        while end < n and properties[end] & WORD_BREAK_MASK == LF:
+            end += 1
+        if end - at > most:
+            to = move(code_points, properties, done, at + most, to)
+            done = end
+        at = bits.find_class(properties, end, n, LF)
+    return move(code_points, properties, done, n, to)
 
 
 @kernel

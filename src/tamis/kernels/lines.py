@@ -7,9 +7,11 @@ lines `[first, last)` of it are in force, and every edit returns a new `first, l
 
 import numpy as np
 
+from tamis.kernels import bits
 from tamis.kernels.edits import move
 from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import DECIMAL, DIGIT, SPACE, UPPER, WORD, property_word
+from tamis.kernels.words import LF
 
 NEWLINE = 10
 NEWLINE_WORD = property_word("\n")
@@ -32,39 +34,37 @@ _COUNTED_OFFSETS = np.cumsum([0] + [len(word) for word in COUNTED]).astype(np.in
 
 
 @kernel
-def list_lines(
-    code_points: np.ndarray,
-    properties: np.ndarray,
-    n: int,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    counts: np.ndarray,
-) -> int:
+def list_lines(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray, counts: np.ndarray) -> int:
     """List the lines (parted by newlines) of `[0, n)`; `counts[:, k]` are upper-case characters, digits and words (of
     str.split) of line k. Returns how many lines there are, at most n + 1."""
     count = 0
     start = 0
     while start <= n:
-        upper = 0
-        digits = 0
-        words = 0
-        before = np.uint16(SPACE)
-        i = start
-        while i < n and code_points[i] != NEWLINE:
-            word = properties[i]
-            upper += (word // UPPER) & 1
-            digits += (word // DIGIT) & 1
-            words += ((before & ~word) // SPACE) & 1
-            before = word
-            i += 1
         starts[count] = start
-        ends[count] = i
-        counts[UPPERS, count] = upper
-        counts[DIGITS, count] = digits
-        counts[WORDS, count] = words
+        ends[count] = bits.find_class(properties, start, n, LF)
+        _count(properties, starts[count], ends[count], counts, count)
+        start = ends[count] + 1
         count += 1
-        start = i + 1
     return count
+
+
+@kernel
+def _count(properties: np.ndarray, start: int, end: int, counts: np.ndarray, k: int) -> None:
+    """`counts[:, k]` of the line `[start, end)`."""
+    uppers = 0
+    digits = 0
+    words = 0
+    carry = 1
+    for at in range(start, end, bits.LANES):
+        live = bits.before(end, at)
+        space = bits.has(properties, at, SPACE) & live
+        uppers += bits.count(bits.has(properties, at, UPPER) & live)
+        digits += bits.count(bits.has(properties, at, DIGIT) & live)
+        words += bits.count(bits.upwards(space, carry) & ~space & live)
+        carry = bits.last(space)
+    counts[UPPERS, k] = uppers
+    counts[DIGITS, k] = digits
+    counts[WORDS, k] = words
 
 
 @kernel
@@ -214,21 +214,22 @@ def _keeps(
     start: int,
     end: int,
     counts: np.ndarray,
+    k: int,
     kind: int,
     low: float,
     high: float,
 ) -> bool:
-    """Whether `drop_lines` of that kind keeps the line `[start, end)`, whose counts are `counts[:]`."""
+    """Whether `drop_lines` of that kind keeps the line `[start, end)`, whose counts are `counts[:, k]`."""
     if start == end:
         return True
     if kind == UPPERCASE_LINES:
-        return counts[UPPERS] / (end - start) <= high
+        return counts[UPPERS, k] / (end - start) <= high
     if kind == NUMERIC_LINES:
-        return counts[DIGITS] / (end - start) <= high
+        return counts[DIGITS, k] / (end - start) <= high
     if kind == COUNTER_LINES:
-        return not is_counter(code_points, properties, start, end)
+        return counts[DIGITS, k] == 0 or not is_counter(code_points, properties, start, end)
     if kind == SHORT_LINES:
-        return low <= counts[WORDS] <= high
+        return low <= counts[WORDS, k] <= high
     if kind == PUNCTUATED_LINES:
         return _ends_in_punctuation(code_points, properties, start, end, low == 0.0)
     return _longest_token(code_points, properties, start, end, low != 0.0) <= high
@@ -250,7 +251,7 @@ def drop_lines(
     """Take the lines that `_keeps` refuses out of the list; returns the new `last`."""
     kept = first
     for k in range(first, last):
-        if _keeps(code_points, properties, starts[k], ends[k], counts[:, k], kind, low, high):
+        if _keeps(code_points, properties, starts[k], ends[k], counts, k, kind, low, high):
             _copy_entry(starts, ends, counts, k, kept)
             kept += 1
     return kept
@@ -292,19 +293,6 @@ def _holds(code_points: np.ndarray, start: int, end: int, phrase: np.ndarray) ->
 
 
 @kernel
-def _recount(properties: np.ndarray, start: int, end: int, counts: np.ndarray) -> None:
-    """Count a line again after a cut."""
-    counts[:] = 0
-    before = np.uint16(SPACE)
-    for i in range(start, end):
-        word = properties[i]
-        counts[UPPERS] += word & UPPER != 0
-        counts[DIGITS] += word & DIGIT != 0
-        counts[WORDS] += before & SPACE != 0 and word & SPACE == 0
-        before = word
-
-
-@kernel
 def remove_phrase(
     code_points: np.ndarray,
     properties: np.ndarray,
@@ -335,7 +323,7 @@ def remove_phrase(
             elif _holds(code_points, start, end, phrase):
                 ends[k] = _cut_anywhere(code_points, properties, start, end, phrase)
             if starts[k] != start or ends[k] != end:
-                _recount(properties, starts[k], ends[k], counts[:, k])
+                _count(properties, starts[k], ends[k], counts, k)
             if counts[WORDS, k] == 0:
                 continue
         _copy_entry(starts, ends, counts, k, kept)

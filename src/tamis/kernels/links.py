@@ -8,9 +8,11 @@ marked as one. Scanning looks for the dot that ends the host and then walks back
 
 import numpy as np
 
+from tamis.kernels import bits
 from tamis.kernels.edits import move
 from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import SPACE, WORD
+from tamis.kernels.words import MID_NUM_LET
 
 MAX_HOST = 256
 MAX_BLANKS = 10
@@ -19,8 +21,9 @@ DOT = 46
 
 def pack_domains(domains: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Top-level domains as `(code_points int32, offsets int64)`, by first character; `offsets` has one entry more than
-    there are domains. Those that start with `a`-`z` must be all letters and digits."""
+    there are domains. All start with a letter or digit; those that start with `a`-`z` consist of such."""
     ordered = sorted(set(domains))
+    assert all(domain[0].isalnum() for domain in ordered)
     assert all(domain.isalnum() for domain in ordered if domain[0].isascii())
     flat = np.array([ord(c) for domain in ordered for c in domain], np.int32)
     return flat, np.cumsum([0] + [len(domain) for domain in ordered]).astype(np.int64)
@@ -121,11 +124,17 @@ def _blanks_start(properties: np.ndarray, at: int, floor: int) -> int:
 
 
 @kernel
-def _find_dot(code_points: np.ndarray, at: int, n: int) -> int:
-    """Place of the first full stop from `at` on, or n."""
-    for i in range(at, n):
-        if code_points[i] == DOT:
-            return i
+def _find_dot(code_points: np.ndarray, properties: np.ndarray, at: int, n: int) -> int:
+    """Place of the first full stop from `at` on that a word character follows, or n."""
+    while at < n:
+        found = bits.classed(properties, at, MID_NUM_LET, MID_NUM_LET) & bits.has(properties, at + 1, WORD)
+        found &= bits.before(n - 1, at)
+        while found:
+            place = at + bits.first(found)
+            if code_points[place] == DOT:
+                return place
+            found &= found - 1
+        at += bits.LANES
     return n
 
 
@@ -161,7 +170,7 @@ def remove_named(
     done = 0
     dot = 0
     while True:
-        dot = _find_dot(code_points, dot, n)
+        dot = _find_dot(code_points, properties, dot, n)
         if dot == n:
             break
         end = _domain_end(code_points, properties, dot + 1, n, flat, offsets, index)
@@ -218,7 +227,7 @@ def remove_numbered(code_points: np.ndarray, properties: np.ndarray, n: int) -> 
     done = 0
     dot = 0
     while True:
-        dot = _find_dot(code_points, dot, n)
+        dot = _find_dot(code_points, properties, dot, n)
         if dot == n:
             break
         first = _first_octet(code_points, properties, dot, done)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.kernels import (
+    bits,
     casing,
     counts,
     edits,
@@ -274,7 +275,7 @@ def _run_row(
         operation = int(steps[k, 0])
         if DROP_LINES <= operation <= STRIP and (listed or operation < STRIP):
             if not listed:
-                first, last = 0, lines.list_lines(code_points, properties, n, starts, ends, counted)
+                first, last = 0, lines.list_lines(properties, n, starts, ends, counted)
                 listed = True
             first, last = _edit_lines(steps[k], scratch, first, last, data)
             if first == last or (first + 1 == last and starts[first] == ends[first]):
@@ -310,8 +311,8 @@ def _run(
     room = 2
     for row in range(num_rows):
         room = max(room, offsets[row + 1] - offsets[row] + 1)
-    code_points = np.empty(room, np.int32)
-    properties = np.empty(room, np.uint16)
+    code_points = np.empty(room + bits.READ_AHEAD, np.int32)
+    properties = np.empty(room + bits.READ_AHEAD, np.uint16)
     starts, ends = np.empty(room, np.int32), np.empty(room, np.int32)
     scratch = (code_points, properties, starts, ends, np.empty((3, room), np.int32))
     tables = edit_data[5]

@@ -7,12 +7,11 @@ its first n-1 words, number of its last word), so n-grams are counted without co
 
 import numpy as np
 
+from tamis.kernels import bits
+from tamis.kernels.edits import piece_end, stripped
 from tamis.kernels.jit import kernel
-from tamis.kernels.unicode_tables import ALNUM, SPACE, WORD_BREAK_MASK
-from tamis.kernels.words import ALETTER, next_boundary
-from tamis.kernels.words import SPACE as BLANK
+from tamis.kernels.words import list_words
 
-NEWLINE = 10
 SIGNALS = (
     "duplicate_line_fraction", "duplicate_paragraph_fraction", "duplicate_line_character_fraction",
     "duplicate_paragraph_character_fraction", "top_2gram_fraction", "top_3gram_fraction", "top_4gram_fraction",
@@ -22,6 +21,8 @@ SIGNALS = (
 """Fractions; segments that occur k > 1 times count k times; n-gram fractions are of the characters of all words."""
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 HASHED = np.uint64(1 << 63)
+ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
+NOT_ASCII = np.uint64(0x8080808080808080)
 
 
 @kernel
@@ -35,38 +36,33 @@ def table_size(count: int) -> int:
 
 @kernel
 def _hash(code_points: np.ndarray, start: int, end: int) -> np.uint64:
-    """Two lanes of two characters each, so that the multiplications overlap."""
     h = np.uint64(end - start)
-    other = np.uint64(0)
-    i = start
-    while i + 4 <= end:
-        h = (h ^ (np.uint64(code_points[i]) | (np.uint64(code_points[i + 1]) << np.uint64(32)))) * MULTIPLIER
-        h ^= h >> np.uint64(29)
-        other = (
-            other ^ (np.uint64(code_points[i + 2]) | (np.uint64(code_points[i + 3]) << np.uint64(32)))
-        ) * MULTIPLIER
-        other ^= other >> np.uint64(31)
-        i += 4
-    while i < end:
-        h = (h ^ np.uint64(code_points[i])) * MULTIPLIER
-        h ^= h >> np.uint64(29)
-        i += 1
-    return h ^ other
+    at = start
+    while at < end:
+        folded = np.uint64(bits.fold(code_points, at))
+        if end - at < bits.PACKED:
+            folded &= _low_bytes(end - at)
+        h = (h ^ folded) * MULTIPLIER
+        h ^= h >> np.uint64(32)
+        at += bits.PACKED
+    return h | HASHED
 
 
 @kernel
-def _key(code_points: np.ndarray, start: int, end: int) -> np.uint64:
-    """The span itself, length and eight bits a character, when it is at most seven ASCII characters; else its hash,
-    HASHED set."""
-    if end - start <= 7:
-        packed = np.uint64(0)
-        seen = 0
-        for i in range(start, end):
-            packed = (packed << np.uint64(8)) | np.uint64(code_points[i])
-            seen |= code_points[i]
-        if seen < 128:
-            return packed | (np.uint64(end - start) << np.uint64(56))
-    return _hash(code_points, start, end) | HASHED
+def _low_bytes(length: int) -> np.uint64:
+    """The lowest 1 to 8 bytes."""
+    return ALL_BITS >> np.uint64(8 * (bits.PACKED - length))
+
+
+@kernel
+def _word_key(code_points: np.ndarray, start: int, end: int) -> np.uint64:
+    """The word itself, a byte a character, when it is at most eight ASCII characters (none of them NUL, which no word
+    holds); else its hash, HASHED set."""
+    if end - start <= bits.PACKED:
+        packed = np.uint64(bits.pack(code_points, start)) & _low_bytes(end - start)
+        if packed & NOT_ASCII == 0:
+            return packed
+    return _hash(code_points, start, end)
 
 
 @kernel
@@ -77,7 +73,7 @@ def number_spans(
     many are distinct."""
     keys = np.empty(count, np.uint64)
     for k in range(count):
-        keys[k] = _key(code_points, starts[k], ends[k])
+        keys[k] = _hash(code_points, starts[k], ends[k])
     return number_keys(code_points, starts, ends, keys, count, numbers, totals)
 
 
@@ -91,7 +87,7 @@ def number_keys(
     numbers: np.ndarray,
     totals: np.ndarray,
 ) -> int:
-    """`number_spans` where each span's `_key` is known."""
+    """`number_spans` where each span's key is known: its `_hash` or, as `_word_key`, the span itself."""
     size = table_size(count)
     mask = np.uint64(size - 1)
     slots = np.full(size, -1, np.int32)
@@ -101,21 +97,18 @@ def number_keys(
     for k in range(count):
         key = keys[k]
         slot = ((key * MULTIPLIER) >> np.uint64(32)) & mask
-        while True:
-            number = slots[slot]
-            if number < 0:
-                slots[slot] = distinct
-                slot_keys[slot] = key
-                first[distinct] = k
-                totals[distinct] = 1
-                numbers[k] = distinct
-                distinct += 1
-                break
-            if slot_keys[slot] == key and (key < HASHED or _same(code_points, starts, ends, k, first[number])):
-                totals[number] += 1
-                numbers[k] = number
-                break
+        while slots[slot] >= 0 and (
+            slot_keys[slot] != key or (key >= HASHED and not _same(code_points, starts, ends, k, first[slots[slot]]))
+        ):
             slot = (slot + np.uint64(1)) & mask
+        new = slots[slot] < 0
+        number = distinct if new else slots[slot]
+        slots[slot] = number
+        slot_keys[slot] = key
+        first[number] = k if new else first[number]
+        totals[number] = 1 if new else totals[number] + 1
+        numbers[k] = number
+        distinct += new
     return distinct
 
 
@@ -133,72 +126,16 @@ def _same(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, k: int,
 
 
 @kernel
-def word_keys(
-    code_points: np.ndarray, properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray, keys: np.ndarray
-) -> int:
-    """Tokens of UAX #29 whose first character is a letter or digit, as `[starts[k], ends[k])` with their `keys[k]`,
-    which for most words are taken while the letters are passed over; returns how many."""
-    count = 0
-    at = 0
-    while at < n:
-        word = properties[at]
-        kind = word & WORD_BREAK_MASK
-        start = at
-        if kind == ALETTER and word & ALNUM:
-            packed = np.uint64(0)
-            seen = 0
-            while at < n and properties[at] & WORD_BREAK_MASK == ALETTER:
-                packed = (packed << np.uint64(8)) | np.uint64(code_points[at])
-                seen |= code_points[at]
-                at += 1
-            end = at
-            if at < n and properties[at] & WORD_BREAK_MASK != BLANK:
-                end = next_boundary(properties, start, n)
-            starts[count] = start
-            ends[count] = end
-            if end == at and end - start <= 7 and seen < 128:
-                keys[count] = packed | (np.uint64(end - start) << np.uint64(56))
-            else:
-                keys[count] = _key(code_points, start, end)
-            count += 1
-            at = end
-        elif kind == BLANK and at + 1 < n and properties[at + 1] & WORD_BREAK_MASK == ALETTER:
-            at += 1
-        else:
-            at = next_boundary(properties, at, n)
-            if word & ALNUM:
-                starts[count] = start
-                ends[count] = at
-                keys[count] = _key(code_points, start, at)
-                count += 1
-    return count
-
-
-@kernel
-def segment_spans(
-    code_points: np.ndarray, properties: np.ndarray, n: int, by_paragraph: bool, starts: np.ndarray, ends: np.ndarray
-) -> int:
-    """Stripped lines, or paragraphs (parted by two newlines in a row), that are not blank; returns how many."""
+def list_segments(properties: np.ndarray, n: int, newlines: int, starts: np.ndarray, ends: np.ndarray) -> int:
+    """Stripped lines (`newlines` 1), or paragraphs (2: parted by two newlines in a row), that are not blank; returns
+    how many."""
     count = 0
     start = 0
-    i = 0
-    while i <= n:
-        if i < n and not (
-            code_points[i] == NEWLINE and (not by_paragraph or (i + 1 < n and code_points[i + 1] == NEWLINE))
-        ):
-            i += 1
-            continue
-        first, last = start, i
-        while first < last and properties[first] & SPACE:
-            first += 1
-        while last > first and properties[last - 1] & SPACE:
-            last -= 1
-        if first < last:
-            starts[count] = first
-            ends[count] = last
-            count += 1
-        i += 2 if by_paragraph else 1
-        start = i
+    while start < n:
+        end = piece_end(properties, start, n, newlines)
+        starts[count], ends[count] = stripped(properties, start, end)
+        count += starts[count] < ends[count]
+        start = end + newlines
     return count
 
 
@@ -226,44 +163,74 @@ def _segment_fractions(
 
 @kernel
 def _extend_grams(
-    grams: np.ndarray, numbers: np.ndarray, positions: np.ndarray, count: int, n: int, totals: np.ndarray
+    grams: np.ndarray,
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    count: int,
+    n: int,
+    totals: np.ndarray,
+    keys: np.ndarray,
 ) -> int:
     """From (n-1)-grams to n-grams, in place. `positions[:count]` are the ascending starts of repeated (n-1)-grams and
-    `grams[:count]` their numbers; on return the same of n-grams. `totals[g]` counts gram `g`. Returns the new count."""
+    `grams[:count]` their numbers; on return the same of n-grams. `totals[g]` counts gram `g`; `keys` is scratch.
+    Returns the new count."""
     kept = 0
     for k in range(count - 1):
-        if positions[k + 1] == positions[k] + 1:
-            positions[kept] = positions[k]
-            grams[kept] = grams[k]
-            kept += 1
+        position = positions[k]
+        following = positions[k + 1] == position + 1
+        keys[kept] = (np.uint64(grams[k]) << np.uint64(32)) | np.uint64(numbers[position + n - 1 if following else 0])
+        positions[kept] = position
+        kept += following
+    kept = _drop_lone_keys(keys, positions, kept)
     if kept == 0:
         return 0
-    size = table_size(kept)
+    _number_grams(keys, kept, grams, totals)
+    repeated = 0
+    for k in range(kept):
+        gram = grams[k]
+        positions[repeated] = positions[k]
+        grams[repeated] = gram
+        repeated += totals[gram] > 1
+    return repeated
+
+
+@kernel
+def _drop_lone_keys(keys: np.ndarray, positions: np.ndarray, count: int) -> int:
+    """Take out most keys that occur once, and their positions: those that share no place of a table with another key.
+    Without a branch, unlike the numbering of what is left; returns how much that is."""
+    mask = np.uint64(4 * table_size(count) - 1)
+    met = np.zeros(mask + np.uint64(1), np.uint8)
+    for k in range(count):
+        place = ((keys[k] * MULTIPLIER) >> np.uint64(32)) & mask
+        met[place] = (met[place] << 1) | 1
+    kept = 0
+    for k in range(count):
+        key = keys[k]
+        keys[kept] = key
+        positions[kept] = positions[k]
+        kept += met[((key * MULTIPLIER) >> np.uint64(32)) & mask] > 1
+    return kept
+
+
+@kernel
+def _number_grams(keys: np.ndarray, count: int, grams: np.ndarray, totals: np.ndarray) -> None:
+    """Give equal `keys[:count]` equal numbers in `grams`, and count them in `totals`; `keys` is overwritten."""
+    size = table_size(count)
     mask = np.uint64(size - 1)
     slots = np.full(size, -1, np.int32)
-    keys = np.empty(kept, np.uint64)
     distinct = 0
-    for k in range(kept):
-        key = (np.uint64(grams[k]) << np.uint64(32)) | np.uint64(numbers[positions[k] + n - 1])
+    for k in range(count):
+        key = keys[k]
         slot = ((key * MULTIPLIER) >> np.uint64(20)) & mask
         while slots[slot] >= 0 and keys[slots[slot]] != key:
             slot = (slot + np.uint64(1)) & mask
-        number = slots[slot]
-        if number < 0:
-            number = distinct
-            slots[slot] = number
-            keys[number] = key
-            totals[number] = 0
-            distinct += 1
-        totals[number] += 1
+        new = slots[slot] < 0
+        number = distinct if new else slots[slot]
+        slots[slot] = number
+        keys[number] = key
+        totals[number] = 1 if new else totals[number] + 1
         grams[k] = number
-    repeated = 0
-    for k in range(kept):
-        if totals[grams[k]] > 1:
-            positions[repeated] = positions[k]
-            grams[repeated] = grams[k]
-            repeated += 1
-    return repeated
+        distinct += new
 
 
 @kernel
@@ -299,30 +266,32 @@ def _covered_characters(positions: np.ndarray, count: int, n: int, lengths: np.n
 
 
 @kernel
-def ngram_fractions(
-    code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, keys: np.ndarray, count: int, out: np.ndarray
-) -> None:
-    """The nine n-gram fractions (n = 2..10) into `out[:9]`; 0 where nothing repeats."""
+def ngram_fractions(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, count: int, out: np.ndarray) -> None:
+    """The nine n-gram fractions (n = 2..10) of the words `[starts[k], ends[k])` into `out[:9]`; 0 where nothing
+    repeats."""
     out[:9] = 0.0
     if count < 2:
         return
+    keys = np.empty(count, np.uint64)
+    lengths = np.empty(count, np.int32)
+    characters = 0
+    for k in range(count):
+        keys[k] = _word_key(code_points, starts[k], ends[k])
+        lengths[k] = ends[k] - starts[k]
+        characters += lengths[k]
     numbers = np.empty(count, np.int32)
     totals = np.empty(count, np.int32)
     number_keys(code_points, starts, ends, keys, count, numbers, totals)
-    lengths = np.empty(count, np.int32)
     positions = np.empty(count, np.int32)
     grams = np.empty(count, np.int32)
-    characters = 0
     repeated = 0
     for k in range(count):
-        lengths[k] = ends[k] - starts[k]
-        characters += lengths[k]
-        if totals[numbers[k]] > 1:
-            positions[repeated] = k
-            grams[repeated] = numbers[k]
-            repeated += 1
+        number = numbers[k]
+        positions[repeated] = k
+        grams[repeated] = number
+        repeated += totals[number] > 1
     for n in range(2, 11):
-        repeated = _extend_grams(grams, numbers, positions, repeated, n, totals)
+        repeated = _extend_grams(grams, numbers, positions, repeated, n, totals, keys)
         if repeated == 0:
             return
         if n <= 4:
@@ -336,13 +305,11 @@ def measure_repetition(
     code_points: np.ndarray, properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray, out: np.ndarray
 ) -> None:
     """SIGNALS into `out[:13]` and the number of words into `out[13]`; `starts`, `ends` are scratch of n places."""
-    count = segment_spans(code_points, properties, n, False, starts, ends)
-    out[0], out[2] = _segment_fractions(code_points, starts, ends, count)
-    count = segment_spans(code_points, properties, n, True, starts, ends)
-    out[1], out[3] = _segment_fractions(code_points, starts, ends, count)
-    keys = np.empty(n, np.uint64)
-    count = word_keys(code_points, properties, n, starts, ends, keys)
-    ngram_fractions(code_points, starts, ends, keys, count, out[4:13])
+    for newlines in range(1, 3):
+        count = list_segments(properties, n, newlines, starts, ends)
+        out[newlines - 1], out[newlines + 1] = _segment_fractions(code_points, starts, ends, count)
+    count = list_words(properties, n, starts, ends)
+    ngram_fractions(code_points, starts, ends, count, out[4:13])
     if n == 0:
         out[4:13] = 1.0
     out[13] = count

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.kernels import bits
 from tamis.kernels.jit import kernel
 
 REPLACEMENT = 0xFFFD
@@ -83,8 +84,19 @@ def decode(
     n = 0
     at = start
     ascii_base = np.int64(index[0]) << 7
+    scalar_until = start
     while at < end:
         byte = data[at]
+        if at >= scalar_until and at + bits.LANES <= end:
+            if bits.within(data, at, 0x80, 0xFF) == 0:
+                for i in range(bits.LANES):
+                    code_points[n + i] = data[at + i]
+                for i in range(bits.LANES):
+                    properties[n + i] = table[ascii_base + data[at + i]]
+                at += bits.LANES
+                n += bits.LANES
+                continue
+            scalar_until = at + bits.LANES
         if byte < 0x80:
             code_points[n] = byte
             properties[n] = table[ascii_base + byte]
@@ -101,8 +113,19 @@ def decode(
 @kernel
 def encode(code_points: np.ndarray, n: int, out: np.ndarray, at: int) -> int:
     """Write `code_points[:n]` as UTF-8 at `out[at:]`, which must have room for 4 n bytes; returns the end position."""
-    for i in range(n):
+    scalar_until = 0
+    i = 0
+    while i < n:
         c = code_points[i]
+        if i >= scalar_until and i + bits.LANES <= n:
+            if bits.within(code_points, i, 0x80, 0x10FFFF) == 0:
+                for j in range(bits.LANES):
+                    out[at + j] = code_points[i + j]
+                at += bits.LANES
+                i += bits.LANES
+                continue
+            scalar_until = i + bits.LANES
+        i += 1
         if c < 0x80:
             out[at] = c
             at += 1

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from tamis.kernels import bits
 from tamis.kernels.jit import kernel
-from tamis.kernels.unicode_tables import PICTOGRAPHIC, WORD_BREAK_MASK, WORD_BREAK_NAMES
+from tamis.kernels.unicode_tables import ALNUM, PICTOGRAPHIC, WORD_BREAK_MASK, WORD_BREAK_NAMES
 
 OTHER, CR, LF, NEWLINE, EXTEND, ZWJ, FORMAT, REGIONAL, KATAKANA, HEBREW = range(10)
 ALETTER, SINGLE_QUOTE, DOUBLE_QUOTE, MID_NUM_LET, MID_LETTER, MID_NUM, NUMERIC, EXTEND_NUM_LET, SPACE = range(10, 19)
@@ -136,4 +137,77 @@ def boundaries(properties: np.ndarray, n: int, out: np.ndarray) -> int:
         at = next_boundary(properties, at, n)
         out[count] = at
         count += 1
+    return count
+
+
+@kernel
+def _joins_ahead(properties: np.ndarray, at: int, n: int, carry: int) -> tuple[int, int]:
+    """Which of the characters from `at` on word-like rules (WB5-WB13b) join to the next one, where no class from Extend
+    to Hebrew_Letter occurs; and the `carry` for the characters after these."""
+    letters, next_letters = (
+        bits.classed(properties, at, ALETTER, ALETTER),
+        bits.classed(properties, at + 1, ALETTER, ALETTER),
+    )
+    numbers = bits.classed(properties, at, NUMERIC, NUMERIC)
+    joins = letters | bits.classed(properties, at, NUMERIC, EXTEND_NUM_LET)
+    joins &= next_letters | bits.classed(properties, at + 1, NUMERIC, EXTEND_NUM_LET)
+    between = bits.classed(properties, at + 1, SINGLE_QUOTE, MID_NUM) & (letters | numbers) & ~joins
+    middles = np.int64(0)
+    if between:
+        either = bits.classed(properties, at + 1, MID_NUM_LET, MID_NUM_LET)
+        either |= bits.classed(properties, at + 1, SINGLE_QUOTE, SINGLE_QUOTE)
+        middles = letters & bits.classed(properties, at + 2, ALETTER, ALETTER)
+        middles &= either | bits.classed(properties, at + 1, MID_LETTER, MID_LETTER)
+        in_numbers = numbers & bits.classed(properties, at + 2, NUMERIC, NUMERIC)
+        middles |= in_numbers & (either | bits.classed(properties, at + 1, MID_NUM, MID_NUM))
+        middles &= bits.before(n - 2, at)
+    joins |= middles | bits.upwards(middles, carry)
+    return joins & bits.before(n - 1, at), bits.last(middles)
+
+
+@kernel
+def list_words(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray) -> int:
+    """Tokens whose first character is a letter or digit, as `[starts[k], ends[k])`; returns how many.
+
+    LANES characters at a time, unless a class is met that needs more rules: then all is done token by token.
+    """
+    count = 0
+    joined = 0
+    carry = 0
+    unended = False
+    for at in range(0, n, bits.LANES):
+        live = bits.before(n, at)
+        if bits.classed(properties, at, EXTEND, HEBREW) & live:
+            return _list_words_by_token(properties, n, starts, ends)
+        joins, carry = _joins_ahead(properties, at, n, carry)
+        tokens = ~bits.upwards(joins, joined) & live
+        joined = bits.last(joins)
+        if unended and tokens:
+            ends[count - 1] = at + bits.first(tokens)
+            unended = False
+        words = tokens & bits.has(properties, at, ALNUM)
+        while words:
+            place = bits.first(words)
+            later = tokens & (np.int64(-2) << place)
+            starts[count] = at + place
+            ends[count] = at + bits.first(later)
+            unended = later == 0
+            count += 1
+            words &= words - 1
+    if unended:
+        ends[count - 1] = n
+    return count
+
+
+@kernel
+def _list_words_by_token(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray) -> int:
+    count = 0
+    at = 0
+    while at < n:
+        start = at
+        at = next_boundary(properties, start, n)
+        if properties[start] & ALNUM:
+            starts[count] = start
+            ends[count] = at
+            count += 1
     return count
