@@ -99,17 +99,31 @@ def count(typing_context: Any, bits: Any) -> Any:
 
 
 @intrinsic
-def copy_within(typing_context: Any, array: Any, start: Any, length: Any, to: Any) -> Any:
-    """`array[to : to + length] = array[start : start + length]`, also where the two overlap."""
+def copy(typing_context: Any, source: Any, start: Any, length: Any, target: Any, to: Any) -> Any:
+    """`target[to : to + length] = source[start : start + length]`; the two may overlap."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values, start, length, to = arguments
-        data = context.make_array(array)(context, builder, values).data
-        width = array.dtype.bitwidth // 8
-        cgutils.raw_memmove(builder, builder.gep(data, [to]), builder.gep(data, [start]), length, width)
+        values, start, length, out, to = arguments
+        place = builder.gep(context.make_array(source)(context, builder, values).data, [start])
+        goal = builder.gep(context.make_array(target)(context, builder, out).data, [to])
+        cgutils.raw_memmove(builder, goal, place, length, source.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(array, types.int64, types.int64, types.int64), build
+    return types.void(source, types.int64, types.int64, target, types.int64), build
+
+
+@intrinsic
+def widen(typing_context: Any, data: Any, at: Any, code_points: Any, to: Any) -> Any:
+    """`code_points[to : to + LANES] = data[at : at + LANES]`, bytes that become int32."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(32), LANES)
+        words = builder.zext(_load(context, builder, data, arguments[0], arguments[1], LANES), vector)
+        goal = builder.gep(context.make_array(code_points)(context, builder, arguments[2]).data, [arguments[3]])
+        builder.store(words, builder.bitcast(goal, vector.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64, code_points, types.int64), build
 
 
 @kernel

@@ -19,8 +19,8 @@ def move(code_points: np.ndarray, properties: np.ndarray, start: int, end: int, 
     """Copy `[start, end)` to `to <= start`; returns the end of the copy."""
     if to == start:
         return end
-    bits.copy_within(code_points, start, end - start, to)
-    bits.copy_within(properties, start, end - start, to)
+    bits.copy(code_points, start, end - start, code_points, to)
+    bits.copy(properties, start, end - start, properties, to)
     return to + end - start
 
 

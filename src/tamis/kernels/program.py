@@ -329,12 +329,12 @@ def _run(
         need = 4 * n if changed[row] else end - start
         if at + need > len(out):
             grown = np.empty(2 * len(out) + need, np.uint8)
-            grown[:at] = out[:at]
+            bits.copy(out, 0, at, grown, 0)
             out = grown
         if changed[row]:
             at = text.encode(code_points, n, out, at)
         else:
-            out[at : at + end - start] = data[start:end]
+            bits.copy(data, start, end - start, out, at)
             at += end - start
         out_offsets[row + 1] = at
     return out[:at], out_offsets

@@ -20,16 +20,17 @@ SIGNALS = (
 )  # fmt: skip
 """Fractions; segments that occur k > 1 times count k times; n-gram fractions are of the characters of all words."""
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-HASHED = np.uint64(1 << 63)
+FLAG = np.uint64(1 << 63)
+"""Set in the keys of n-grams and of words that are not their own key, in no other."""
 ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
 NOT_ASCII = np.uint64(0x8080808080808080)
 
 
 @kernel
 def table_size(count: int) -> int:
-    """Power of two at least twice `count`."""
+    """Power of two at least one and a half times `count`."""
     size = 4
-    while size < 2 * count:
+    while 2 * size < 3 * count:
         size *= 2
     return size
 
@@ -45,7 +46,7 @@ def _hash(code_points: np.ndarray, start: int, end: int) -> np.uint64:
         h = (h ^ folded) * MULTIPLIER
         h ^= h >> np.uint64(32)
         at += bits.PACKED
-    return h | HASHED
+    return h
 
 
 @kernel
@@ -55,61 +56,59 @@ def _low_bytes(length: int) -> np.uint64:
 
 
 @kernel
-def _word_key(code_points: np.ndarray, start: int, end: int) -> np.uint64:
-    """The word itself, a byte a character, when it is at most eight ASCII characters (none of them NUL, which no word
-    holds); else its hash, HASHED set."""
-    if end - start <= bits.PACKED:
-        packed = np.uint64(bits.pack(code_points, start)) & _low_bytes(end - start)
-        if packed & NOT_ASCII == 0:
-            return packed
-    return _hash(code_points, start, end)
-
-
-@kernel
 def number_spans(
     code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, count: int, numbers: np.ndarray, totals: np.ndarray
 ) -> int:
     """Give equal spans equal `numbers` (from 0, in order of first occurrence) and count them in `totals`; returns how
     many are distinct."""
-    keys = np.empty(count, np.uint64)
-    for k in range(count):
-        keys[k] = _hash(code_points, starts[k], ends[k])
-    return number_keys(code_points, starts, ends, keys, count, numbers, totals)
-
-
-@kernel
-def number_keys(
-    code_points: np.ndarray,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    keys: np.ndarray,
-    count: int,
-    numbers: np.ndarray,
-    totals: np.ndarray,
-) -> int:
-    """`number_spans` where each span's key is known: its `_hash` or, as `_word_key`, the span itself."""
     size = table_size(count)
     mask = np.uint64(size - 1)
     slots = np.full(size, -1, np.int32)
-    slot_keys = np.empty(size, np.uint64)
+    hashes = np.empty(count, np.uint64)
     first = np.empty(count, np.int32)
+    distinct = 0
+    for k in range(count):
+        h = _hash(code_points, starts[k], ends[k])
+        slot = (h >> np.uint64(20)) & mask
+        number = slots[slot]
+        while number >= 0 and not (hashes[number] == h and _same(code_points, starts, ends, k, first[number])):
+            slot = (slot + np.uint64(1)) & mask
+            number = slots[slot]
+        if number < 0:
+            number = distinct
+            slots[slot] = number
+            hashes[number] = h
+            first[number] = k
+            totals[number] = 0
+            distinct += 1
+        totals[number] += 1
+        numbers[k] = number
+    return distinct
+
+
+@kernel
+def number_keys(keys: np.ndarray, count: int, numbers: np.ndarray, totals: np.ndarray) -> None:
+    """Give equal `keys[:count]` (none of them 0) equal `numbers`, and count them in `totals`. One branch a key, which
+    is foreseeable: whether a place of the table was the right one at once."""
+    size = table_size(count)
+    mask = np.uint64(size - 1)
+    table = np.zeros(size, np.uint64)
+    number_of = np.empty(size, np.int32)
     distinct = 0
     for k in range(count):
         key = keys[k]
         slot = ((key * MULTIPLIER) >> np.uint64(32)) & mask
-        while slots[slot] >= 0 and (
-            slot_keys[slot] != key or (key >= HASHED and not _same(code_points, starts, ends, k, first[slots[slot]]))
-        ):
+        found = table[slot]
+        while (found != key) & (found != 0):
             slot = (slot + np.uint64(1)) & mask
-        new = slots[slot] < 0
-        number = distinct if new else slots[slot]
-        slots[slot] = number
-        slot_keys[slot] = key
-        first[number] = k if new else first[number]
+            found = table[slot]
+        new = found == 0
+        number = distinct if new else number_of[slot]
+        table[slot] = key
+        number_of[slot] = number
         totals[number] = 1 if new else totals[number] + 1
         numbers[k] = number
         distinct += new
-    return distinct
 
 
 @kernel
@@ -178,13 +177,15 @@ def _extend_grams(
     for k in range(count - 1):
         position = positions[k]
         following = positions[k + 1] == position + 1
-        keys[kept] = (np.uint64(grams[k]) << np.uint64(32)) | np.uint64(numbers[position + n - 1 if following else 0])
+        keys[kept] = (
+            FLAG | (np.uint64(grams[k]) << np.uint64(32)) | np.uint64(numbers[position + n - 1 if following else 0])
+        )
         positions[kept] = position
         kept += following
     kept = _drop_lone_keys(keys, positions, kept)
     if kept == 0:
         return 0
-    _number_grams(keys, kept, grams, totals)
+    number_keys(keys, kept, grams, totals)
     repeated = 0
     for k in range(kept):
         gram = grams[k]
@@ -198,8 +199,8 @@ def _extend_grams(
 def _drop_lone_keys(keys: np.ndarray, positions: np.ndarray, count: int) -> int:
     """Take out most keys that occur once, and their positions: those that share no place of a table with another key.
     Without a branch, unlike the numbering of what is left; returns how much that is."""
-    mask = np.uint64(4 * table_size(count) - 1)
-    met = np.zeros(mask + np.uint64(1), np.uint8)
+    mask = np.uint64(2 * table_size(count) - 1)
+    met = np.zeros(np.int64(mask) + 1, np.uint8)
     for k in range(count):
         place = ((keys[k] * MULTIPLIER) >> np.uint64(32)) & mask
         met[place] = (met[place] << 1) | 1
@@ -210,27 +211,6 @@ def _drop_lone_keys(keys: np.ndarray, positions: np.ndarray, count: int) -> int:
         positions[kept] = positions[k]
         kept += met[((key * MULTIPLIER) >> np.uint64(32)) & mask] > 1
     return kept
-
-
-@kernel
-def _number_grams(keys: np.ndarray, count: int, grams: np.ndarray, totals: np.ndarray) -> None:
-    """Give equal `keys[:count]` equal numbers in `grams`, and count them in `totals`; `keys` is overwritten."""
-    size = table_size(count)
-    mask = np.uint64(size - 1)
-    slots = np.full(size, -1, np.int32)
-    distinct = 0
-    for k in range(count):
-        key = keys[k]
-        slot = ((key * MULTIPLIER) >> np.uint64(20)) & mask
-        while slots[slot] >= 0 and keys[slots[slot]] != key:
-            slot = (slot + np.uint64(1)) & mask
-        new = slots[slot] < 0
-        number = distinct if new else slots[slot]
-        slots[slot] = number
-        keys[number] = key
-        totals[number] = 1 if new else totals[number] + 1
-        grams[k] = number
-        distinct += new
 
 
 @kernel
@@ -266,24 +246,52 @@ def _covered_characters(positions: np.ndarray, count: int, n: int, lengths: np.n
 
 
 @kernel
+def _key_words(
+    code_points: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    count: int,
+    keys: np.ndarray,
+    numbers: np.ndarray,
+    totals: np.ndarray,
+) -> None:
+    """Equal `keys` for equal words: a word of at most eight ASCII characters is its own key, a byte a character (no
+    word holds NUL); the others are numbered. `starts` and `ends` of those are moved together; `numbers` and `totals`
+    are scratch."""
+    others = 0
+    places = np.empty(count, np.int32)
+    for k in range(count):
+        start, length = starts[k], ends[k] - starts[k]
+        packed = np.uint64(bits.pack(code_points, start)) & _low_bytes(min(length, bits.PACKED))
+        keys[k] = packed
+        places[others] = k
+        starts[others] = start
+        ends[others] = start + length
+        others += (length > bits.PACKED) | (packed & NOT_ASCII != 0)
+    number_spans(code_points, starts, ends, others, numbers, totals)
+    for k in range(others):
+        keys[places[k]] = FLAG | np.uint64(numbers[k])
+
+
+@kernel
 def ngram_fractions(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, count: int, out: np.ndarray) -> None:
     """The nine n-gram fractions (n = 2..10) of the words `[starts[k], ends[k])` into `out[:9]`; 0 where nothing
     repeats."""
     out[:9] = 0.0
     if count < 2:
         return
-    keys = np.empty(count, np.uint64)
     lengths = np.empty(count, np.int32)
     characters = 0
     for k in range(count):
-        keys[k] = _word_key(code_points, starts[k], ends[k])
         lengths[k] = ends[k] - starts[k]
         characters += lengths[k]
+    keys = np.empty(count, np.uint64)
     numbers = np.empty(count, np.int32)
     totals = np.empty(count, np.int32)
-    number_keys(code_points, starts, ends, keys, count, numbers, totals)
     positions = np.empty(count, np.int32)
     grams = np.empty(count, np.int32)
+    _key_words(code_points, starts, ends, count, keys, numbers, totals)
+    number_keys(keys, count, numbers, totals)
     repeated = 0
     for k in range(count):
         number = numbers[k]

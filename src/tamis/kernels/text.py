@@ -13,6 +13,8 @@ from tamis.kernels import bits
 from tamis.kernels.jit import kernel
 
 REPLACEMENT = 0xFFFD
+SHORTEST_RUN = 16
+"""Bytes of ASCII in a row that are worth taking LANES at a time."""
 
 
 def views(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -83,29 +85,31 @@ def decode(
     """Decode `data[start:end]`; returns the number of characters written to both outputs (at most `end - start`)."""
     n = 0
     at = start
+    few_until = start
     ascii_base = np.int64(index[0]) << 7
-    scalar_until = start
     while at < end:
         byte = data[at]
-        if at >= scalar_until and at + bits.LANES <= end:
-            if bits.within(data, at, 0x80, 0xFF) == 0:
-                for i in range(bits.LANES):
-                    code_points[n + i] = data[at + i]
-                for i in range(bits.LANES):
-                    properties[n + i] = table[ascii_base + data[at + i]]
-                at += bits.LANES
-                n += bits.LANES
-                continue
-            scalar_until = at + bits.LANES
-        if byte < 0x80:
-            code_points[n] = byte
-            properties[n] = table[ascii_base + byte]
-            at += 1
-        else:
+        if byte >= 0x80:
             code_point, used = _multibyte(data, at, end)
             code_points[n] = code_point
             properties[n] = table[(np.int64(index[code_point >> 7]) << 7) | (code_point & 127)]
             at += used
+            n += 1
+            continue
+        if at >= few_until and at + bits.LANES <= end:
+            run = bits.first(bits.within(data, at, 0x80, 0xFF))
+            if run >= SHORTEST_RUN:
+                bits.widen(data, at, code_points, n)
+                source, target = np.uint64(at), np.uint64(n)  # no test for negative places
+                for i in range(bits.LANES):
+                    properties[target + np.uint64(i)] = table[ascii_base + data[source + np.uint64(i)]]
+                at += run
+                n += run
+                continue
+            few_until = at + run
+        code_points[n] = byte
+        properties[n] = table[ascii_base + byte]
+        at += 1
         n += 1
     return n
 
@@ -113,18 +117,18 @@ def decode(
 @kernel
 def encode(code_points: np.ndarray, n: int, out: np.ndarray, at: int) -> int:
     """Write `code_points[:n]` as UTF-8 at `out[at:]`, which must have room for 4 n bytes; returns the end position."""
-    scalar_until = 0
+    wide_from = 0
     i = 0
     while i < n:
         c = code_points[i]
-        if i >= scalar_until and i + bits.LANES <= n:
+        if i >= wide_from and i + bits.LANES <= n:
             if bits.within(code_points, i, 0x80, 0x10FFFF) == 0:
                 for j in range(bits.LANES):
                     out[at + j] = code_points[i + j]
                 at += bits.LANES
                 i += bits.LANES
                 continue
-            scalar_until = i + bits.LANES
+            wide_from = i + bits.LANES
         i += 1
         if c < 0x80:
             out[at] = c
