@@ -180,7 +180,7 @@ class Outcome:
         return self.values[:, self.columns.index(name)]
 
     def text(self) -> pa.Array:
-        """The edited texts; the source array itself when nothing changed."""
+        """The edited texts; the source array itself when nothing changed, for which there are no `data`."""
         if not self.changed.any():
             return self.source
         return text.from_buffers(self.data, self.offsets, self.source.is_null() if self.source.null_count else None)
@@ -316,25 +316,35 @@ def _run(
     starts, ends = np.empty(room, np.int32), np.empty(room, np.int32)
     scratch = (code_points, properties, starts, ends, np.empty((3, room), np.int32))
     tables = edit_data[5]
-    out = np.empty(offsets[num_rows] - offsets[0] + 64, np.uint8)
+    out = np.empty(0, np.uint8)
     out_offsets = np.zeros(num_rows + 1, np.int64)
     at = 0
+    written = 0  # rows before it are in `out`
     for row in range(num_rows):
         start, end = offsets[row], offsets[row + 1]
-        n = 0
+        length = end - start
         if live[row]:
             before = text.decode(data, start, end, tables[0], tables[1], code_points, properties)
             n, emptied[row] = _run_row(steps, scratch, before, gate[row], edit_data, values[row])
             changed[row] = n != before
-        need = 4 * n if changed[row] else end - start
-        if at + need > len(out):
-            grown = np.empty(2 * len(out) + need, np.uint8)
-            bits.copy(out, 0, at, grown, 0)
-            out = grown
-        if changed[row]:
-            at = text.encode(code_points, n, out, at)
-        else:
-            bits.copy(data, start, end - start, out, at)
-            at += end - start
+            if changed[row]:
+                out = _with_room(out, at, start - offsets[written] + 4 * n, offsets[num_rows] - offsets[0])
+                bits.copy(data, offsets[written], start - offsets[written], out, out_offsets[written])
+                length = text.encode(code_points, n, out, at) - at
+                written = row + 1
+        at += length
         out_offsets[row + 1] = at
+    if written:
+        out = _with_room(out, at, 0, 0)
+        bits.copy(data, offsets[written], offsets[num_rows] - offsets[written], out, out_offsets[written])
     return out[:at], out_offsets
+
+
+@kernel
+def _with_room(out: np.ndarray, used: int, more: int, least: int) -> np.ndarray:
+    """`out`, or a longer copy of it, with room for `more` bytes after `used`, but `least` at first."""
+    if used + more <= len(out):
+        return out
+    grown = np.empty(max(2 * len(out), least) + used + more, np.uint8)
+    bits.copy(out, 0, len(out), grown, 0)
+    return grown

@@ -30,9 +30,11 @@ def views(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         raise TypeError(f"expected a string column, got {column.type}")
     _, offsets_buffer, data_buffer = column.buffers()
     if len(column) == 0 or data_buffer is None:
-        return np.zeros(0, np.uint8), np.zeros(len(column) + 1, np.int64)
+        return np.frombuffer(b"", np.uint8), np.zeros(len(column) + 1, np.int64)
     offsets = np.frombuffer(offsets_buffer, width, len(column) + 1, column.offset * width.itemsize)
-    return np.frombuffer(data_buffer, np.uint8), offsets.astype(np.int64)
+    data = np.frombuffer(data_buffer, np.uint8)
+    data.flags.writeable = False  # always, so that a kernel is compiled for one type of array
+    return data, offsets.astype(np.int64)
 
 
 def from_buffers(data: np.ndarray, offsets: np.ndarray, nulls: pa.Array | None = None) -> pa.Array:
@@ -45,6 +47,34 @@ def from_buffers(data: np.ndarray, offsets: np.ndarray, nulls: pa.Array | None =
     kind, width = (pa.large_string(), np.int64) if wide else (pa.string(), np.int32)
     buffers = [validity, pa.py_buffer(offsets.astype(width)), pa.py_buffer(data)]
     return pa.Array.from_buffers(kind, len(offsets) - 1, buffers)
+
+
+def choose(wanted: np.ndarray, column: pa.Array, other: pa.Array) -> pa.Array:
+    """String array of `column` where `wanted` (bool[len]), elsewhere of `other`; pyarrow's `if_else` takes ten times as
+    long."""
+    nulls = None
+    if column.null_count or other.null_count:
+        nulls = pc.if_else(pa.array(wanted), column.is_null(), other.is_null())
+    return from_buffers(*_choose(wanted, *views(column), *views(other)), nulls)
+
+
+@kernel
+def _choose(
+    wanted: np.ndarray, data: np.ndarray, offsets: np.ndarray, other_data: np.ndarray, other_offsets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    out_offsets = np.zeros(len(wanted) + 1, np.int64)
+    for row in range(len(wanted)):
+        source = offsets if wanted[row] else other_offsets
+        out_offsets[row + 1] = out_offsets[row] + source[row + 1] - source[row]
+    out = np.empty(out_offsets[-1], np.uint8)
+    for row in range(len(wanted)):
+        to = out_offsets[row]
+        length = out_offsets[row + 1] - to
+        if wanted[row]:
+            bits.copy(data, offsets[row], length, out, to)
+        else:
+            bits.copy(other_data, other_offsets[row], length, out, to)
+    return out, out_offsets
 
 
 @kernel

@@ -19,6 +19,7 @@ from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule, Signal
 from tamis.base.stage import Context, Map, Stage
 from tamis.kernels.sentences import split_sentences
+from tamis.kernels.text import choose
 from tamis.stages.filter import records, urls
 from tamis.stages.filter.detectors import LANGDETECT, open_detector
 from tamis.stages.filter.language import Detector, detect_all
@@ -204,10 +205,9 @@ class Filter(Map):
     def _finish(
         self, batch: pa.RecordBatch, text: pa.Array, reasons: np.ndarray, added: dict[str, pa.Array]
     ) -> pa.RecordBatch:
-        kept = pa.array(_open(reasons))
         arrays = {name: batch.column(name) for name in batch.schema.names}
         before = arrays[columns.TEXT]
-        arrays[columns.TEXT] = pc.if_else(kept, text.cast(before.type), before)
+        arrays[columns.TEXT] = choose(_open(reasons), text, before).cast(before.type)
         arrays[columns.DROP_REASON] = pa.array(reasons, pa.string())
         for field in self.adds:
             arrays[field.name] = added[field.name].cast(field.type)
