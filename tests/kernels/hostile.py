@@ -22,3 +22,11 @@ texts = st.lists(
 repetitive = st.lists(st.sampled_from(["a", "b", "cc", "a b", " ", " ", "\n", "x. ", "\n\n"]), max_size=150).map(
     "".join
 )
+PLAIN_FRAGMENTS = [
+    " ", " ", " ", "  ", "\n", "\n\n", "\n\n\n", "\r\n", "\t", "\0", "\x1c", "\x85", "\xa0", "\u3000", "'", "’", '"',
+    ":", "·", ".", ",", ";", "_", "-", "*", "•", "#", "...", ". . .", "…", "1", "42", "3.14", "½", "é", "É", "漢", "😀",
+    "a", "B", "the", "The", "of", "have", "with", "waht", "longword", "longerword", "LONGERWORD", "naïveté", "х" * 9,
+    "x" * 15, "x" * 16, "x" * 17, "y" * 62, "z" * 63, "z" * 64, "1 line of some words", "example.com", "1.2.3.4",
+]  # fmt: skip
+plain = st.lists(st.sampled_from(PLAIN_FRAGMENTS), max_size=120).map("".join)
+"""Long texts of characters that are taken many at a time: no class that Word_Break looks through."""

@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hostile import plain, texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tamis.kernels import reference, text, unicode_tables, words
+from tamis.kernels.bits import READ_AHEAD
 
 PREDICATES = {
     unicode_tables.SPACE: str.isspace,
@@ -28,7 +32,8 @@ def all_characters() -> list[str]:
 def decoded(value: str) -> tuple[np.ndarray, np.ndarray, int]:
     """Code points, properties and length, as the kernels see `value`."""
     data = np.frombuffer(value.encode(), np.uint8)
-    code_points, properties = np.empty(len(data), np.int32), np.empty(len(data), np.uint16)
+    room = len(data) + READ_AHEAD
+    code_points, properties = np.empty(room, np.int32), np.empty(room, np.uint16)
     tables = unicode_tables.load()
     return code_points, properties, text.decode(data, 0, len(data), tables[0], tables[1], code_points, properties)
 
@@ -37,6 +42,13 @@ def kernel_boundaries(value: str) -> list[int]:
     _, properties, n = decoded(value)
     out = np.empty(n, np.int64)
     return out[: words.boundaries(properties, n, out)].tolist()
+
+
+def kernel_words(value: str) -> list[str]:
+    _, properties, n = decoded(value)
+    starts, ends = np.empty(n, np.int64), np.empty(n, np.int64)
+    count = words.list_words(properties, n, starts, ends)
+    return [value[start:end] for start, end in zip(starts[:count], ends[:count], strict=True)]
 
 
 @pytest.mark.skipif(unicodedata.unidata_version != "14.0.0", reason="the tables are Unicode 14, as in Python 3.11")
@@ -83,6 +95,7 @@ def test_unicode_word_break_test() -> None:
         wanted = [k for k, mark in enumerate(marks[0::2]) if mark == "÷" and k > 0]
         assert kernel_boundaries(value) == wanted, line
         assert reference.boundaries(value) == wanted, line
+        assert kernel_words(value) == reference.unicode_words(value), line
         cases += 1
     assert cases > 1500
 
@@ -98,6 +111,13 @@ def test_unicode_word_break_test() -> None:
 )
 def test_words(value: str, tokens: list[str]) -> None:
     assert reference.unicode_words(value) == tokens
+    assert kernel_words(value) == tokens
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(plain, texts, st.tuples(plain, texts, plain).map("".join)))
+def test_words_of_long_texts(value: str) -> None:
+    assert kernel_words(value) == reference.unicode_words(value)
 
 
 def test_views_of_sliced_and_empty_columns() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pytest
-from hostile import repetitive, texts
+from hostile import plain, repetitive, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,7 +106,7 @@ def run_one(steps: Program, text: str) -> str:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.one_of(texts, repetitive))
+@given(st.one_of(texts, repetitive, plain))
 def test_signals(text: str) -> None:
     outcome = MEASURE_ALL.run(pa.array([text], pa.string()))
     wanted = {name: value for twin in GROUPS.values() for name, value in twin(text).items()}
@@ -116,7 +116,7 @@ def test_signals(text: str) -> None:
 
 @pytest.mark.parametrize("name", EDITS)
 @settings(max_examples=150, deadline=None)
-@given(text=st.one_of(texts, repetitive))
+@given(text=st.one_of(texts, repetitive, plain))
 def test_edits(name: str, text: str) -> None:
     steps, twin = EDITS[name]
     assert run_one(steps, text) == twin(text)

@@ -19,8 +19,10 @@ def warm() -> None:
     from tamis.kernels.jit import warm_stamp
     from tamis.kernels.langid import add_weights, count_features
     from tamis.kernels.program import Program
+    from tamis.kernels.text import choose
 
     Program().strip().run(pa.array(["a"]))
+    choose(np.ones(1, np.bool_), pa.array(["a"]), pa.array(["a"]))
     states, seen = np.zeros(256, np.uint32), np.zeros(1, np.int32)
     counts = np.zeros(1, np.int32)
     count_features(np.zeros(1, np.uint8), states, states, np.zeros(1, np.int32), 1, counts, seen)

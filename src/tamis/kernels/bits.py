@@ -54,11 +54,23 @@ def _match(typing_context: Any, array: Any, at: Any, mask: Any, low: Any, span: 
 
 
 @intrinsic
+def equal(typing_context: Any, code_points: Any, at: Any, other: Any) -> Any:
+    """int64: bit j is whether `code_points[at + j] == code_points[other + j]`."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values, *places = arguments
+        left, right = (_load(context, builder, code_points, values, place, LANES) for place in places)
+        return builder.bitcast(builder.icmp_unsigned("==", left, right), ir.IntType(64))
+
+    return types.int64(code_points, types.int64, types.int64), build
+
+
+@intrinsic
 def fold(typing_context: Any, code_points: Any, at: Any) -> Any:
     """int64: `c ^ c >> 8` of eight code points, a byte each, the first lowest: ASCII as it is."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        words = _load(context, builder, code_points, *arguments, PACKED)
+        words = _load(context, builder, code_points, arguments[0], arguments[1], PACKED)
         folded = builder.xor(words, builder.lshr(words, ir.Constant(words.type, [8] * PACKED)))
         return builder.bitcast(builder.trunc(folded, ir.VectorType(ir.IntType(8), PACKED)), ir.IntType(64))
 
@@ -70,7 +82,7 @@ def pack(typing_context: Any, code_points: Any, at: Any) -> Any:
     """int64: eight code points, a byte each, the first lowest; those above 255 as 255."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        words = _load(context, builder, code_points, *arguments, PACKED)
+        words = _load(context, builder, code_points, arguments[0], arguments[1], PACKED)
         most = ir.Constant(words.type, [255] * PACKED)
         capped = builder.select(builder.icmp_unsigned("<", words, most), words, most)
         return builder.bitcast(builder.trunc(capped, ir.VectorType(ir.IntType(8), PACKED)), ir.IntType(64))
@@ -127,7 +139,7 @@ def widen(typing_context: Any, data: Any, at: Any, code_points: Any, to: Any) ->
 
 
 @kernel
-def before(n: int, at: int) -> int:
+def before(n: int, at: int) -> np.int64:
     """Bits of the characters from `at` on that lie before `n`."""
     return np.int64(-1) if n - at >= LANES else (np.int64(1) << max(n - at, 0)) - 1
 
@@ -139,13 +151,13 @@ def upwards(bits: int, carry: int) -> int:
 
 
 @kernel
-def downwards(bits: int, following: int, by: int) -> int:
+def downwards(bits: int, following: int, by: int) -> np.int64:
     """Each bit `by` (1 to 63) characters back; `following` are the bits of the next LANES characters."""
     return np.int64((np.uint64(bits) >> np.uint64(by)) | (np.uint64(following) << np.uint64(LANES - by)))
 
 
 @kernel
-def last(bits: int) -> int:
+def last(bits: int) -> np.int64:
     """The highest bit, which `upwards` carries into the next characters."""
     return np.int64(np.uint64(bits) >> np.uint64(LANES - 1))
 

@@ -74,11 +74,17 @@ def join_lines(
     """Move lines `[first, last)` together at the start of the document, a newline between two; returns its length."""
     if first == last:
         return 0
-    to = move(code_points, properties, starts[first], ends[first], 0)
-    for k in range(first + 1, last):
-        code_points[to] = NEWLINE
-        properties[to] = NEWLINE_WORD
-        to = move(code_points, properties, starts[k], ends[k], to + 1)
+    to = 0
+    start = starts[first]
+    for k in range(first, last):
+        if k + 1 < last and starts[k + 1] == ends[k] + 1:
+            continue  # the next line still stands after this one, and goes with it
+        to = move(code_points, properties, start, ends[k], to)
+        if k + 1 < last:
+            code_points[to] = NEWLINE
+            properties[to] = NEWLINE_WORD
+            to += 1
+            start = starts[k + 1]
     return to
 
 

@@ -56,6 +56,15 @@ def _low_bytes(length: int) -> np.uint64:
 
 
 @kernel
+def _ends_key(code_points: np.ndarray, start: int, end: int) -> np.uint64:
+    """A hash of the length and of the first and last eight characters."""
+    mask = _low_bytes(min(end - start, bits.PACKED))
+    head = np.uint64(bits.fold(code_points, start)) & mask
+    tail = np.uint64(bits.fold(code_points, max(start, end - bits.PACKED))) & mask
+    return (((head * MULTIPLIER) ^ tail) * MULTIPLIER) ^ np.uint64(end - start)
+
+
+@kernel
 def number_spans(
     code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, count: int, numbers: np.ndarray, totals: np.ndarray
 ) -> int:
@@ -118,8 +127,8 @@ def _same(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, k: int,
     length = ends[k] - start
     if ends[other] - other_start != length:
         return False
-    for i in range(length):  # noqa: SIM110 - Numba compiles loops, not generators
-        if code_points[start + i] != code_points[other_start + i]:
+    for at in range(0, length, bits.LANES):
+        if ~bits.equal(code_points, start + at, other_start + at) & bits.before(length, at):
             return False
     return True
 
@@ -142,21 +151,30 @@ def list_segments(properties: np.ndarray, n: int, newlines: int, starts: np.ndar
 def _segment_fractions(
     code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, count: int
 ) -> tuple[float, float]:
-    """Share of segments, and of their characters, in segments that occur more than once; 1 when there is none."""
+    """Share of segments, and of their characters, in segments that occur more than once; 1 when there is none. Only
+    segments that are like another at both ends are read whole; `starts` and `ends` of those are moved together."""
     if count == 0:
         return 1.0, 1.0
-    numbers = np.empty(count, np.int32)
-    totals = np.empty(count, np.int32)
-    number_spans(code_points, starts, ends, count, numbers, totals)
-    repeated = 0
-    repeated_characters = 0
+    keys = np.empty(count, np.uint64)
+    places = np.empty(count, np.int32)
     characters = 0
     for k in range(count):
-        length = ends[k] - starts[k]
-        characters += length
+        keys[k] = _ends_key(code_points, starts[k], ends[k])
+        places[k] = k
+        characters += ends[k] - starts[k]
+    alike = _drop_lone_keys(keys, places, count)
+    for k in range(alike):
+        starts[k] = starts[places[k]]
+        ends[k] = ends[places[k]]
+    numbers = np.empty(alike, np.int32)
+    totals = np.empty(alike, np.int32)
+    number_spans(code_points, starts, ends, alike, numbers, totals)
+    repeated = 0
+    repeated_characters = 0
+    for k in range(alike):
         if totals[numbers[k]] > 1:
             repeated += 1
-            repeated_characters += length
+            repeated_characters += ends[k] - starts[k]
     return repeated / count, repeated_characters / characters
 
 

@@ -55,7 +55,8 @@ def choose(wanted: np.ndarray, column: pa.Array, other: pa.Array) -> pa.Array:
     nulls = None
     if column.null_count or other.null_count:
         nulls = pc.if_else(pa.array(wanted), column.is_null(), other.is_null())
-    return from_buffers(*_choose(wanted, *views(column), *views(other)), nulls)
+    data, offsets = _choose(wanted, *views(column), *views(other))
+    return from_buffers(data, offsets, nulls)
 
 
 @kernel

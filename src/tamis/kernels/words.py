@@ -142,25 +142,20 @@ def boundaries(properties: np.ndarray, n: int, out: np.ndarray) -> int:
 
 @kernel
 def _joins_ahead(properties: np.ndarray, at: int, n: int, carry: int) -> tuple[int, int]:
-    """Which of the characters from `at` on word-like rules (WB5-WB13b) join to the next one, where no class from Extend
-    to Hebrew_Letter occurs; and the `carry` for the characters after these."""
-    letters, next_letters = (
-        bits.classed(properties, at, ALETTER, ALETTER),
-        bits.classed(properties, at + 1, ALETTER, ALETTER),
-    )
+    """Which of the characters from `at` on the rules WB5 to WB13b join to the next one, where no class from Extend to
+    Hebrew_Letter occurs; and the `carry` for the characters after these."""
+    letters = bits.classed(properties, at, ALETTER, ALETTER)
+    next_letters = bits.classed(properties, at + 1, ALETTER, ALETTER)
     numbers = bits.classed(properties, at, NUMERIC, NUMERIC)
     joins = letters | bits.classed(properties, at, NUMERIC, EXTEND_NUM_LET)
     joins &= next_letters | bits.classed(properties, at + 1, NUMERIC, EXTEND_NUM_LET)
-    between = bits.classed(properties, at + 1, SINGLE_QUOTE, MID_NUM) & (letters | numbers) & ~joins
-    middles = np.int64(0)
-    if between:
-        either = bits.classed(properties, at + 1, MID_NUM_LET, MID_NUM_LET)
-        either |= bits.classed(properties, at + 1, SINGLE_QUOTE, SINGLE_QUOTE)
-        middles = letters & bits.classed(properties, at + 2, ALETTER, ALETTER)
-        middles &= either | bits.classed(properties, at + 1, MID_LETTER, MID_LETTER)
-        in_numbers = numbers & bits.classed(properties, at + 2, NUMERIC, NUMERIC)
-        middles |= in_numbers & (either | bits.classed(properties, at + 1, MID_NUM, MID_NUM))
-        middles &= bits.before(n - 2, at)
+    either = bits.classed(properties, at + 1, MID_NUM_LET, MID_NUM_LET)
+    either |= bits.classed(properties, at + 1, SINGLE_QUOTE, SINGLE_QUOTE)
+    in_words = letters & bits.classed(properties, at + 2, ALETTER, ALETTER)
+    in_numbers = numbers & bits.classed(properties, at + 2, NUMERIC, NUMERIC)
+    middles = in_words & (either | bits.classed(properties, at + 1, MID_LETTER, MID_LETTER))
+    middles |= in_numbers & (either | bits.classed(properties, at + 1, MID_NUM, MID_NUM))
+    middles &= bits.before(n - 2, at)
     joins |= middles | bits.upwards(middles, carry)
     return joins & bits.before(n - 1, at), bits.last(middles)
 
