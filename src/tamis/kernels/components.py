@@ -1,0 +1,40 @@
+"""Connected components by union-find over line numbers: who is linked, directly or through others.
+
+`parents` (uint32[n], at first 0, 1, ..., n - 1) is the forest. A root is joined under the smaller one, so that
+parents[i] <= i always, and the label of a component is its smallest line, whatever the order of the edges.
+"""
+
+import numpy as np
+
+from tamis.kernels.jit import kernel
+
+
+@kernel
+def join(parents: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+    """Link line `left[k]` with line `right[k]` (uint32, both below n) for every k. Paths are halved on the way."""
+    for k in range(len(left)):
+        one, other = left[k], right[k]
+        while parents[one] != one:
+            parents[one] = parents[parents[one]]
+            one = parents[one]
+        while parents[other] != other:
+            parents[other] = parents[parents[other]]
+            other = parents[other]
+        if one < other:
+            parents[other] = one
+        else:
+            parents[one] = other
+
+
+@kernel
+def flatten(parents: np.ndarray) -> None:
+    """Make every line point at the label of its component."""
+    for line in range(len(parents)):
+        parents[line] = parents[parents[line]]
+
+
+def warm() -> None:
+    """Compile or load all of this module."""
+    one = np.zeros(1, np.uint32)
+    join(one, one, one)
+    flatten(one)

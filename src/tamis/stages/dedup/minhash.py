@@ -1,0 +1,251 @@
+"""Near-duplicate documents by MinHash with locality-sensitive hashing, over the whole corpus.
+
+Each document is the set of its word n-grams. A signature of bands x rows minima of that set becomes one 64-bit key per
+band; documents that share the key of any band are linked, and of every connected component one document stays. Two
+documents of Jaccard similarity J share a key with probability 1 - (1 - J^rows)^bands. Found links are not verified, as
+in the pipelines of RefinedWeb, DCLM and FineWeb; links chain, so two documents of a component may be less alike.
+
+Every band is decided apart, and `num_parts` splits a band's keys further, so memory grows with documents / parts.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from tamis.base import columns
+from tamis.base.config import Config
+from tamis.base.errors import DataError
+from tamis.base.seeds import named_rng
+from tamis.base.stage import Context, Corpus, Cost, Sketches
+from tamis.stages.dedup.planted import RATE, plant, recall_by_rate
+from tamis.stages.dedup.survivors import FIRST, RANK, DocumentDedup, Keep, choose, decision_table, pick
+
+JACCARD = "jaccard"
+"""float32 sketch column: exact similarity of a planted copy to the document it was made from; null = a real one."""
+
+MAX_LINES = 2**32 - 1
+"""Lines are numbered in 32 bits; the last number means none."""
+
+
+class MinHashConfig(Config):
+    """Settings of `dedup` with `method: minhash`."""
+
+    method: Literal["minhash"] = "minhash"
+    bands: int = Field(default=14, ge=1, le=1024)
+    """Keys per document; one in common links two documents. The defaults, 14 x 8, are FineWeb's (arXiv 2406.17557);
+    DCLM's early experiments took 93 x 15, near RefinedWeb's 450 x 20."""
+    rows: int = Field(default=8, ge=1, le=1024)
+    """Minima that make one key: all must be equal."""
+    ngram: int = Field(default=5, ge=1, le=1000)
+    """Units in a shingle. A text of fewer units is one shingle; one without any is never a duplicate."""
+    unit: Literal["word", "character"] = "word"
+    """What shingles are runs of: words (lower-cased runs of letters and digits), or characters of those words with one
+    blank between, for languages that part no words; then `ngram` should be 15 to 25."""
+    keep: str = "first"
+    """Which copy stays: first, longest, highest:COLUMN or lowest:COLUMN."""
+    num_parts: int = Field(default=1, ge=1, le=4096)
+    """Keys of a band are split into this many parts, decided in parallel: more parts, less memory each. The result does
+    not depend on it."""
+    self_check: float = Field(default=0.0, ge=0, le=1)
+    """Fraction of documents of which a near-copy is planted, to measure recall on this corpus; nothing is removed for
+    it."""
+
+
+def match_probability(similarity: np.ndarray, bands: int, rows: int) -> np.ndarray:
+    """`float64[n]`: chance that documents of Jaccard `similarity` share a key: the S-curve of LSH banding."""
+    return np.asarray(1 - (1 - np.asarray(similarity, np.float64) ** rows) ** bands)
+
+
+class MinHashDedup(DocumentDedup):
+    """Removes documents linked to one that stays, as `near_duplicate`."""
+
+    version: ClassVar[int] = 1
+    compiles = True
+    combines = True
+    config: MinHashConfig
+
+    def __init__(self, config: MinHashConfig) -> None:
+        super().__init__(config, Keep(config.keep), "near_duplicate")
+        self.reads = tuple(dict.fromkeys((*self.reads, columns.TEXT)))
+        self.num_buckets = config.bands * config.num_parts
+        self._band_names = [f"band_{band:02d}" for band in range(config.bands)]
+
+    def open(self, context: Context) -> None:
+        """Draws the hash functions from the run's seed and loads the kernels."""
+        from tamis.kernels import components, minhash, ngrams
+
+        minhash.warm()
+        components.warm()
+        self._fold = ngrams.fold_table()
+        self._seed = context.seed
+        rng = named_rng(context.seed, "dedup", "minhash")
+        drawn = rng.integers(0, 2**64, (2, self.config.bands * self.config.rows), np.uint64)
+        self._multipliers, self._increments = drawn[0] | np.uint64(1), drawn[1]
+
+    def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
+        """One line per document: `band_00`, `band_01`, ... (uint64; null = no word in it), `id`, `row`; `rank` where it
+        matters. Under self-check also `rate` and `jaccard`, and a planted copy's line after its document's."""
+        ranks = self.keep.rank(batch)
+        lines = self._keys(batch.column(columns.TEXT)) | {columns.ID: batch.column(columns.ID), "row": rows}
+        if ranks is not None:
+            lines[RANK] = ranks
+        return self._with_planted(batch, pa.table(lines)) if self.config.self_check else pa.table(lines)
+
+    def _keys(self, texts: pa.Array) -> dict[str, pa.Array]:
+        from tamis.kernels.minhash import band_keys
+
+        units, offsets = self._units(texts)
+        functions = (self._multipliers, self._increments, self.config.bands)
+        keys, empty = band_keys(units, offsets, self.config.ngram, *functions)
+        nulls = empty if empty.any() else None
+        return {name: pa.array(keys[band], mask=nulls) for band, name in enumerate(self._band_names)}
+
+    def _units(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        from tamis.kernels.minhash import character_hashes
+        from tamis.kernels.ngrams import word_hashes
+        from tamis.kernels.text import views
+
+        hashes = word_hashes if self.config.unit == "word" else character_hashes
+        found: tuple[np.ndarray, np.ndarray] = hashes(*views(texts), self._fold)
+        return found
+
+    def _with_planted(self, batch: pa.RecordBatch, lines: pa.Table) -> pa.Table:
+        plants = plant(batch, self.config.self_check, self._seed)
+        texts = pa.array(plants.texts, batch.schema.field(columns.TEXT).type)
+        origins = batch.column(columns.TEXT).take(pa.array(plants.places))
+        copies = lines.take(pa.array(plants.places))
+        for name, column in (self._keys(texts) | {"row": pa.array(~copies["row"].to_numpy())}).items():
+            copies = copies.set_column(copies.schema.get_field_index(name), name, column)
+        likeness = pa.array(self._jaccard(origins, texts))
+        lines = lines.append_column(RATE, pa.nulls(len(lines), pa.float32()))
+        lines = lines.append_column(JACCARD, pa.nulls(len(lines), pa.float32()))
+        copies = copies.append_column(RATE, pa.array(plants.rates)).append_column(JACCARD, likeness)
+        order = np.argsort(np.append(np.arange(len(lines)), plants.places), kind="stable")
+        return pa.concat_tables([lines, copies]).take(pa.array(order)).combine_chunks()
+
+    def _jaccard(self, left: pa.Array, right: pa.Array) -> np.ndarray:
+        """`float32[n]`: exact similarity of the shingle sets of each pair of texts; 0 where neither has any."""
+        from tamis.kernels.ngrams import run_hashes
+
+        likeness = np.zeros(len(left), np.float32)
+        (units, starts), (other_units, other_starts) = self._units(left), self._units(right)
+        for pair in range(len(left)):
+            one = units[starts[pair] : starts[pair + 1]]
+            other = other_units[other_starts[pair] : other_starts[pair + 1]]
+            if len(one) and len(other):
+                sets = [np.unique(run_hashes(each, min(self.config.ngram, len(each)))) for each in (one, other)]
+                common = len(np.intersect1d(*sets, assume_unique=True))
+                likeness[pair] = common / (len(sets[0]) + len(sets[1]) - common)
+        return likeness
+
+    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+        """Links `line, first` (uint32) between lines that share this band's key: to the first real document with it."""
+        if sketches.num_lines > MAX_LINES:
+            raise DataError(
+                f"dedup: {sketches.num_lines:,} documents; one minhash step takes {MAX_LINES:,}: split them"
+            )
+        band, part = divmod(bucket, self.config.num_parts)
+        lines, keys, planted = self._bucket(self._band_names[band], part, sketches)
+        order = np.argsort(keys)
+        keys = keys[order]
+        repeats = np.append(False, keys[1:] == keys[:-1])[: len(keys)]
+        shared = repeats | np.append(repeats[1:], False)[: len(keys)]
+        starts = np.flatnonzero(~repeats[shared])
+        members = order[shared]
+        del order, keys
+        lines, planted = lines[members], planted[members] if len(planted) else np.zeros(len(members), np.bool_)
+        none = np.uint32(MAX_LINES)
+        first = np.minimum.reduceat(np.where(planted, none, lines), starts) if len(starts) else lines
+        first = np.repeat(first, np.diff(starts, append=len(lines)))
+        linked = np.flatnonzero((first != none) & (first != lines))
+        linked = linked[np.argsort(lines[linked])]
+        return pa.table({"line": pa.array(lines[linked]), "first": pa.array(first[linked])})
+
+    def _bucket(self, name: str, part: int, sketches: Sketches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`(lines uint32[n], keys uint64[n], planted bool[n])` of one part of a band; `planted` empty without any."""
+        names = [name, RATE] if self.config.self_check else [name]
+        parts = [(np.zeros(0, np.uint32), np.zeros(0, np.uint64), np.zeros(0, np.bool_))]
+        start = 0
+        for batch in sketches.batches(names):
+            column = batch.column(name)
+            mine = np.flatnonzero(column.is_valid()) if column.null_count else np.arange(len(column))
+            keys = column.fill_null(0).to_numpy()[mine]
+            if self.config.num_parts > 1:
+                chosen = keys % np.uint64(self.config.num_parts) == part
+                mine, keys = mine[chosen], keys[chosen]
+            planted = batch.column(RATE).is_valid().to_numpy(zero_copy_only=False)[mine] if len(names) > 1 else mine[:0]
+            parts.append(((mine + start).astype(np.uint32), keys, planted.astype(np.bool_)))
+            start += batch.num_rows
+        lines, keys, planted = map(np.concatenate, zip(*parts, strict=True))
+        return lines, keys, planted
+
+    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
+        from tamis.kernels.components import flatten, join
+
+        parents = np.arange(sketches.num_lines, dtype=np.uint32)
+        copies, rates, likeness = self._planted(sketches)
+        caught = np.zeros(len(copies), np.bool_)
+        num_links = 0
+        for table in decided:
+            lines, first = table["line"].to_numpy(), table["first"].to_numpy()
+            if len(copies):
+                place = np.minimum(np.searchsorted(copies, lines), len(copies) - 1)
+                hit = copies[place] == lines
+                caught[place[hit]] = True
+                lines, first = lines[~hit], first[~hit]
+            join(parents, lines, first)
+            num_links += len(lines)
+        flatten(parents)
+        removed = np.flatnonzero(parents != np.arange(len(parents), dtype=np.uint32))
+        labels, sizes = np.unique(parents[removed], return_counts=True)
+        members = np.sort(np.append(removed, labels.astype(np.int64)))
+        ranks = pick(sketches, [RANK], members)[RANK].to_numpy() if self.keep.setting != FIRST else None
+        table = decision_table(sketches, members, choose(members, parents[members].astype(np.int64), ranks))
+        details: dict[str, Any] = {
+            "components": len(labels),
+            "largest_component": int(sizes.max()) + 1 if len(sizes) else 0,
+            "duplicates": len(removed),
+            "edges": num_links,
+            "match_probability": self._curve(),
+        }
+        if self.config.self_check:
+            details["self_check"] = self._recall(rates, likeness, caught)
+        return table.replace_schema_metadata({"details": json.dumps(details)})
+
+    def _planted(self, sketches: Sketches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`(lines int64[k] ascending, rates float32[k], similarities float32[k])` of planted copies."""
+        parts, start = [(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))], 0
+        for batch in sketches.batches([RATE, JACCARD]) if self.config.self_check else []:
+            rates, likeness = (batch.column(name).to_numpy(zero_copy_only=False) for name in (RATE, JACCARD))
+            mine = np.flatnonzero(~np.isnan(rates))
+            parts.append((mine + start, rates[mine], likeness[mine]))
+            start += batch.num_rows
+        lines, rates, likeness = map(np.concatenate, zip(*parts, strict=True))
+        return lines, rates, likeness
+
+    def _curve(self) -> dict[str, float]:
+        """Similarity -> chance of a link, for the card."""
+        at = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
+        chances = match_probability(at, self.config.bands, self.config.rows)
+        return {f"{s:.1f}": round(float(chance), 4) for s, chance in zip(at, chances, strict=True)}
+
+    def _recall(self, rates: np.ndarray, likeness: np.ndarray, caught: np.ndarray) -> list[dict[str, Any]]:
+        """Per rate what was caught, beside what the S-curve expects of copies that are as alike as these."""
+        expected = match_probability(likeness, self.config.bands, self.config.rows)
+        found = recall_by_rate(rates, caught)
+        for entry in found:
+            these = rates == np.float32(entry["rate"])
+            entry["jaccard"] = round(float(likeness[these].mean()), 4)
+            entry["expected_recall"] = round(float(expected[these].mean()), 4)
+        return found
+
+    def cost(self, corpus: Corpus) -> Cost:
+        share = -(-corpus.num_documents // self.config.num_parts)
+        return Cost(
+            memory_bytes=30 * share + 8 * corpus.num_documents,
+            sketch_bytes=corpus.num_documents * (9 * self.config.bands + 24),
+        )
