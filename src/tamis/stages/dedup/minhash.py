@@ -137,9 +137,9 @@ class MinHashDedup(DocumentDedup):
             one = units[starts[pair] : starts[pair + 1]]
             other = other_units[other_starts[pair] : other_starts[pair + 1]]
             if len(one) and len(other):
-                sets = [np.unique(run_hashes(each, min(self.config.ngram, len(each)))) for each in (one, other)]
-                common = len(np.intersect1d(*sets, assume_unique=True))
-                likeness[pair] = common / (len(sets[0]) + len(sets[1]) - common)
+                one, other = (np.unique(run_hashes(each, min(self.config.ngram, len(each)))) for each in (one, other))
+                common = len(np.intersect1d(one, other, assume_unique=True))
+                likeness[pair] = common / (len(one) + len(other) - common)
         return likeness
 
     def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
