@@ -90,12 +90,13 @@ class MinHashDedup(DocumentDedup):
         """One line per document: `band_00`, `band_01`, ... (uint64; null = no word in it), `id`, `row`; `rank` where it
         matters. Under self-check also `rate` and `jaccard`, and a planted copy's line after its document's."""
         ranks = self.keep.rank(batch)
-        lines = self._keys(batch.column(columns.TEXT)) | {columns.ID: batch.column(columns.ID), "row": rows}
+        lines = self.keys(batch.column(columns.TEXT)) | {columns.ID: batch.column(columns.ID), "row": rows}
         if ranks is not None:
             lines[RANK] = ranks
         return self._with_planted(batch, pa.table(lines)) if self.config.self_check else pa.table(lines)
 
-    def _keys(self, texts: pa.Array) -> dict[str, pa.Array]:
+    def keys(self, texts: pa.Array) -> dict[str, pa.Array]:
+        """`uint64[n]` per band, by column name, for n texts; null = no word in it."""
         from tamis.kernels.minhash import band_keys
 
         units, offsets = self._units(texts)
@@ -118,16 +119,16 @@ class MinHashDedup(DocumentDedup):
         texts = pa.array(plants.texts, batch.schema.field(columns.TEXT).type)
         origins = batch.column(columns.TEXT).take(pa.array(plants.places))
         copies = lines.take(pa.array(plants.places))
-        for name, column in (self._keys(texts) | {"row": pa.array(~copies["row"].to_numpy())}).items():
+        for name, column in (self.keys(texts) | {"row": pa.array(~copies["row"].to_numpy())}).items():
             copies = copies.set_column(copies.schema.get_field_index(name), name, column)
-        likeness = pa.array(self._jaccard(origins, texts))
+        likeness = pa.array(self.jaccard(origins, texts))
         lines = lines.append_column(RATE, pa.nulls(len(lines), pa.float32()))
         lines = lines.append_column(JACCARD, pa.nulls(len(lines), pa.float32()))
         copies = copies.append_column(RATE, pa.array(plants.rates)).append_column(JACCARD, likeness)
         order = np.argsort(np.append(np.arange(len(lines)), plants.places), kind="stable")
         return pa.concat_tables([lines, copies]).take(pa.array(order)).combine_chunks()
 
-    def _jaccard(self, left: pa.Array, right: pa.Array) -> np.ndarray:
+    def jaccard(self, left: pa.Array, right: pa.Array) -> np.ndarray:
         """`float32[n]`: exact similarity of the shingle sets of each pair of texts; 0 where neither has any."""
         from tamis.kernels.ngrams import run_hashes
 
