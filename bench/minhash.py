@@ -183,6 +183,7 @@ def grow(part: str, folder: str, number: str, bands: str, num_parts: str) -> Non
     where = StageDir(Path(folder))
     sketches = StoredSketches(where, -(-int(number) // 50_000))
     np.argsort(next(iter(sketches.batches(["band_00"], [0]))).column(0).to_numpy())
+    pq.read_table(where.sketch(0), columns=["row"])
     Path("/proc/self/clear_refs").write_text("5")
     before = status_bytes("VmRSS")
     begin = time.perf_counter()

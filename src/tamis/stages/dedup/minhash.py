@@ -168,21 +168,24 @@ class MinHashDedup(DocumentDedup):
 
     def _bucket(self, name: str, part: int, sketches: Sketches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`(lines uint32[n], keys uint64[n], planted bool[n])` of one part of a band; `planted` empty without any."""
-        names = [name, RATE] if self.config.self_check else [name]
-        parts = [(np.zeros(0, np.uint32), np.zeros(0, np.uint64), np.zeros(0, np.bool_))]
-        start = 0
-        for batch in sketches.batches(names):
-            column = batch.column(name)
-            mine = np.flatnonzero(column.is_valid()) if column.null_count else np.arange(len(column))
-            keys = column.fill_null(0).to_numpy()[mine]
+        checked = self.config.self_check > 0
+        # As long as the corpus, but memory that is never written to is never taken.
+        lines, keys = np.empty(sketches.num_lines, np.uint32), np.empty(sketches.num_lines, np.uint64)
+        planted = np.empty(sketches.num_lines if checked else 0, np.bool_)
+        start = count = 0
+        for batch in sketches.batches([name, RATE] if checked else [name]):
+            found = batch.column(name).fill_null(0).to_numpy()
+            mine = np.arange(len(found))
+            if batch.column(name).null_count:
+                mine = np.flatnonzero(batch.column(name).is_valid())
             if self.config.num_parts > 1:
-                chosen = keys % np.uint64(self.config.num_parts) == part
-                mine, keys = mine[chosen], keys[chosen]
-            planted = batch.column(RATE).is_valid().to_numpy(zero_copy_only=False)[mine] if len(names) > 1 else mine[:0]
-            parts.append(((mine + start).astype(np.uint32), keys, planted.astype(np.bool_)))
-            start += batch.num_rows
-        lines, keys, planted = map(np.concatenate, zip(*parts, strict=True))
-        return lines, keys, planted
+                mine = mine[found[mine] % np.uint64(self.config.num_parts) == part]
+            here = slice(count, count + len(mine))
+            lines[here], keys[here] = mine + start, found[mine]
+            if checked:
+                planted[here] = batch.column(RATE).is_valid().to_numpy(zero_copy_only=False)[mine]
+            start, count = start + len(found), here.stop
+        return lines[:count], keys[:count], planted[:count]
 
     def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
         from tamis.kernels.components import flatten, join
