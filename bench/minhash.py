@@ -29,7 +29,14 @@ import zstandard
 from tamis.base.stage import Context, Corpus
 from tamis.kernels.reference_ngrams import words_of
 from tamis.runner.jobs import StoredSketches
-from tamis.stages.dedup.minhash import MinHashConfig, MinHashDedup, match_probability
+from tamis.stages.dedup.minhash import (
+    DECIDE_BYTES,
+    READING_BYTES,
+    MinHashConfig,
+    MinHashDedup,
+    combine_bytes,
+    match_probability,
+)
 from tamis.store.rundir import StageDir
 from tamis.store.shards import ShardWriter
 
@@ -169,8 +176,11 @@ def measure_memory(number: int, bands: int, rows: int, num_parts: int) -> dict[s
             arguments = [part, scratch, str(number), str(bands), str(num_parts)]
             script = [sys.executable, __file__, "--grow", *arguments]
             out = subprocess.run(script, capture_output=True, text=True, check=True).stdout
-            found[f"{part}_bytes"], found[f"{part}_seconds"] = json.loads(out.splitlines()[-1])
-    return found | {"predicted_memory_bytes": cost.memory_bytes}
+            found |= {f"{part}_{name}": value for name, value in json.loads(out.splitlines()[-1]).items()}
+        predicted = combine_bytes(number, found.pop("combine_members"), found.pop("combine_links"))
+    share = -(-number // num_parts)
+    found["predicted_decide_bytes"] = DECIDE_BYTES * share + READING_BYTES
+    return found | {"predicted_combine_bytes": predicted, "cost_memory_bytes": cost.memory_bytes}
 
 
 def grow(part: str, folder: str, number: str, bands: str, num_parts: str) -> None:
@@ -191,15 +201,16 @@ def grow(part: str, folder: str, number: str, bands: str, num_parts: str) -> Non
         (where.root / "decisions").mkdir()
         pq.write_table(stage.decide(0, sketches, context), where.decisions(0), compression="zstd")
         grown = status_bytes("VmHWM") - before
-        seconds = time.perf_counter() - begin
+        answer = {"bytes": grown, "seconds": round(time.perf_counter() - begin, 2)}
         for bucket in range(1, stage.num_buckets):
             pq.write_table(stage.decide(bucket, sketches, context), where.decisions(bucket), compression="zstd")
     else:
         found = [pq.read_table(where.decisions(bucket)) for bucket in range(stage.num_buckets)]
-        pq.write_table(stage.combine(found, sketches, context), where.combined, compression="zstd")
-        grown = status_bytes("VmHWM") - before
-        seconds = time.perf_counter() - begin
-    print(json.dumps([grown, round(seconds, 2)]))
+        table = stage.combine(found, sketches, context)
+        pq.write_table(table, where.combined, compression="zstd")
+        answer = {"bytes": status_bytes("VmHWM") - before, "seconds": round(time.perf_counter() - begin, 2)}
+        answer |= {"members": table.num_rows, "links": json.loads(table.schema.metadata[b"details"])["edges"]}
+    print(json.dumps(answer))
 
 
 def status_bytes(field: str) -> int:

@@ -27,6 +27,12 @@ from tamis.stages.dedup.survivors import FIRST, RANK, DocumentDedup, Keep, choos
 JACCARD = "jaccard"
 """float32 sketch column: exact similarity of a planted copy to the document it was made from; null = a real one."""
 
+REMOVED_FRACTION, MEMBERS_PER_REMOVED, LINKED_BANDS_FRACTION = 0.3, 1.5, 0.7
+"""What `cost` expects of web pages that passed quality filters: documents removed, documents with a partner for each of
+them, and bands in which a removed document is linked (FineWeb and RefinedWeb report a quarter to a half removed)."""
+DECIDE_BYTES, READING_BYTES, COMBINE_START_BYTES = 30, 12 << 20, 48 << 20
+"""Per key: key and line, their order, sorted keys, marks; beyond them, buffers of the files that are read."""
+
 MAX_LINES = 2**32 - 1
 """Lines are numbered in 32 bits; the last number means none."""
 
@@ -248,8 +254,18 @@ class MinHashDedup(DocumentDedup):
         return found
 
     def cost(self, corpus: Corpus) -> Cost:
+        """Of the larger of one decision and of combining, with the averages of web text for what is linked."""
+        removed = int(REMOVED_FRACTION * corpus.num_documents)
+        links = int(removed * LINKED_BANDS_FRACTION * self.config.bands)
+        combine = combine_bytes(corpus.num_documents, int(removed * MEMBERS_PER_REMOVED), links)
         share = -(-corpus.num_documents // self.config.num_parts)
+        line_bytes = 9.6 * self.config.bands + 25
         return Cost(
-            memory_bytes=30 * share + 8 * corpus.num_documents,
-            sketch_bytes=corpus.num_documents * (9 * self.config.bands + 24),
+            memory_bytes=max(DECIDE_BYTES * share + READING_BYTES, combine),
+            sketch_bytes=int(corpus.num_documents * line_bytes),
         )
+
+
+def combine_bytes(num_documents: int, num_members: int, num_links: int) -> int:
+    """Memory of `combine`: the forest; links of all buckets; for documents that have a partner the choice, ids."""
+    return 8 * num_documents + 8 * num_links + 160 * num_members + COMBINE_START_BYTES
