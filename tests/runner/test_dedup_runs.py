@@ -18,6 +18,7 @@ from tamis.stages.dedup.stage import METHODS
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "exact": {"num_buckets": 3, "keep": "longest"},
+    "minhash": {"num_parts": 2, "self_check": 0.2},
     "within_page": {},
 }
 """What each method is run with; a method without an entry fails `test_every_method_is_run`."""
