@@ -6,6 +6,7 @@ sentences are spaCy's rules, which need no model). Without them these columns ar
 """
 
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
 import time
@@ -169,4 +170,5 @@ def _stand_in(name: str) -> types.ModuleType:
     module = types.ModuleType(name)
     module.__getattr__ = attribute  # type: ignore[method-assign]
     module.__path__ = []
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None)
     return module
