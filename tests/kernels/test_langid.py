@@ -38,30 +38,54 @@ def test_agrees_with_py3langid() -> None:
         assert probability == pytest.approx(score, abs=1e-4), page
 
 
-def test_lanes_count_what_one_walk_counts() -> None:
-    """A small automaton for the n-grams a, ab and bca, on data long enough for lanes."""
-    grams = [b"", b"a", b"ab", b"b", b"bc", b"bca"]
-    features = np.array([-1, 0, 1, -1, -1, 2], np.int32)
-    next_state = np.zeros((len(grams), 256), np.uint32)
-    for state, gram in enumerate(grams):
+GRAMS = [b"", b"a", b"ab", b"b", b"bc", b"bca"]
+FEATURES = np.array([-1, 0, 1, -1, -1, 2], np.int32)
+"""A small automaton, for a, ab and bca. A state gives its own feature only, so that bca hides the a it ends in."""
+
+
+def small_automaton() -> langid.Automaton:
+    """With one row for the states of which no n-gram is longer by a byte, as py3langid's has it."""
+    next_state = np.zeros((len(GRAMS), 256), np.uint32)
+    for state, gram in enumerate(GRAMS):
         for byte in range(256):
-            text = gram + bytes([byte])
-            longest = max((g for g in grams if text.endswith(g)), key=len)
-            next_state[state, byte] = grams.index(longest)
-    rows = np.arange(len(grams), dtype=np.uint32)
-    flat = next_state.reshape(-1)
-    assert langid.automaton_depth(flat, rows) == 3
+            next_state[state, byte] = GRAMS.index(longest_end(gram + bytes([byte])))
+    rows, state_row = np.unique(next_state, axis=0, return_inverse=True)
+    return langid.automaton(rows.reshape(-1), state_row.reshape(-1), FEATURES, 3)
+
+
+def longest_end(text: bytes) -> bytes:
+    return max((gram for gram in GRAMS if text.endswith(gram)), key=len)
+
+
+def test_scores_of_a_small_model() -> None:
+    """Texts from nothing to long enough for lanes, in one call; their neighbours do not matter."""
+    machine = small_automaton()
+    assert machine.depth == 3
+    assert len(machine.first_state) < len(GRAMS)
+    weights, priors = np.array([[-2, -3.5], [-14, -3], [-4, -8]]), np.array([-1.0, -2.0])
     rng = random.Random(2)
-    for size in (0, 1, 95, 96, 97, 1000, 1003):
-        data = bytes(rng.choices(b"abcd", k=size))
-        # a state gives its own feature only, so "bca" hides the "a" that it ends in
-        wanted = [0, 0, 0]
-        for end in range(1, size + 1):
-            longest = max((g for g in grams if data[:end].endswith(g)), key=len)
-            if features[grams.index(longest)] >= 0:
-                wanted[features[grams.index(longest)]] += 1
-        counts, seen = np.zeros(3, np.int32), np.zeros(max(size, 1), np.int32)
-        array = np.frombuffer(data, np.uint8)
-        distinct = langid.count_features(array, flat, rows, features, 3, counts, seen)
-        assert counts.tolist() == wanted
-        assert sorted(seen[:distinct].tolist()) == [k for k in range(3) if wanted[k]]
+    texts = [bytes(rng.choices(b"abcd", k=size)) for size in (0, 1, 1, 2, 95, 96, 97, 0, 1000, 1003, 5000)]
+    found = langid.scores(texts, machine, langid.integer_weights(weights), priors)
+    for text, scores in zip(texts, found, strict=True):
+        counts = np.zeros(3)
+        for end in range(1, len(text) + 1):
+            feature = FEATURES[GRAMS.index(longest_end(text[:end]))]
+            counts[feature] += feature >= 0
+        if counts.any():
+            assert scores == pytest.approx(np.log1p(counts) @ weights + priors, rel=1e-6)
+        else:
+            assert np.isnan(scores).all()
+
+
+def test_no_texts() -> None:
+    found = langid.scores([], small_automaton(), np.zeros((3, 16), np.int16), np.zeros(2))
+    assert found.shape == (0, 2)
+
+
+def test_models_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiples of 1/512"):
+        langid.integer_weights(np.array([[-1.0001]]))
+    with pytest.raises(ValueError, match="16 bits"):
+        langid.integer_weights(np.array([[-65.0]]))
+    with pytest.raises(ValueError, match="not UTF-8"):
+        langid.automaton(np.ones(256, np.uint32), np.zeros(2), np.zeros(2), 1)

@@ -16,16 +16,14 @@ def warm() -> None:
     import numpy as np
     import pyarrow as pa
 
+    from tamis.kernels import langid
     from tamis.kernels.jit import warm_stamp
-    from tamis.kernels.langid import add_weights, count_features
     from tamis.kernels.program import Program
     from tamis.kernels.text import choose
 
     Program().strip().run(pa.array(["a"]))
     choose(np.ones(1, np.bool_), pa.array(["a"]), pa.array(["a"]))
-    states, seen = np.zeros(256, np.uint32), np.zeros(1, np.int32)
-    counts = np.zeros(1, np.int32)
-    count_features(np.zeros(1, np.uint8), states, states, np.zeros(1, np.int32), 1, counts, seen)
-    add_weights(counts, seen, 1, np.zeros((1, 1), np.float32), np.zeros(1, np.float32))
+    states, priors = np.zeros(256, np.uint32), np.zeros(1, np.float32)
+    langid.scores([b"a"], langid.automaton(states, states[:1], np.zeros(1), 1), np.zeros((1, 16), np.int16), priors)
     warm_stamp().parent.mkdir(parents=True, exist_ok=True)
     warm_stamp().touch()

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tamis.kernels.fasttext_bits import load_word, trailing_zeros
+from tamis.kernels.instructions import load_word, trailing_zeros
 from tamis.kernels.jit import kernel
 
 FNV_START = np.uint32(2166136261)

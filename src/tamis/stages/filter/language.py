@@ -7,25 +7,34 @@ source of the language rules, on the card, names the model that answered. Both l
 import math
 import string
 import unicodedata
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from tamis.base.errors import ConfigError
+from tamis.kernels import langid
 from tamis.kernels.fasttext import TextClassifier
-from tamis.kernels.langid import LANGUAGES_MULTIPLE, add_weights, automaton_depth, count_features
 
 _NOTHING_TO_READ = string.punctuation + " \n"
 
 
-class Detector(Protocol):
-    """`detect` returns the most probable language (ISO 639-1 where there is one) and its probability; ('', 0.0) for a
-    page with nothing to read."""
+class Detector(ABC):
+    """A model that knows languages."""
 
     name: str
+    labels: list[str]
+    """ISO 639-1 where there is one."""
 
-    def detect(self, page: str) -> tuple[str, float]: ...
+    @abstractmethod
+    def probabilities(self, pages: list[str]) -> np.ndarray:
+        """float[pages, labels]; NaN for a page of which the model knows nothing."""
+
+    def detect(self, page: str) -> tuple[str, float]:
+        """The most probable language of one page and its probability; ('', 0.0) for a page with nothing to read."""
+        (language,), (score,) = detect_all(self, [page])
+        return language, float(score)
 
 
 def is_blank(page: str) -> bool:
@@ -33,9 +42,9 @@ def is_blank(page: str) -> bool:
     return not page.strip(_NOTHING_TO_READ)
 
 
-class LangidDetector:
+class LangidDetector(Detector):
     """py3langid's model (naive Bayes over byte n-grams, 140 languages) with its normalised probabilities, scored by our
-    kernel; the package itself answers the same at a tenth of the speed."""
+    kernel; the package itself answers the same at a fiftieth of the speed."""
 
     name = "py3langid"
 
@@ -43,36 +52,31 @@ class LangidDetector:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
         model: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-        self._labels: list[str] = list(model.nb_classes)
-        padding = -len(self._labels) % LANGUAGES_MULTIPLE
-        self._priors = np.pad(np.asarray(model.nb_pc, np.float32), (0, padding))
-        self._weights = np.pad(np.asarray(model.nb_ptc, np.float32), ((0, 0), (0, padding)))
-        self._next_state = np.asarray(model.tk_nextmove, np.uint32)
-        self._state_row = np.asarray(model.tk_row, np.uint32)
-        self._feature_of_state = np.asarray(model.tk_output, np.int32)
-        self._depth = automaton_depth(self._next_state, self._state_row)
-        self._counts = np.zeros(len(self._weights), np.int32)
-        first = {label: i for i, label in reversed(list(enumerate(self._labels)))}
-        self._column_of_label = np.array([first[label] for label in self._labels])
+        columns = list(model.nb_classes)
+        self.labels = list(dict.fromkeys(columns))
+        self._label_of_column = np.array([self.labels.index(label) for label in columns])
+        self._priors = np.asarray(model.nb_pc, np.float32)
+        self._weights = langid.integer_weights(model.nb_ptc)
+        self._automaton = langid.automaton(model.tk_nextmove, model.tk_row, model.tk_output, len(self._weights))
 
-    def detect(self, page: str) -> tuple[str, float]:
-        if is_blank(page):
-            return "", 0.0
-        page = page.lower() if page.isupper() else page
-        data = np.frombuffer(unicodedata.normalize("NFC", page).encode(), np.uint8)
-        scores, seen = self._priors.copy(), np.empty(len(data), np.int32)
-        automaton = (self._next_state, self._state_row, self._feature_of_state, self._depth)
-        distinct = count_features(data, *automaton, self._counts, seen)
-        add_weights(self._counts, seen, distinct, self._weights, scores)
-        raw = scores[: len(self._labels)].astype(np.float64) if distinct else np.zeros(len(self._labels))
-        probabilities = np.exp((raw - raw.max()) / math.sqrt(len(data)))
+    def probabilities(self, pages: list[str]) -> np.ndarray:
+        texts = [_composed(page.lower() if page.isupper() else page).encode() for page in pages]
+        scores = langid.scores(texts, self._automaton, self._weights, self._priors).astype(np.float64)
+        scores[np.isnan(scores[:, 0])] = 0.0  # no feature known: all languages alike, as py3langid has it
+        lengths = np.array([[len(text)] for text in texts])
+        shares = np.exp((scores - scores.max(axis=1, keepdims=True)) / np.sqrt(lengths))
+        shares /= shares.sum(axis=1, keepdims=True)
         # some languages have one column per script
-        per_label = np.bincount(self._column_of_label, probabilities / probabilities.sum())
-        best = int(per_label.argmax())
-        return self._labels[best], float(per_label[best])
+        out = np.zeros((len(pages), len(self.labels)))
+        np.add.at(out.T, self._label_of_column, shares.T)
+        return out
 
 
-class FastTextDetector:
+def _composed(page: str) -> str:
+    return page if page.isascii() else unicodedata.normalize("NFC", page)
+
+
+class FastTextDetector(Detector):
     """fastText lid.176 (`.bin` or `.ftz`), read and scored by our kernel. `glue_lines` deletes newlines as DCLM's code
     does, which joins the words on both sides; otherwise they become spaces.
 
@@ -87,21 +91,26 @@ class FastTextDetector:
             raise ConfigError(
                 f"filter.language_model: {path} is not a fastText model that can be used: {error}"
             ) from None
-        self._languages = [label.removeprefix("__label__") for label in self._model.labels]
+        self.labels = [label.removeprefix("__label__") for label in self._model.labels]
         self._newline = "" if glue_lines else " "
 
-    def detect(self, page: str) -> tuple[str, float]:
-        if is_blank(page):
-            return "", 0.0
-        data = np.frombuffer(page.replace("\n", self._newline).encode(), np.uint8)
-        probabilities = self._model.probabilities(data, np.array([0, len(data)]))[0]
-        best = int(probabilities.argmax())
-        if math.isnan(probabilities[best]):
-            return "", 0.0
-        return self._languages[best], float(probabilities[best])
+    def probabilities(self, pages: list[str]) -> np.ndarray:
+        texts = [page.replace("\n", self._newline).encode() for page in pages]
+        offsets = np.cumsum([0, *map(len, texts)])
+        return self._model.probabilities(np.frombuffer(b"".join(texts), np.uint8), offsets)
 
 
 def detect_all(detector: Detector, pages: list[str]) -> tuple[list[str], np.ndarray]:
-    """Languages and float64 scores of `pages`."""
-    answers = [detector.detect(page) for page in pages]
-    return [language for language, _ in answers], np.array([score for _, score in answers], np.float64)
+    """The most probable languages and their probabilities (float64) of `pages`; '' and 0.0 where there is nothing to
+    read."""
+    languages, scores = [""] * len(pages), np.zeros(len(pages))
+    asked = [i for i, page in enumerate(pages) if not is_blank(page)]
+    if not asked:
+        return languages, scores
+    found = detector.probabilities([pages[i] for i in asked])
+    best = found.argmax(axis=1)
+    highest = found[np.arange(len(asked)), best]
+    for i, label, score in zip(asked, best.tolist(), highest.tolist(), strict=True):
+        if not math.isnan(score):
+            languages[i], scores[i] = detector.labels[label], score
+    return languages, scores

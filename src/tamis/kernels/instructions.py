@@ -1,10 +1,12 @@
-"""Two machine instructions that Python has no word for: eight bytes read at once, and trailing zero bits counted."""
+"""Machine instructions that Python has no word for: eight bytes read at once, trailing zero bits counted, memory asked
+for before it is needed."""
 
 import sys
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 _IS_LITTLE = sys.byteorder == "little"
@@ -33,3 +35,21 @@ def trailing_zeros(typing_context: Any, word: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
     return types.int64(types.uint64), generate
+
+
+@intrinsic
+def prefetch(typing_context: Any, data: Any, at: Any) -> Any:
+    """Ask for the memory of `data[at]` (one-dimensional), which soon will be read. Harmless wherever it points."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        byte = ir.IntType(8).as_pointer()
+        place = builder.bitcast(builder.gep(array.data, [arguments[1]]), byte)
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        instruction = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        to_read, near, is_data = number(0), number(3), number(1)
+        builder.call(instruction, [place, to_read, near, is_data])
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp), generate
