@@ -128,7 +128,7 @@ def _feature(machine: Automaton, state: np.uint32) -> np.int32:
 
 @kernel
 def walk(data: np.ndarray, lane_bytes: int, machine: Automaton, features: np.ndarray) -> None:
-    """Write the feature that ends at each byte of `data` (uint8[8 * lane_bytes]) to `features`; `num_features` for none.
+    """Write the feature that ends at each byte of `data` (uint8[8 * lane_bytes]) to `features`; `num_features`: none.
 
     A lane begins as many bytes early as decide its state.
     """
