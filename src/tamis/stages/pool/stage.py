@@ -107,7 +107,7 @@ class Pool(Source):
                 return
 
     def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
-        """Stream one file in batches of at most 512 rows and 4 MB. A record that cannot be read has `error` set."""
+        """Stream one file in batches of at most 512 rows and 8 MB. A record that cannot be read has `error` set."""
         return self._read(shard, self._opener(shard))
 
     def _read(self, shard: InputShard, opener: readers.Opener) -> Iterator[pa.RecordBatch]:
