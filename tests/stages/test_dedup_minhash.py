@@ -3,19 +3,22 @@
 import io
 import json
 import random
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import zstandard
-from groups import drive
+from groups import drive, to_batch
 
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Group
+from tamis.base.stage import Context, Corpus, Group
 from tamis.stages.dedup.minhash import match_probability
 from tamis.stages.dedup.stage import build
+from tamis.store.shards import ShardWriter
 
 RECIPE = Recipe(name="test", stages=[])
 VOCABULARY = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "bdfgklmnprst"]
@@ -175,3 +178,21 @@ def test_wrong_settings_are_named() -> None:
     for settings in ({"bands": 0}, {"rows": 0}, {"ngram": 0}, {"num_parts": 0}, {"self_check": 2.0}, {"unit": "line"}):
         with pytest.raises(ConfigError, match=rf"dedup\.{next(iter(settings))}"):
             build({"method": "minhash"} | settings, RECIPE)
+
+
+def test_sketches_are_as_large_as_cost_says(tmp_path: Path) -> None:
+    (stage,) = build({"method": "minhash"}, RECIPE)
+    assert isinstance(stage, Group)
+    stage.open(Context(seed=0))
+    rng = random.Random(8)
+    documents = [{"id": rng.randbytes(16).hex(), "text": " ".join(words(rng, 30))} for _ in range(20_000)]
+    with ExitStack() as files:
+        writer = None
+        for start in range(0, len(documents), 1000):
+            lines = stage.sketch(to_batch(documents[start : start + 1000]), pa.array(np.arange(start, start + 1000)))
+            writer = writer or files.enter_context(ShardWriter(tmp_path / "sketches.parquet", lines.schema))
+            for batch in lines.to_batches():
+                writer.write(batch)
+    predicted = stage.cost(Corpus(num_documents=len(documents), text_bytes=0))
+    assert predicted is not None
+    assert (tmp_path / "sketches.parquet").stat().st_size == pytest.approx(predicted.sketch_bytes, rel=0.2)
