@@ -6,14 +6,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tamis.base.errors import ConfigError, did_you_mean
-from tamis.stages.filter.language import Detector, FastTextDetector, LangidDetector, is_blank
+from tamis.stages.filter.language import Detector, FastTextDetector, LangidDetector
 
 LANGDETECT = "langdetect"
 """Value of `filter.language_model` that asks the package of that name."""
 
 
-class LangdetectDetector:
+class LangdetectDetector(Detector):
     """The package langdetect (naive Bayes over character n-grams, 55 languages), which DCLM's c4.yaml asks: the most
     probable of its candidates. It samples n-grams; with the seed fixed, a page always gets the same answer."""
 
@@ -27,17 +29,22 @@ class LangdetectDetector:
         profiles = sorted(Path(factory.PROFILES_DIRECTORY).iterdir())
         self._factory.load_json_profile([file.read_text("utf-8") for file in profiles])
         self._factory.set_seed(0)
+        self.labels = list(self._factory.get_lang_list())
 
-    def detect(self, page: str) -> tuple[str, float]:
-        if is_blank(page):
-            return "", 0.0
+    def probabilities(self, pages: list[str]) -> np.ndarray:
+        return np.stack([self._of_page(page) for page in pages])
+
+    def _of_page(self, page: str) -> np.ndarray:
         detector = self._factory.create()
         detector.append(page)
+        shares = np.zeros(len(self.labels))
         try:
             found = detector.get_probabilities()
         except self._failed:  # no letter that any of its languages has
-            return "", 0.0
-        return (found[0].lang, float(found[0].prob)) if found else ("", 0.0)
+            found = []
+        for one in found:
+            shares[self.labels.index(one.lang)] = one.prob
+        return shares if found else np.full(len(self.labels), np.nan)
 
 
 def open_detector(model: str | None, path: Path | None, *, paper: bool) -> Detector:
