@@ -11,6 +11,7 @@ from tamis.base.stage import Stage
 METHODS: dict[str, tuple[str, str, str]] = {
     "exact": ("exact", "ExactConfig", "build_exact"),
     "minhash": ("minhash", "MinHashConfig", "MinHashDedup"),
+    "bloom": ("bloom", "BloomConfig", "BloomDedup"),
     "within_page": ("within_page", "WithinPageConfig", "WithinPageDedup"),
 }
 """Method -> (module of this package, its settings, what makes the stage of them)."""

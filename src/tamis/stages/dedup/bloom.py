@@ -1,0 +1,202 @@
+"""Deduplication by n-grams seen before, in one Bloom filter: DCLM's BFF, for paragraphs and documents.
+
+Documents come in the order of the pool. A paragraph most of whose n-grams earlier text already had is cut out; of what
+stays the n-grams are remembered. No pairs are compared, so nobody knows whose copy a paragraph was.
+"""
+
+import json
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from tamis.base import columns
+from tamis.base.config import Config
+from tamis.base.errors import ConfigError
+from tamis.base.signals import Rule, Signal
+from tamis.base.stage import Context, Corpus, Cost, Group, Sketches
+from tamis.stages.dedup import bloom_marks as marks
+from tamis.stages.dedup.bloom_filter import FilterShape, largest_filter, size_filter
+from tamis.stages.dedup.bloom_judge import DECISION_SCHEMA, NGRAMS, UNIT_NGRAMS, UNIT_NUMBERS, Judge
+from tamis.stages.dedup.bloom_lists import ngram_lists
+from tamis.stages.dedup.planted import RATE, plant, recall_by_rate
+
+OLD_BOTH, PARAGRAPH, DOCUMENT, SUBSTRING = "old-both", "paragraph", "document", "substring"
+NUM_NGRAMS = "num_ngrams"
+NGRAMS_PER_BYTE = {"line": 0.17, "document": 0.2}
+"""Of English web text, n-grams of 13 tokens, by what they may not cross."""
+SKETCH_BYTES_PER_NGRAM = 8.3
+DECISION_BYTES = 40
+STREAM_BYTES = 100 << 20
+"""Memory for a line of the decision, and for the sketches on their way through."""
+
+
+class BloomConfig(Config):
+    """Settings of `dedup` with `method: bloom`; the defaults are those of DCLM-Baseline."""
+
+    method: Literal["bloom"] = "bloom"
+    mode: Literal["old-both", "paragraph", "document", "substring"] = "old-both"
+    """What is removed. `paragraph`: lines with more than `threshold` of their n-grams seen before. `document`: whole
+    documents by the same test. `old-both`: lines, then the document if more than `threshold` of all its n-grams were
+    seen. `substring`: stretches of at least `substring_tokens` tokens made of n-grams seen before."""
+    ngram: int = Field(default=13, ge=1, le=1000)
+    """Tokens in an n-gram; tokens are those of Unicode's annex 29, as they are, without white space."""
+    min_ngram: int | None = Field(default=None, ge=1)
+    """A unit with fewer tokens than `ngram`, but at least as many as this, is compared as one n-gram; shorter ones are
+    never removed. Default: as `ngram`. No use in substring mode."""
+    threshold: float = Field(default=0.8, gt=0, le=1)
+    """Share of seen n-grams above which a unit goes; in substring mode share of tokens that joined stretches need."""
+    fp_rate: float = Field(default=0.01, gt=0, le=0.5)
+    """Share of new n-grams taken for seen ones when the filter is full."""
+    shards: int = Field(default=1, ge=1, le=4096)
+    """Shard i of the pool belongs to group i mod `shards`; each group has a filter of its own and is decided by itself,
+    in parallel. Duplicates in different groups stay. 1 = everything is compared with everything."""
+    expected_ngrams: int | None = Field(default=None, ge=1)
+    """Size the filter for this many n-grams per group. Default: as many as there are, which are counted first."""
+    max_memory_gb: float | None = Field(default=None, gt=0)
+    """Largest filter of a group, 10^9 bytes. Where more is needed the run stops and says how much."""
+    allow_undersized: bool = False
+    """Go on with a filter too small for its n-grams: more than `fp_rate` of new n-grams will be taken for seen ones."""
+    substring_tokens: int = Field(default=50, ge=1)
+    """Least length of a stretch that substring mode removes, in tokens."""
+    annotate: bool = False
+    """Remove and change nothing; say in columns what would have been."""
+    self_check: float = Field(default=0, ge=0, le=1)
+    """Share of documents from which near-copies are made to measure how many are caught; they change nothing."""
+
+    @property
+    def least_ngram(self) -> int:
+        return self.ngram if self.min_ngram is None or self.mode == SUBSTRING else self.min_ngram
+
+    @property
+    def by_line(self) -> bool:
+        return self.mode in (OLD_BOTH, PARAGRAPH)
+
+    @property
+    def judges_documents(self) -> bool:
+        return self.mode in (OLD_BOTH, DOCUMENT)
+
+
+class BloomDedup(Group):
+    """Cuts duplicate paragraphs out of documents and removes duplicate documents, as `duplicate_ngrams`, and those of
+    which nothing is left, as `duplicate_paragraphs` or `duplicate_substrings`.
+
+    Source: BFF of DCLM (Li et al. 2024), whose rules these are; deciding in a fixed order makes them repeatable.
+    """
+
+    name: ClassVar[str] = "dedup"
+    version: ClassVar[int] = 1
+    compiles = True
+    config: BloomConfig
+
+    def __init__(self, config: BloomConfig) -> None:
+        super().__init__(config)
+        self.num_buckets = config.shards
+        self.reads = (columns.ID, columns.TEXT) if config.self_check else (columns.TEXT,)
+        self.adds = marks.added_columns(config.mode == SUBSTRING, config.annotate)
+        self.signals = (Signal(column=marks.FRACTION, label="n-grams seen before (share)", low=0, high=1),)
+        if config.judges_documents and not config.annotate:
+            source = f"DCLM, BFF {config.mode}"
+            self.rules = (
+                Rule(
+                    reason=marks.NGRAMS_REASON, column=marks.FRACTION, op=">", threshold=config.threshold, source=source
+                ),
+            )
+
+    def open(self, context: Context) -> None:
+        self._seed = context.seed
+
+    def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
+        """One line per document with n-grams, and after it its planted copy if it has one: their hashes, and how many
+        each unit has that has any."""
+        texts, numbers = batch.column(columns.TEXT), rows.to_numpy(zero_copy_only=False)
+        rates = np.full(len(texts), np.nan, np.float32)
+        if self.config.self_check:
+            plants = plant(batch, self.config.self_check, self._seed)
+            order = np.argsort(np.concatenate([np.arange(len(texts)), plants.places]), kind="stable")
+            texts = pa.concat_arrays([texts, pa.array(plants.texts, texts.type)]).take(pa.array(order))
+            numbers = np.concatenate([numbers, ~numbers[plants.places]])[order]
+            rates = np.concatenate([rates, plants.rates])[order]
+        ngrams, units, sizes = ngram_lists(texts, self.config.ngram, self.config.least_ngram, self.config.by_line)
+        counts = pc.list_value_length(ngrams)
+        lines = {
+            "row": pa.array(numbers, pa.int64()), NGRAMS: ngrams, NUM_NGRAMS: counts,
+            UNIT_NUMBERS: units, UNIT_NGRAMS: sizes,
+        }  # fmt: skip
+        if self.config.self_check:
+            lines[RATE] = pa.array(rates, from_pandas=True)
+        return pa.table(lines).filter(pc.greater(counts, 0))
+
+    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+        """One line per document with n-grams of the group of shards `bucket`. Raises ConfigError when the filter would
+        be too small."""
+        shards = range(bucket, sketches.num_shards, self.config.shards)
+        check = [RATE] if self.config.self_check else []
+        num_ngrams = 0
+        for batch in sketches.batches([NUM_NGRAMS, *check], shards):
+            real = batch.filter(pc.is_null(batch.column(RATE))) if check else batch
+            num_ngrams += pc.sum(real.column(NUM_NGRAMS)).as_py() or 0
+        shape = self.filter_shape(num_ngrams)
+        config = self.config
+        judge = Judge(
+            table=shape.empty(), per_word=shape.per_word, threshold=config.threshold, whole=config.judges_documents,
+            ngram=config.ngram, least_tokens=config.substring_tokens if config.mode == SUBSTRING else None,
+            one_unit=config.mode == DOCUMENT,
+        )  # fmt: skip
+        names = ["shard", "row", NGRAMS, UNIT_NUMBERS, UNIT_NGRAMS, *check]
+        parts = [judge.decide(batch) for batch in sketches.batches(names, shards)]
+        details: dict[str, Any] = {
+            f"group {bucket}": {
+                "num_ngrams": num_ngrams,
+                "filter_bytes": shape.num_bytes,
+                "filter_bits_set_fraction": round(judge.filled_fraction(), 4),
+                "predicted_fp_rate": round(shape.false_positive_rate(num_ngrams), 6),
+                **judge.counts,
+            }
+        }
+        if check:
+            details[f"group {bucket}"]["self_check"] = recall_by_rate(judge.rates, np.array(judge.caught, np.bool_))
+        schema = DECISION_SCHEMA.with_metadata({"details": json.dumps(details)})
+        return pa.Table.from_batches(parts, schema=DECISION_SCHEMA).cast(schema)
+
+    def filter_shape(self, num_ngrams: int) -> FilterShape:
+        """The filter for a group's `num_ngrams`. Raises ConfigError where the settings make it too small."""
+        config = self.config
+        needed = size_filter(num_ngrams, config.fp_rate)
+        needs = (
+            f"a group has {num_ngrams} n-grams, which need {needed.num_bytes / 1e9:.3g} GB at fp_rate {config.fp_rate}"
+        )
+        shape = needed
+        if config.expected_ngrams is not None:
+            if num_ngrams > config.expected_ngrams and not config.allow_undersized:
+                raise ConfigError(
+                    f"dedup.expected_ngrams: {config.expected_ngrams}, but {needs}. Leave expected_ngrams out, or set "
+                    "allow_undersized: true if new text may be taken for seen"
+                )
+            shape = size_filter(config.expected_ngrams, config.fp_rate)
+        if config.max_memory_gb is not None and shape.num_bytes > config.max_memory_gb * 1e9:
+            if not config.allow_undersized:
+                raise ConfigError(
+                    f"dedup.max_memory_gb: {config.max_memory_gb}, but {needs}. Raise max_memory_gb, split the pool "
+                    "with more shards, or set allow_undersized: true if new text may be taken for seen"
+                )
+            shape = largest_filter(int(config.max_memory_gb * 1e9), num_ngrams)
+        return shape
+
+    def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
+        return marks.mark(batch, rows, decisions, self.config.mode, self.config.annotate)
+
+    def cost(self, corpus: Corpus) -> Cost:
+        """The filter, what is decided per document, and a few batches of sketches; on disk 8 bytes per n-gram, which
+        are random and do not compress, and a little per paragraph. N-grams per byte are those of English web text."""
+        per_byte = NGRAMS_PER_BYTE["line" if self.config.by_line else "document"]
+        num_ngrams = int(corpus.text_bytes * per_byte)
+        shards = self.config.shards
+        shape = size_filter(self.config.expected_ngrams or -(-num_ngrams // shards), self.config.fp_rate)
+        limit = self.config.max_memory_gb
+        filter_bytes = shape.num_bytes if limit is None else min(shape.num_bytes, int(limit * 1e9))
+        lines = -(-corpus.num_documents // shards)
+        memory = filter_bytes + DECISION_BYTES * lines + STREAM_BYTES
+        return Cost(memory_bytes=memory, sketch_bytes=int(SKETCH_BYTES_PER_NGRAM * num_ngrams))
