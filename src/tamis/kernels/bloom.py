@@ -8,6 +8,7 @@ state.
 from typing import Any
 
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
@@ -19,6 +20,8 @@ _BASE, _LENGTH, _SECOND_BITS = (
     np.uint64(value) for value in (0xD1342543DE82EF95, 0x9E3779B97F4A7C15, 0xA0761D6478BD642F)
 )
 _ZERO, _ONE, _SIX, _LAST_BIT = (np.uint64(value) for value in (0, 1, 6, 63))
+_AHEAD = 32
+"""N-grams between asking for a block and reading it: more than a miss takes, fewer than the nearest cache holds."""
 NEWLINE = 0x0A
 
 
@@ -33,6 +36,23 @@ def high_product(_context: Any, left: Any, right: Any) -> Any:
         return builder.trunc(builder.lshr(product, wide(64)), narrow)
 
     return types.uint64(types.uint64, types.uint64), generate
+
+
+@intrinsic
+def _fetch(_context: Any, data: Any, at: Any) -> Any:
+    """Ask for the cache line of `data[at]` without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        place, number = builder.gep(array.data, [arguments[1]]), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        read, keep, is_data = number(0), number(3), number(1)
+        builder.call(
+            builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind), [place, read, keep, is_data]
+        )
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64), generate
 
 
 @kernel
@@ -96,7 +116,13 @@ def hash_ngrams(
 
 
 @kernel
-def _contains(table: np.ndarray, num_blocks: np.uint64, ngram: np.uint64, per_word: int) -> bool:
+def fetch_ahead(table: np.ndarray, num_blocks: np.uint64, ngrams: np.ndarray, at: int) -> None:
+    """Ask for the block of the n-gram that will be looked up `_AHEAD` after that at `at`."""
+    _fetch(table, WORDS_PER_BLOCK * np.int64(high_product(ngrams[min(at + _AHEAD, len(ngrams) - 1)], num_blocks)))
+
+
+@kernel
+def contains(table: np.ndarray, num_blocks: np.uint64, ngram: np.uint64, per_word: int) -> bool:
     block = WORDS_PER_BLOCK * np.int64(high_product(ngram, num_blocks))
     bits, missing = mix(ngram), _ZERO
     for _ in range(per_word):
@@ -109,7 +135,7 @@ def _contains(table: np.ndarray, num_blocks: np.uint64, ngram: np.uint64, per_wo
 
 
 @kernel
-def _insert(table: np.ndarray, num_blocks: np.uint64, ngram: np.uint64, per_word: int) -> None:
+def insert(table: np.ndarray, num_blocks: np.uint64, ngram: np.uint64, per_word: int) -> None:
     block = WORDS_PER_BLOCK * np.int64(high_product(ngram, num_blocks))
     bits = mix(ngram)
     for _ in range(per_word):
@@ -125,7 +151,8 @@ def insert_all(table: np.ndarray, ngrams: np.ndarray, per_word: int) -> None:
     """Put `ngrams` into the filter `table` (uint64[8 * blocks])."""
     num_blocks = np.uint64(len(table) // WORDS_PER_BLOCK)
     for at in range(len(ngrams)):
-        _insert(table, num_blocks, ngrams[at], per_word)
+        fetch_ahead(table, num_blocks, ngrams, at)
+        insert(table, num_blocks, ngrams[at], per_word)
 
 
 @kernel
@@ -133,7 +160,8 @@ def find_all(table: np.ndarray, ngrams: np.ndarray, per_word: int, found: np.nda
     """Whether each n-gram seems to be in the filter, into `found` (bool)."""
     num_blocks = np.uint64(len(table) // WORDS_PER_BLOCK)
     for at in range(len(ngrams)):
-        found[at] = _contains(table, num_blocks, ngrams[at], per_word)
+        fetch_ahead(table, num_blocks, ngrams, at)
+        found[at] = contains(table, num_blocks, ngrams[at], per_word)
 
 
 @kernel
@@ -155,11 +183,12 @@ def judge_units(
             last = first + sizes[unit]
             found = 0
             for at in range(first, last):
-                found += _contains(table, num_blocks, ngrams[at], per_word)
+                fetch_ahead(table, num_blocks, ngrams, at)
+                found += contains(table, num_blocks, ngrams[at], per_word)
             removed[unit] = found / (last - first) > threshold
             if inserts[document] and not removed[unit]:
                 for at in range(first, last):
-                    _insert(table, num_blocks, ngrams[at], per_word)
+                    insert(table, num_blocks, ngrams[at], per_word)
             total += found
             first = last
         contained[document] = total

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tamis.kernels.bloom import NEWLINE, WORDS_PER_BLOCK, _contains, _insert
+from tamis.kernels.bloom import NEWLINE, WORDS_PER_BLOCK, contains, fetch_ahead, insert
 from tamis.kernels.jit import kernel
 
 
@@ -67,7 +67,8 @@ def judge_substrings(
         found = np.empty(last - first, np.bool_)
         total = 0
         for at in range(first, last):
-            found[at - first] = _contains(table, num_blocks, ngrams[at], per_word)
+            fetch_ahead(table, num_blocks, ngrams, at)
+            found[at - first] = contains(table, num_blocks, ngrams[at], per_word)
             total += found[at - first]
         contained[document] = total
         begin = count
@@ -85,7 +86,7 @@ def judge_substrings(
             for span in range(begin, count + 1, 2):
                 end = spans[span] if span < count else last - first + size - 1
                 for gram in range(at, end - size + 1):
-                    _insert(table, num_blocks, ngrams[first + gram], per_word)
+                    insert(table, num_blocks, ngrams[first + gram], per_word)
                 at = spans[span + 1] if span < count else end
 
 
