@@ -12,6 +12,7 @@ METHODS: dict[str, tuple[str, str, str]] = {
     "exact": ("exact", "ExactConfig", "build_exact"),
     "minhash": ("minhash", "MinHashConfig", "MinHashDedup"),
     "bloom": ("bloom", "BloomConfig", "BloomDedup"),
+    "substring": ("substring", "SubstringConfig", "build_substring"),
     "within_page": ("within_page", "WithinPageConfig", "WithinPageDedup"),
 }
 """Method -> (module of this package, its settings, what makes the stage of them)."""

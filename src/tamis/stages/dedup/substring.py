@@ -1,0 +1,229 @@
+"""Exact repeated spans (Lee et al. 2021, "ExactSubstr"; DCLM's `substr`): runs of 50 tokens or more that the corpus has
+twice are cut out of the text.
+
+**What is cut.** Tokens are those of UAX-29 that are not white space, compared byte for byte. A window is `min_tokens`
+tokens that follow one another in one document. With `keep: first` a window is repeated if the same tokens also start at
+an earlier place of the corpus, in the order (shard, row, position); with `keep: none` if they start at any other place.
+A token is cut if a repeated window covers it. Places may overlap: of a page that says one word a thousand times, the
+windows from the second on repeat the first, and one word stays (`keep: first`) or none does. `keep: first` leaves of
+every window at least one occurrence uncut by the window's own account; another repeated window may reach into it.
+
+**How.** `sketch` stores the tokens' 64-bit hashes; each bucket, one part of one group of shards, finds the token ranges
+that its repeated windows cover (`substring_rolling`, `substring_suffixes`); `combine` joins the parts' ranges; `mark`
+splits the texts concerned again and cuts.
+"""
+
+import importlib.util
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from tamis.base import columns
+from tamis.base.config import Config
+from tamis.base.errors import ConfigError
+from tamis.base.signals import Signal
+from tamis.base.stage import Context, Corpus, Cost, Group, Sketches
+from tamis.stages.dedup.planted import RATE, plant
+from tamis.stages.dedup.substring_ranges import (
+    NUM_TOKENS,
+    TOKENS,
+    Lines,
+    join_ranges,
+    ranges_table,
+    read_lines,
+    token_column,
+)
+
+REASON = "duplicate_substring"
+FRACTION = "duplicate_token_fraction"
+"""float32: share of the document's tokens that stand in repeated spans."""
+SPANS = "duplicate_spans"
+"""list<list<int64>>: the repeated spans as [start, end) in bytes of `text`."""
+
+BYTES_PER_TOKEN = 4.8
+"""UTF-8 bytes of text for one UAX-29 token: 4.82 on 2,000 pages of documentation and web, English for the most part."""
+SKETCH_BYTES_PER_TOKEN = 1.8
+"""As stored: eight bytes of hash, which repeat as words do."""
+STREAM_BYTES = 100 << 20
+"""What reading the sketches takes, whatever their size."""
+
+
+class SubstringConfig(Config):
+    """Settings of `dedup` with `method: substring`."""
+
+    method: Literal["substring"] = "substring"
+    min_tokens: int = Field(default=50, ge=2, le=100_000)
+    """Tokens that a run must have to be cut (Lee et al. 2021: 50 BPE tokens; DCLM's `substr`: 50 UAX-29 tokens)."""
+    algorithm: Literal["rolling", "suffix_array"] = "rolling"
+    """`rolling`: a hash table of windows, out of core; `suffix_array`: the paper's, a group of shards in memory, needs
+    the package pydivsufsort. Both cut the same."""
+    keep: Literal["first", "none"] = "first"
+    """`first`: the first occurrence of a run stays. `none`: every occurrence goes, as Lee et al.'s released code does
+    ("completely striking them from the dataset", README of google-research/deduplicate-text-datasets)."""
+    groups: int = Field(default=1, ge=1, le=4096)
+    """Shard i belongs to group i modulo `groups`; each is deduplicated for itself. Repeats across groups stay."""
+    num_parts: int = Field(default=1, ge=1, le=4096)
+    """Windows of a group are split into this many parts by content, decided in parallel: more parts, less memory each,
+    but each reads the group's sketches. The result does not depend on it. Only for `rolling`."""
+    min_kept_tokens: int = Field(default=1, ge=1)
+    """A document of which fewer tokens are left by cuts is removed as `duplicate_substring`."""
+    annotate: bool = False
+    """Change no text and remove nothing; write the spans to the column `duplicate_spans` instead."""
+    self_check: float = Field(default=0, ge=0, le=1)
+    """Fraction of documents of which copies with a few words replaced are planted, to measure how many would be cut."""
+
+
+class SubstringDedup(Group):
+    """Cuts repeated spans; removes documents of which (nearly) nothing is left."""
+
+    name: ClassVar[str] = "dedup"
+    version: ClassVar[int] = 1
+    reads = (columns.ID, columns.TEXT)
+    adds = pa.schema([(FRACTION, pa.float32())])
+    compiles = True
+    combines = True
+    signals = (Signal(column=FRACTION, label="share of tokens in repeated spans", low=0, high=1),)
+    config: SubstringConfig
+
+    def __init__(self, config: SubstringConfig) -> None:
+        super().__init__(config)
+        self.num_buckets = config.groups * config.num_parts
+        if config.annotate:
+            self.adds = self.adds.append(pa.field(SPANS, pa.list_(pa.list_(pa.int64()))))
+
+    def open(self, context: Context) -> None:
+        self._seed = context.seed
+
+    def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
+        """One line per document: `row, tokens` (binary, eight little-endian bytes of hash for each), `num_tokens`.
+
+        With `self_check` also `rate, unchanged_tokens` and, right after its original, a line per planted copy.
+        """
+        lines = _sketch_lines(batch.column(columns.TEXT), rows)
+        if not self.config.self_check:
+            return lines
+        from tamis.stages.dedup.substring_check import UNCHANGED, unchanged_tokens
+
+        plants = plant(batch, self.config.self_check, self._seed)
+        copies = pa.array(plants.texts, pa.string())
+        unchanged = unchanged_tokens(
+            batch.column(columns.TEXT).take(pa.array(plants.places)), copies, self.config.min_tokens
+        )
+        planted = _sketch_lines(copies, pa.array(~rows.to_numpy()[plants.places], pa.int64()))
+        both = pa.concat_tables([lines, planted])
+        none = pa.nulls(len(rows), pa.float32())
+        both = both.append_column(RATE, pa.concat_arrays([none, pa.array(plants.rates)]))
+        both = both.append_column(UNCHANGED, pa.concat_arrays([none.cast(pa.int32()), pa.array(unchanged)]))
+        order = np.argsort(np.concatenate([np.arange(len(rows)), plants.places]), kind="stable")
+        return both.take(pa.array(order))
+
+    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+        """`shard, row, start, end`: token ranges that the repeated windows of this bucket cover."""
+        group, part = divmod(bucket, self.config.num_parts)
+        shards = range(group, sketches.num_shards, self.config.groups)
+
+        def stream() -> Iterator[Lines]:
+            return read_lines(sketches.batches(["shard", "row", TOKENS], shards))
+
+        keeps_first = self.config.keep == "first"
+        if self.config.algorithm == "rolling":
+            from tamis.stages.dedup.substring_rolling import find
+
+            return find(stream, self.config.min_tokens, keeps_first, self.config.num_parts, part)
+        from tamis.stages.dedup.substring_suffixes import find_sorted
+
+        return find_sorted(stream, self.config.min_tokens, keeps_first)
+
+    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
+        """The parts' ranges joined, apart and in order; what was found goes on the card."""
+        shards, rows, starts, ends = join_ranges(decided)
+        details = self._details(sketches, shards, rows, ends - starts)
+        real = rows >= 0
+        table = ranges_table(shards[real], rows[real], starts[real], ends[real])
+        return table.replace_schema_metadata({b"details": json.dumps(details).encode()})
+
+    def _details(self, sketches: Sketches, shards: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> dict[str, Any]:
+        real = rows >= 0
+        num_tokens = 0
+        for batch in sketches.batches(["row", NUM_TOKENS]):
+            num_tokens += int(batch.column(NUM_TOKENS).to_numpy()[batch.column("row").to_numpy() >= 0].sum())
+        same = (np.diff(shards[real]) == 0) & (np.diff(rows[real]) == 0)
+        details: dict[str, Any] = {
+            "num_tokens": num_tokens,
+            "num_duplicate_tokens": int(lengths[real].sum()),
+            "num_duplicate_spans": int(real.sum()),
+            "num_documents_with_duplicate_spans": int(real.sum() - same.sum()),
+            "longest_duplicate_span_tokens": int(lengths[real].max(initial=0)),
+        }
+        if self.config.self_check:
+            from tamis.stages.dedup.substring_check import planted_lines, self_check
+
+            details["self_check"] = self_check(planted_lines(sketches), shards, rows, lengths)
+        return details
+
+    def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
+        from tamis.stages.dedup.substring_cut import Cuts, cut_text, list_spans
+
+        text = batch.column(columns.TEXT)
+        cuts = Cuts.of(text, rows.to_numpy(), decisions)
+        shares = cuts.num_cut_tokens / np.maximum(cuts.num_tokens, 1)
+        batch = batch.append_column(pa.field(FRACTION, pa.float32()), pa.array(shares.astype(np.float32)))
+        if self.config.annotate:
+            return batch.append_column(self.adds.field(SPANS), list_spans(cuts))
+        kept = cuts.num_tokens - cuts.num_cut_tokens
+        removed = pa.array((cuts.num_cut_tokens > 0) & (kept < self.config.min_kept_tokens))
+        edited = pc.if_else(removed, text, cut_text(text, cuts))  # a removed row shows what it was
+        batch = batch.set_column(batch.schema.get_field_index(columns.TEXT), batch.schema.field(columns.TEXT), edited)
+        reasons = pc.if_else(removed, REASON, batch.column(columns.DROP_REASON))
+        place = batch.schema.get_field_index(columns.DROP_REASON)
+        return batch.set_column(place, batch.schema.field(columns.DROP_REASON), reasons)
+
+    def cost(self, corpus: Corpus) -> Cost:
+        """The largest bucket's table or suffix array and what is being read; eight bytes a token, compressed, on disk.
+        For the rolling table every window is taken to be different."""
+        share = 1 + self.config.self_check
+        num_tokens = int(corpus.text_bytes / BYTES_PER_TOKEN)
+        sketch_bytes = int(num_tokens * share * SKETCH_BYTES_PER_TOKEN) + 8 * corpus.num_documents
+        if self.config.algorithm == "rolling":
+            from tamis.stages.dedup.substring_rolling import table_bytes
+
+            num_windows = max(num_tokens - (self.config.min_tokens - 1) * corpus.num_documents, 0)
+            needed = table_bytes(-(-num_windows // self.num_buckets))
+        else:
+            from tamis.stages.dedup.substring_suffixes import memory_bytes
+
+            needed = memory_bytes(
+                int(num_tokens * share) // self.config.groups, corpus.num_documents // self.config.groups
+            )
+        return Cost(memory_bytes=needed + STREAM_BYTES, sketch_bytes=sketch_bytes)
+
+
+def _sketch_lines(text: pa.Array, rows: pa.Array) -> pa.Table:
+    from tamis.kernels.uax_tokens import uax_tokens
+
+    tokens = uax_tokens(text)
+    return pa.table(
+        {
+            "row": rows,
+            TOKENS: token_column(tokens.hashes, tokens.offsets),
+            NUM_TOKENS: pa.array(np.diff(tokens.offsets).astype(np.int32)),
+        }
+    )
+
+
+def build_substring(config: SubstringConfig) -> SubstringDedup:
+    """Raises ConfigError for settings that do not go together, and where pydivsufsort is needed and missing."""
+    if config.algorithm == "suffix_array":
+        if config.num_parts > 1:
+            raise ConfigError("dedup.num_parts: a suffix array cannot be split; set dedup.groups instead")
+        if importlib.util.find_spec("pydivsufsort") is None:
+            raise ConfigError(
+                "dedup.algorithm: suffix_array needs the package pydivsufsort: pip install 'tamis[suffix_array]' "
+                "(or use algorithm: rolling, which cuts the same)"
+            )
+    return SubstringDedup(config)

@@ -1,0 +1,53 @@
+"""Repeated windows out of core: one hash table per part, filled as the tokens stream by.
+
+The table holds 63 bits for every window of the part; where they stand is given by 64 independent bits. Two different
+windows are taken for one with a probability below `FALSE_WINDOW_PROBABILITY`, for a corpus of 10^12 windows some 10^-6
+times in all; two different tokens have the same hash with a probability of 2^-64 a pair.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from tamis.kernels.spans import ASK, COUNT, FIRST, count_windows, find_runs
+from tamis.stages.dedup.substring_ranges import Lines, Ranges, Stream
+
+LOAD = 0.7
+"""Share of the table's places that are taken if all windows differ; a search then looks at six entries at most, on
+average (Knuth, vol. 3, 6.4: (1 + 1 / (1 - load)^2) / 2)."""
+FALSE_WINDOW_PROBABILITY = 6 / 2**63
+
+
+def table_bytes(num_windows: int) -> int:
+    """Bytes of the hash table for so many windows."""
+    return 8 * (int(num_windows / LOAD) + 64)
+
+
+def find(stream: Stream, width: int, keeps_first: bool, num_parts: int, part: int) -> pa.Table:
+    """The token ranges that the repeated windows of `part` cover, as `ranges_table`."""
+    num_windows = sum(_count(lines, width, num_parts, part) for lines in stream())
+    table = np.zeros(table_bytes(num_windows) // 8, np.uint64)
+    if not keeps_first:
+        for lines in stream():
+            _search(lines, width, num_parts, part, table, COUNT)
+    ranges = Ranges()
+    for lines in stream():
+        ranges.add(lines, *_search(lines, width, num_parts, part, table, FIRST if keeps_first else ASK))
+    return ranges.table()
+
+
+def _count(lines: Lines, width: int, num_parts: int, part: int) -> int:
+    if num_parts == 1:
+        windows = np.maximum(np.diff(lines.offsets) - width + 1, 0)
+        return int(windows[~lines.planted].sum())
+    return int(count_windows(lines.tokens, lines.offsets, lines.planted, width, num_parts, part))
+
+
+def _search(
+    lines: Lines, width: int, num_parts: int, part: int, table: np.ndarray, mode: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    room = int(lines.offsets[-1] - lines.offsets[0]) // width + 1
+    documents, starts, ends = (np.empty(room, np.int64) for _ in range(3))
+    count = find_runs(
+        lines.tokens, lines.offsets, lines.planted, width, num_parts, part, table, mode, documents, starts, ends
+    )
+    return documents[:count], starts[:count], ends[:count]
