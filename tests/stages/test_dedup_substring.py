@@ -151,9 +151,7 @@ def test_self_check_counts_copies_and_changes_no_decision() -> None:
     for keep in ("first", "none"):
         checked, details = drive(stage(self_check=0.5, keep=keep), shards)
         assert checked == run(shards, keep=keep)
-        assert {line["rate"] for line in details["self_check"]} == {
-            pytest.approx(r) for r in (0, 0.01, 0.05, 0.1, 0.2, 0.4)
-        }
+        assert [line["rate"] for line in details["self_check"]] == [0, 0.01, 0.05, 0.1, 0.2, 0.4]
         for line in details["self_check"]:
             assert line["cut_token_fraction"] >= line["unchanged_token_fraction"]
         recall = {line["rate"]: line["recall"] for line in details["self_check"]}
