@@ -7,9 +7,10 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import zstandard
-from groups import drive
+from groups import drive, to_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Corpus, Group
 from tamis.stages.dedup.stage import build
+from tamis.store.shards import ShardWriter
 
 RECIPE = Recipe(name="test", stages=[])
 needs_divsufsort = pytest.mark.skipif(
@@ -92,12 +94,12 @@ def test_hostile_texts() -> None:
 
 
 def test_many_documents_the_same() -> None:
-    same = [{"id": "x", "text": words(0, 51)} for _ in range(20_000)]
+    same = [{"id": "x", "text": words(0, 51)} for _ in range(200_000)]
     (built,) = build({"method": "substring"}, RECIPE)
     assert isinstance(built, Group)
-    rows, details = drive(built, [same], batch_rows=5_000)
-    assert sum(row["drop_reason"] == "duplicate_substring" for row in rows) == 19_999 and not rows[0]["drop_reason"]
-    assert details["num_duplicate_spans"] == 19_999 and details["num_tokens"] == 51 * 20_000
+    rows, details = drive(built, [same], batch_rows=20_000)
+    assert sum(row["drop_reason"] == "duplicate_substring" for row in rows) == 199_999 and not rows[0]["drop_reason"]
+    assert details["num_duplicate_spans"] == 199_999 and details["num_tokens"] == 51 * 200_000
 
 
 corpora = st.lists(st.lists(st.sampled_from("ab"), max_size=30).map(" ".join), min_size=1, max_size=12)
@@ -180,4 +182,39 @@ def test_cost_follows_the_settings() -> None:
     whole, parts = stage().cost(corpus), stage(num_parts=8).cost(corpus)
     assert whole is not None and parts is not None
     assert whole.sketch_bytes == parts.sketch_bytes and whole.memory_bytes > 4 * parts.memory_bytes
-    assert stage().open(Context(seed=0)) is None
+
+
+def test_sketches_take_what_was_said(shared_data: Path, tmp_path: Path) -> None:
+    documents = load(shared_data)[0][:1500]
+    built = stage()
+    built.open(Context(seed=0))
+    batch = to_batch(documents)
+    lines = built.sketch(batch, pa.array(range(len(documents)), pa.int64()))
+    with ShardWriter(tmp_path / "sketch.parquet", lines.schema) as writer:
+        for part in lines.to_batches():
+            writer.write(part)
+    text_bytes = sum(len(document["text"].encode()) for document in documents)
+    cost = built.cost(Corpus(num_documents=len(documents), text_bytes=text_bytes))
+    assert cost is not None
+    assert (tmp_path / "sketch.parquet").stat().st_size == pytest.approx(cost.sketch_bytes, rel=0.2)
+
+
+def test_shared_paragraphs_go_and_own_text_stays(shared_data: Path) -> None:
+    documents, truth = load(shared_data)
+    groups = json.loads((shared_data / "data" / "dups" / "dups-dev.boilerplate.json").read_text())
+    paragraphs = {group["group"]: [p for p in group["paragraphs"] if len(p.split()) >= 50] for group in groups}
+    sharers = [document for document in documents if truth[document["id"]]["kind"] == "boilerplate"]
+    seen: set[str] = set()
+    own_bytes = kept_bytes = 0
+    for before, after in zip(sharers, run([sharers]), strict=True):
+        expected = before["text"]
+        for paragraph in paragraphs[truth[before["id"]]["bp_group"]]:
+            if paragraph in seen:
+                assert paragraph not in after["text"]
+                expected = expected.replace(paragraph, "")
+            elif paragraph in expected:
+                assert paragraph in after["text"]
+                seen.add(paragraph)
+        own_bytes += len(expected)
+        kept_bytes += len(after["text"])
+    assert len(seen) > 5 and 0.9 < kept_bytes / own_bytes <= 1

@@ -114,6 +114,35 @@ def _repeats(table: np.ndarray, slot: int, mark: np.uint64, mode: int, planted: 
 
 
 @kernel
+def _keys(
+    tokens: np.ndarray,
+    first: int,
+    windows: tuple[int, int],
+    width: int,
+    powers: tuple[np.uint64, np.uint64],
+    states: tuple[np.uint64, np.uint64],
+    size: int,
+    slots: np.ndarray,
+    marks: np.ndarray,
+) -> tuple[np.uint64, np.uint64]:
+    """Slot and mark of windows `windows[0]` to `windows[1]` of the document that starts at token `first`, from the two
+    hashes of the window before; returns those of the last one."""
+    state, other = states
+    for window in range(windows[0], windows[1]):
+        entering = tokens[first + window + width - 1]
+        state = state * _BASE + entering
+        other = other * _OTHER_BASE + mix(entering)
+        if window > 0:
+            leaving = tokens[first + window - 1]
+            state -= powers[0] * leaving
+            other -= powers[1] * mix(leaving)
+        mark = mix(other) & ~_REPEATED
+        slots[window - windows[0]] = np.int64(mix(state) % np.uint64(size))
+        marks[window - windows[0]] = mark if mark != 0 else _TWO
+    return state, other
+
+
+@kernel
 def find_runs(
     tokens: np.ndarray,
     offsets: np.ndarray,
@@ -137,8 +166,7 @@ def find_runs(
     longest = np.diff(offsets).max() if len(offsets) > 1 and num_parts > 1 else 0
     grams, parts = np.empty(longest, np.uint64), np.empty(longest, np.int32)
     slots, marks, touched = np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.uint64)
-    power, other_power = _powers(width)
-    size = np.uint64(len(table))
+    powers = _powers(width)
     count = 0
     for document in range(len(planted)):
         first, last = offsets[document], offsets[document + 1]
@@ -150,25 +178,16 @@ def find_runs(
             state = state * _BASE + tokens[at]
             other = other * _OTHER_BASE + mix(tokens[at])
         run_end = -1
-        for block in range(0, windows, _BLOCK):
-            block_end = min(block + _BLOCK, windows)
-            for window in range(block, block_end):
-                entering = tokens[first + window + width - 1]
-                state = state * _BASE + entering
-                other = other * _OTHER_BASE + mix(entering)
-                if window > 0:
-                    leaving = tokens[first + window - 1]
-                    state -= power * leaving
-                    other -= other_power * mix(leaving)
-                slot, mark = np.int64(mix(state) % size), mix(other) & ~_REPEATED
-                slots[window - block] = slot
-                marks[window - block] = mark if mark != 0 else _TWO
-            for k in range(block_end - block):  # independent reads overlap, so the memory answers them together
-                touched[k] = table[slots[k]]
-            for window in range(block, block_end):
+        for begin in range(0, windows, _BLOCK):
+            end = min(begin + _BLOCK, windows)
+            state, other = _keys(tokens, first, (begin, end), width, powers, (state, other), len(table), slots, marks)
+            for k in range(end - begin):  # reads that do not wait for each other: memory answers many at a time
+                if num_parts == 1 or parts[begin + k] == part:
+                    touched[k] = table[slots[k]]
+            for window in range(begin, end):
                 if num_parts > 1 and parts[window] != part:
                     continue
-                if _repeats(table, slots[window - block], marks[window - block], mode, planted[document]):
+                if _repeats(table, slots[window - begin], marks[window - begin], mode, planted[document]):
                     if window > run_end:
                         documents[count], starts[count] = document, window
                         count += 1

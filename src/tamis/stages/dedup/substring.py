@@ -49,8 +49,8 @@ BYTES_PER_TOKEN = 4.8
 """UTF-8 bytes of text for one UAX-29 token: 4.82 on 2,000 pages of documentation and web, English for the most part."""
 SKETCH_BYTES_PER_TOKEN = 1.8
 """As stored: eight bytes of hash, which repeat as words do."""
-STREAM_BYTES = 100 << 20
-"""What reading the sketches takes, whatever their size."""
+STREAM_BYTES = 128 << 20
+"""What reading the sketches takes, whatever their size: two row groups, and their decoding."""
 
 
 class SubstringConfig(Config):
@@ -134,10 +134,18 @@ class SubstringDedup(Group):
         if self.config.algorithm == "rolling":
             from tamis.stages.dedup.substring_rolling import find
 
-            return find(stream, self.config.min_tokens, keeps_first, self.config.num_parts, part)
+            num_windows = self._count_windows(sketches, shards) if self.config.num_parts == 1 else None
+            return find(stream, num_windows, self.config.min_tokens, keeps_first, self.config.num_parts, part)
         from tamis.stages.dedup.substring_suffixes import find_sorted
 
         return find_sorted(stream, self.config.min_tokens, keeps_first)
+
+    def _count_windows(self, sketches: Sketches, shards: Sequence[int]) -> int:
+        count = 0
+        for batch in sketches.batches(["row", NUM_TOKENS], shards):
+            windows = batch.column(NUM_TOKENS).to_numpy() - self.config.min_tokens + 1
+            count += int(windows[(windows > 0) & (batch.column("row").to_numpy() >= 0)].sum(dtype=np.int64))
+        return count
 
     def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
         """The parts' ranges joined, apart and in order; what was found goes on the card."""
@@ -151,7 +159,8 @@ class SubstringDedup(Group):
         real = rows >= 0
         num_tokens = 0
         for batch in sketches.batches(["row", NUM_TOKENS]):
-            num_tokens += int(batch.column(NUM_TOKENS).to_numpy()[batch.column("row").to_numpy() >= 0].sum())
+            real_lines = batch.column("row").to_numpy() >= 0
+            num_tokens += int(batch.column(NUM_TOKENS).to_numpy()[real_lines].sum(dtype=np.int64))
         same = (np.diff(shards[real]) == 0) & (np.diff(rows[real]) == 0)
         details: dict[str, Any] = {
             "num_tokens": num_tokens,

@@ -22,9 +22,12 @@ def table_bytes(num_windows: int) -> int:
     return 8 * (int(num_windows / LOAD) + 64)
 
 
-def find(stream: Stream, width: int, keeps_first: bool, num_parts: int, part: int) -> pa.Table:
-    """The token ranges that the repeated windows of `part` cover, as `ranges_table`."""
-    num_windows = sum(_count(lines, width, num_parts, part) for lines in stream())
+def find(stream: Stream, num_windows: int | None, width: int, keeps_first: bool, num_parts: int, part: int) -> pa.Table:
+    """The token ranges that the repeated windows of `part` cover, as `ranges_table`. `num_windows` of the part are
+    counted if not known; planted ones are none of them."""
+    if num_windows is None:
+        counts = (count_windows(r.tokens, r.offsets, r.planted, width, num_parts, part) for r in stream())
+        num_windows = sum(map(int, counts))
     table = np.zeros(table_bytes(num_windows) // 8, np.uint64)
     if not keeps_first:
         for lines in stream():
@@ -33,13 +36,6 @@ def find(stream: Stream, width: int, keeps_first: bool, num_parts: int, part: in
     for lines in stream():
         ranges.add(lines, *_search(lines, width, num_parts, part, table, FIRST if keeps_first else ASK))
     return ranges.table()
-
-
-def _count(lines: Lines, width: int, num_parts: int, part: int) -> int:
-    if num_parts == 1:
-        windows = np.maximum(np.diff(lines.offsets) - width + 1, 0)
-        return int(windows[~lines.planted].sum())
-    return int(count_windows(lines.tokens, lines.offsets, lines.planted, width, num_parts, part))
 
 
 def _search(
