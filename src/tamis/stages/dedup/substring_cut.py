@@ -34,6 +34,12 @@ class Cuts:
         asked, token_starts, token_ends = (
             column[mine].astype(np.int64) for column in (asked, ranges["start"].to_numpy(), ranges["end"].to_numpy())
         )
+        num_tokens, num_cut = np.zeros(len(text), np.int64), np.zeros(len(text), np.int64)
+        if not len(asked):
+            none = np.zeros(0, np.int64)
+            return cls(
+                documents=none, starts=none, ends=none, bridged=none, num_tokens=num_tokens, num_cut_tokens=num_cut
+            )
         order = np.lexsort((token_starts, asked))
         asked, token_starts, token_ends = asked[order], token_starts[order], token_ends[order]
         documents = np.searchsorted(rows, asked)
@@ -44,7 +50,6 @@ class Cuts:
         starts, ends, bridged = (np.empty(len(asked), kind) for kind in (np.int64, np.int64, np.bool_))
         places = (tokens.starts, tokens.ends, tokens.offsets)
         byte_spans(data, offsets, *places, which, token_starts, token_ends, starts, ends, bridged)
-        num_tokens, num_cut = np.zeros(len(text), np.int64), np.zeros(len(text), np.int64)
         num_tokens[concerned] = np.diff(tokens.offsets)
         np.add.at(num_cut, documents, token_ends - token_starts)
         return cls(

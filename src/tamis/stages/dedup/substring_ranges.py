@@ -45,7 +45,7 @@ def _hashes(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     width = np.dtype(np.int64 if pa.types.is_large_binary(column.type) else np.int32)
     _, offsets_buffer, data = column.buffers()
     if len(column) == 0 or data is None or data.size < 8:
-        return np.zeros(0, np.uint64), np.zeros(len(column) + 1, np.int64)
+        return np.frombuffer(b"", np.uint64), np.zeros(len(column) + 1, np.int64)
     offsets = np.frombuffer(offsets_buffer, width, len(column) + 1, column.offset * width.itemsize)
     return np.frombuffer(data, "<u8", data.size // 8), offsets.astype(np.int64) // 8
 
