@@ -1,8 +1,9 @@
 """Repeated windows out of core: one hash table per part, filled as the tokens stream by.
 
-The table holds 63 bits for every window of the part; where they stand is given by 64 independent bits. Two different
-windows are taken for one with a probability below `FALSE_WINDOW_PROBABILITY`, for a corpus of 10^12 windows some 10^-6
-times in all; two different tokens have the same hash with a probability of 2^-64 a pair.
+The table holds 63 bits for every window of the part; where they stand is given by 64 independent bits. A search looks
+at six entries at most, on average, so that a window is taken for a repeat of a different one with a probability of
+6 / 2^63: less than once in 10^12 windows, a thousand times over. Two different tokens have the same hash with a
+probability of 2^-64 a pair.
 """
 
 import numpy as np
@@ -14,7 +15,6 @@ from tamis.stages.dedup.substring_ranges import Lines, Ranges, Stream
 LOAD = 0.7
 """Share of the table's places that are taken if all windows differ; a search then looks at six entries at most, on
 average (Knuth, vol. 3, 6.4: (1 + 1 / (1 - load)^2) / 2)."""
-FALSE_WINDOW_PROBABILITY = 6 / 2**63
 
 
 def table_bytes(num_windows: int) -> int:
