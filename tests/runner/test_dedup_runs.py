@@ -17,8 +17,10 @@ from tamis import flow
 from tamis.stages.dedup.stage import METHODS
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "bloom": {"shards": 2, "self_check": 0.2},
     "exact": {"num_buckets": 3, "keep": "longest"},
     "minhash": {"num_parts": 2, "self_check": 0.2},
+    "substring": {"num_parts": 2, "groups": 2, "self_check": 0.2},
     "within_page": {},
 }
 """What each method is run with; a method without an entry fails `test_every_method_is_run`."""

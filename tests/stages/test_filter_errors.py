@@ -144,7 +144,7 @@ def test_text_that_was_no_utf8_in_the_file(tmp_path: Path) -> None:
 
 
 def test_language_codes_are_those_of_the_packages() -> None:
-    assert set(_codes()["py3langid"]) == set(LangidDetector()._labels)
+    assert set(_codes()["py3langid"]) == set(LangidDetector().labels)
     assert len(set(_codes()["lid.176"])) == 176
 
 
