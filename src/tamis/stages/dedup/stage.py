@@ -13,6 +13,7 @@ METHODS: dict[str, tuple[str, str, str]] = {
     "minhash": ("minhash", "MinHashConfig", "MinHashDedup"),
     "bloom": ("bloom", "BloomConfig", "BloomDedup"),
     "substring": ("substring", "SubstringConfig", "build_substring"),
+    "semantic": ("semantic", "SemanticConfig", "build_semantic"),
     "within_page": ("within_page", "WithinPageConfig", "WithinPageDedup"),
 }
 """Method -> (module of this package, its settings, what makes the stage of them)."""

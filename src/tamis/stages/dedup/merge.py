@@ -1,0 +1,236 @@
+"""Near-duplicates made one document: the survivor takes in the paragraphs of those removed that it lacks.
+
+A paragraph is a line that is not blank. Two count as the same when they are equal but for case and white space, when
+the Jaccard similarity of their word 3-grams is 0.8 or more, or when one, of five words or more, stands whole in the
+other. Then the survivor's stays, but a longer one takes the place of the one it contains. What the survivor lacks is
+put after the paragraph that it follows in its own document. Nothing of the survivor is lost and, where nothing is new,
+its text stays as it is to the byte.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tamis.base import columns
+from tamis.base.stage import Sketches
+from tamis.stages.dedup.survivors import MERGED_FROM, pick
+
+MAX_MEMBERS = 100
+"""Documents of a group that are merged: the survivor and the first others."""
+MAX_BYTES = 4 << 20
+"""UTF-8 bytes of a group that are merged: later documents with which it would have more are left out."""
+
+MIN_JACCARD = 0.8
+GRAM_WORDS = 3
+MIN_CONTAINED_WORDS = 5
+"""Shorter paragraphs, such as headings, are not taken for a part of a longer one."""
+MAX_PER_GRAM = 64
+"""Paragraphs remembered per 3-gram: one that stands in more tells little, and pages of one word would cost hours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merged:
+    """Survivors of groups: `lines` (int64[k], ascending) of the sketch, `table` of `text` and `merged_from` (the ids of
+    the documents merged, the survivor first), and for the card how many groups were not merged whole."""
+
+    lines: np.ndarray
+    table: pa.Table
+    details: dict[str, Any]
+
+
+def merged_texts(sketches: Sketches, members: np.ndarray, keepers: np.ndarray) -> Merged:
+    """Merge every group of at least two documents.
+
+    `members` (int64, ascending) are sketch lines, `keepers` (int64) the survivor of each, which is a member itself. The
+    sketch has the columns `id` and `text`; the texts of members alone are read.
+    """
+    order = np.lexsort((members, members != keepers, keepers))
+    starts = np.flatnonzero(np.diff(keepers[order], prepend=-1))
+    groups = [group for group in np.split(members[order], starts[1:]) if len(group) > 1]
+    lines = np.unique(np.concatenate([np.zeros(0, np.int64), *(group[:MAX_MEMBERS] for group in groups)]))
+    table = pick(sketches, [columns.ID, columns.TEXT], lines)
+    ids, found = table[columns.ID], table[columns.TEXT]
+    texts, sources, partly = [], [], 0
+    for group in groups:
+        places = np.searchsorted(lines, group[:MAX_MEMBERS])
+        taken = _within(places.tolist(), found)
+        partly += len(taken) < len(group)
+        texts.append(merge_texts([found[place].as_py() or "" for place in taken]))
+        sources.append([ids[place].as_py() for place in taken])
+    return Merged(
+        lines=np.array([group[0] for group in groups], np.int64),
+        table=pa.table({columns.TEXT: pa.array(texts, pa.string()), MERGED_FROM: pa.array(sources, _IDS)}),
+        details={"groups": len(groups), "not_merged_whole": partly, "max_members": MAX_MEMBERS, "max_bytes": MAX_BYTES},
+    )
+
+
+_IDS = pa.list_(pa.string())
+
+
+def _within(places: list[int], texts: pa.ChunkedArray) -> list[int]:
+    """The first place, and those after it with which the texts hold no more than `MAX_BYTES`."""
+    taken: list[int] = []
+    total = 0
+    for place in places:
+        size = len((texts[place].as_py() or "").encode())
+        if not taken or total + size <= MAX_BYTES:
+            taken.append(place)
+            total += size
+    return taken
+
+
+def add_merged(table: pa.Table, places: np.ndarray, merged: Merged) -> pa.Table:
+    """A decision table with the columns `text` and `merged_from`, null but in the rows `places` (int64[k]) of the
+    merged survivors."""
+    rows = np.full(table.num_rows, -1)
+    rows[places] = np.arange(len(places))
+    chosen = merged.table.take(pa.array(rows, mask=rows < 0))
+    for name in (columns.TEXT, MERGED_FROM):
+        table = table.append_column(merged.table.schema.field(name), chosen[name])
+    return table
+
+
+def merge_texts(texts: list[str]) -> str:
+    """The first of `texts` with the paragraphs of the others that it lacks, in their order."""
+    if len(texts) == 1:
+        return texts[0]
+    merged = _Merge()
+    tail = merged.take_first(texts[0])
+    for text in texts[1:]:
+        merged.take(text)
+    return merged.text(tail) if merged.changed else texts[0]
+
+
+def paragraphs(text: str) -> tuple[list[tuple[str, str]], str]:
+    """The lines of `text` that are not blank, each after what stands before it (line ends and blank lines), and what
+    stands after the last. Joined, they are `text`."""
+    found, before = [], ""
+    for number, line in enumerate(text.split("\n")):
+        if number:
+            before += "\n"
+        if line.strip():
+            found.append((before, line))
+            before = ""
+        else:
+            before += line
+    return found, before
+
+
+@dataclass
+class _Paragraph:
+    """One paragraph of the merged text; `after` is the place of the next one."""
+
+    before: str
+    text: str
+    normal: str
+    grams: frozenset[str]
+    after: int
+
+
+@dataclass
+class _Merge:
+    """Paragraphs in a linked list, found again by their normal form and by their 3-grams."""
+
+    nodes: list[_Paragraph] = field(default_factory=list)
+    head: int = -1
+    changed: bool = False
+    _by_normal: dict[str, int] = field(default_factory=dict)
+    _by_gram: dict[str, list[int]] = field(default_factory=dict)
+
+    def take_first(self, text: str) -> str:
+        """All paragraphs of the survivor; returns what stands after the last."""
+        found, tail = paragraphs(text)
+        last = -1
+        for before, paragraph in found:
+            normal = _normal(paragraph)
+            last = self._insert(_Paragraph(before, paragraph, normal, _grams(normal), -1), last)
+        return tail
+
+    def take(self, text: str) -> None:
+        """The paragraphs of another document that are not there yet."""
+        last, seen = -1, set()
+        for before, paragraph in paragraphs(text)[0]:
+            normal = _normal(paragraph)
+            grams = _grams(normal)
+            place = self._find(normal, grams)
+            if place < 0:
+                self.changed = True
+                place = self._insert(_Paragraph(before, paragraph, normal, grams, -1), last)
+            elif self._is_part(self.nodes[place].normal, normal):
+                self._replace(place, paragraph, normal, grams)
+            if place not in seen:  # a repeated paragraph leads the reader back to no earlier place
+                last = place
+            seen.add(place)
+
+    def text(self, tail: str) -> str:
+        parts: list[str] = []
+        place = self.head
+        while place >= 0:
+            node = self.nodes[place]
+            if node.text:
+                parts += [node.before or ("\n" if parts else ""), node.text]
+            place = node.after
+        return "".join([*parts, tail])
+
+    def _insert(self, node: _Paragraph, last: int) -> int:
+        place = len(self.nodes)
+        if last < 0:
+            node.after, self.head = self.head, place
+            if self.changed:
+                node.before = ""
+        else:
+            node.after, self.nodes[last].after = self.nodes[last].after, place
+        self.nodes.append(node)
+        self._remember(place, node)
+        return place
+
+    def _remember(self, place: int, node: _Paragraph) -> None:
+        self._by_normal.setdefault(node.normal, place)
+        for gram in node.grams:
+            places = self._by_gram.setdefault(gram, [])
+            if len(places) < MAX_PER_GRAM:
+                places.append(place)
+
+    def _find(self, normal: str, grams: frozenset[str]) -> int:
+        """The place of the paragraph that says the same, -1 for none; of several the first in the order of coming."""
+        if normal in self._by_normal:
+            return self._by_normal[normal]
+        for place in sorted({place for gram in grams for place in self._by_gram.get(gram, ())}):
+            node = self.nodes[place]
+            both = len(grams & node.grams)
+            if both and both >= MIN_JACCARD * (len(grams) + len(node.grams) - both):
+                return place
+            if self._is_part(normal, node.normal) or self._is_part(node.normal, normal):
+                return place
+        return -1
+
+    def _is_part(self, short: str, long: str) -> bool:
+        """Whether a paragraph stands whole in a longer one, word by word."""
+        if len(short) >= len(long) or short.count(" ") + 1 < MIN_CONTAINED_WORDS:
+            return False
+        return f" {short} " in f" {long} "
+
+    def _replace(self, place: int, text: str, normal: str, grams: frozenset[str]) -> None:
+        """Let a longer paragraph stand for the one at `place` and for all others that it contains."""
+        self.changed = True
+        others = {other for gram in grams for other in self._by_gram.get(gram, ())}
+        for other in sorted(others - {place}):
+            node = self.nodes[other]
+            if self._is_part(node.normal, normal):
+                self._by_normal[node.normal] = place
+                node.text, node.normal, node.grams = "", "", frozenset()
+        node = self.nodes[place]
+        self._by_normal[node.normal] = place
+        node.text, node.normal, node.grams = text, normal, grams
+        self._remember(place, node)
+
+
+def _normal(paragraph: str) -> str:
+    return " ".join(paragraph.lower().split())
+
+
+def _grams(normal: str) -> frozenset[str]:
+    words = normal.split(" ")
+    return frozenset(" ".join(words[start : start + GRAM_WORDS]) for start in range(len(words) - GRAM_WORDS + 1))

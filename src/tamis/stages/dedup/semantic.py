@@ -1,0 +1,275 @@
+"""Semantic deduplication over the whole corpus: SemDeDup (Abbas et al. 2023, arXiv 2303.09540).
+
+Documents are embedded where they are sketched. The decision puts the embeddings into clusters and, inside each, removes
+what is too similar to an earlier document of the same cluster. It is exact arithmetic (see `vectors`): the same
+sketches give the same decision on any machine and with any number of threads.
+"""
+
+import json
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from tamis.base import columns
+from tamis.base.config import Config
+from tamis.base.errors import ConfigError
+from tamis.base.seeds import named_rng
+from tamis.base.signals import Rule, Signal
+from tamis.base.stage import Context, Corpus, Cost, Sketches
+from tamis.stages.dedup import embedders, planted
+from tamis.stages.dedup.merge import add_merged, merged_texts
+from tamis.stages.dedup.semdedup import Found, Lines, Method, find_similar
+from tamis.stages.dedup.survivors import (
+    DUPLICATE_OF,
+    FIRST,
+    MERGED_FROM,
+    NUM_COPIES,
+    RANK,
+    DocumentDedup,
+    Keep,
+    decision_table,
+    pick,
+)
+from tamis.stages.dedup.vectors import quantize, to_columns
+
+SIMILARITY = "similarity"
+"""float32, nullable: greatest cosine similarity to an earlier document of the cluster; null = not embedded."""
+CLUSTER = "cluster"
+"""int32, nullable: number of the document's cluster; null = not embedded."""
+CENTROID = "centroid"
+REASON = "duplicate_meaning"
+SOURCE = "SemDeDup, arXiv 2303.09540"
+DOCUMENTS_PER_CLUSTER = 8800
+"""The released configuration's 50,000 clusters for LAION-440M."""
+SHOWN_EPS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+"""For which the card tells how many documents would go."""
+
+
+class SemanticConfig(Config):
+    """Settings of `dedup` with `method: semantic`."""
+
+    method: Literal["semantic"] = "semantic"
+    embedder: str = embedders.DEFAULT_MODEL
+    """A sentence-transformers model (a name, or a folder, which needs no network), or `package.module:function`, which
+    takes a list of texts and returns one row of numbers for each."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of a text that a model sees; default and upper limit: the model's own. A function sees whole texts."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Texts given to a model at once. Default: 1 on a processor, where that costs nothing and makes a vector
+    independent of its neighbours; 64 on a GPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where a model runs; auto: on a GPU where there is one. Vectors from different devices differ in the last bits."""
+    eps: float = Field(default=0.05, gt=0, lt=1)
+    """A document goes when its cosine similarity to an earlier one of its cluster exceeds 1 - eps. It depends on the
+    embedder; the card tells how many documents other values would remove. (The released code lists 0.00095 to 0.26 for
+    keeping 80 % to 20 % of LAION by CLIP's embeddings.)"""
+    keep: str = CENTROID
+    """Which document of several alike stays, being put first. `centroid`: the one least similar to the centroid of its
+    cluster, as in the paper; or first, longest, highest:COLUMN, lowest:COLUMN."""
+    num_clusters: int | None = Field(default=None, ge=1)
+    """Default: one per 8,800 distinct embeddings, as the paper's 50,000 for LAION-440M. Never more than there are."""
+    kmeans_iterations: int = Field(default=20, ge=1)
+    """Rounds of spherical k-means, fewer when it settles (the released code: 100)."""
+    kmeans_points: int = Field(default=256, ge=1)
+    """Distinct embeddings per cluster that k-means learns from, drawn at random (faiss's default, as in the paper)."""
+    part_documents: int = Field(default=500_000, ge=2)
+    """Embeddings held at once. Clusters are compared in parts of this size, each reading all embeddings anew; a larger
+    cluster is cut in the order of similarity to its centroid, which the card tells."""
+    annotate: bool = False
+    """Only write the columns; remove nothing."""
+    merge: bool = False
+    """The survivor takes in the paragraphs of those removed that it lacks."""
+    self_check: float = Field(default=0, ge=0, le=1)
+    """Fraction of documents of which changed copies are planted, to measure how many are caught. Each costs an
+    embedding more."""
+
+
+class SemanticDedup(DocumentDedup):
+    """Removes documents that say what another of their cluster says, as `duplicate_meaning`.
+
+    Documents without text, and those whose embedding has no direction, are compared with none. Which document is an
+    original of another is SemDeDup's: the most similar one kept before it, which itself need not exceed the threshold
+    where the document was removed for its likeness to one that was removed.
+    """
+
+    version: ClassVar[int] = 1
+    config: SemanticConfig
+    signals = (Signal(column=SIMILARITY, label="similarity to an earlier document", low=0, high=1),)
+
+    def __init__(self, config: SemanticConfig) -> None:
+        super().__init__(config, _keep(config.keep), REASON)
+        self.reads = tuple(dict.fromkeys((*self.reads, columns.TEXT)))
+        self.adds = pa.schema([*self.adds, (SIMILARITY, pa.float32()), (CLUSTER, pa.int32())])
+        if config.merge:
+            self.adds = self.adds.append(pa.field(MERGED_FROM, pa.list_(pa.string())))
+        self.threshold = 1 - config.eps
+        if not config.annotate:
+            self.rules = (Rule(reason=REASON, column=SIMILARITY, op=">", threshold=self.threshold, source=SOURCE),)
+        self._embed: embedders.Embed | None = None
+
+    def assets(self) -> dict[str, str]:
+        return embedders.model_files(self.config.embedder)
+
+    def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
+        """One line per document and planted copy: `embedding` (binary: int16 values), `digest` (uint64), `id`, `row`
+        and, where they matter, `rank`, `rate`, `text`."""
+        texts = [text if text and not text.isspace() else None for text in batch.column(columns.TEXT).to_pylist()]
+        plants = planted.plant(batch, self.config.self_check, self._seed)
+        lines = _rows_of(batch, rows, self.keep.rank(batch), self.config.merge)
+        if self.config.self_check:
+            lines = _with_plants(lines, plants)
+        vectors, valid = self._vectors([*texts, *plants.texts])
+        return pa.table(to_columns(vectors, valid) | lines)
+
+    def open(self, context: Context) -> None:
+        self._seed = context.seed
+
+    def _vectors(self, texts: list[str | None]) -> tuple[np.ndarray, np.ndarray]:
+        """`(int16[n, d], bool[n])`: quantised embeddings, and whether there is one."""
+        present = [place for place, text in enumerate(texts) if text is not None]
+        if not present:
+            return np.zeros((len(texts), 0), np.int16), np.zeros(len(texts), bool)
+        if self._embed is None:
+            config = self.config
+            self._embed = embedders.load_embedder(config.embedder, config.device, config.max_tokens, config.batch_size)
+        found, directed = quantize(self._embed([text for text in texts if text is not None]))
+        vectors, valid = np.zeros((len(texts), found.shape[1]), np.int16), np.zeros(len(texts), bool)
+        vectors[present], valid[present] = found, directed
+        return vectors, valid
+
+    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+        config = self.config
+        lines = Lines.read(sketches, ranked=self.keep.setting != FIRST)
+        found = find_similar(sketches, lines, self._method(), named_rng(context.seed, self.name, "semantic"))
+        grouped = (found.keeper != found.lines) | np.isin(found.lines, found.keeper[found.keeper != found.lines])
+        members, keepers = found.lines[grouped], found.keeper[grouped]
+        rows = np.flatnonzero(~lines.planted)
+        decided = decision_table(sketches, members, keepers)
+        table = _all_rows(sketches, rows, found, decided, np.searchsorted(rows, members))
+        details = {"eps": config.eps, "documents": len(rows), **_details(found), **found.details}
+        if config.self_check:
+            rates = pick(sketches, [planted.RATE], found.plants)[planted.RATE].to_numpy()
+            details["self_check"] = planted.recall_by_rate(rates, found.caught > np.float32(self.threshold))
+        if config.merge:
+            merged = merged_texts(sketches, members, keepers)
+            table = add_merged(table, np.searchsorted(rows, merged.lines), merged)
+            details["merge"] = merged.details
+        return table.replace_schema_metadata({b"details": json.dumps(details).encode()})
+
+    def _method(self) -> Method:
+        config = self.config
+        return Method(
+            threshold=self.threshold,
+            by_centroid=config.keep == CENTROID,
+            num_clusters=lambda n: min(n, config.num_clusters or max(1, round(n / DOCUMENTS_PER_CLUSTER))),
+            kmeans_iterations=config.kmeans_iterations,
+            kmeans_points=config.kmeans_points,
+            part_documents=config.part_documents,
+        )
+
+    def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
+        marked = super().mark(batch, rows, decisions)
+        if self.config.annotate:
+            place = marked.schema.get_field_index(columns.DROP_REASON)
+            marked = marked.set_column(place, columns.DROP_REASON, batch.column(columns.DROP_REASON))
+        decided = decisions.combine_chunks()
+        found = pc.index_in(rows, value_set=decided["row"])
+        for name, kind in ((SIMILARITY, pa.float32()), (CLUSTER, pa.int32())):
+            column = pa.chunked_array(decided[name].take(found).chunks, kind).combine_chunks()
+            marked = marked.append_column(pa.field(name, kind), column)
+        return marked
+
+    def cost(self, corpus: Corpus) -> Cost:
+        """Numbers per document, the embeddings held at once and, where texts are merged, twice all texts."""
+        config, size = self.config, 2 * embedders.dimensions(self.config.embedder)
+        clusters = self._method().num_clusters(corpus.num_documents)
+        held = min(corpus.num_documents, max(config.part_documents, clusters * config.kmeans_points))
+        texts = 2 * corpus.text_bytes if config.merge else 0
+        lines = corpus.num_documents * (1 + config.self_check)
+        return Cost(
+            memory_bytes=int(BYTES_PER_LINE * lines + HELD_COPIES * held * size + WORKING_BYTES + texts),
+            sketch_bytes=int(lines * (STORED_SHARE * size + 45) + (corpus.text_bytes * 0.4 if config.merge else 0)),
+        )
+
+
+BYTES_PER_LINE = 150
+HELD_COPIES = 2
+WORKING_BYTES = 150 << 20
+STORED_SHARE = 0.74
+"""What zstd leaves of quantised embeddings."""
+
+
+def build_semantic(config: SemanticConfig) -> SemanticDedup:
+    """Raises ConfigError for an embedder that cannot be loaded, or settings that contradict each other."""
+    if config.merge and config.annotate:
+        raise ConfigError(
+            "dedup.merge: with annotate nothing is removed, so there is nothing to merge; set one of them"
+        )
+    embedders.check_embedder(config.embedder)
+    return SemanticDedup(config)
+
+
+def _keep(setting: str) -> Keep:
+    if setting == CENTROID:
+        return Keep(FIRST)
+    try:
+        return Keep(setting)
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or centroid") from None
+
+
+def _rows_of(batch: pa.RecordBatch, rows: pa.Array, ranks: pa.Array | None, text: bool) -> dict[str, pa.Array]:
+    lines = {columns.ID: batch.column(columns.ID), "row": rows}
+    if ranks is not None:
+        lines[RANK] = ranks
+    return lines | {columns.TEXT: batch.column(columns.TEXT)} if text else lines
+
+
+def _with_plants(lines: dict[str, pa.Array], plants: planted.Plants) -> dict[str, pa.Array]:
+    """`lines` with those of planted copies after them: `~row`, `rate`, their document's `id` and `rank`, no `text`."""
+    count, places = len(plants.texts), pa.array(plants.places)
+    more = {name: column.take(places) for name, column in lines.items()}
+    more["row"] = pc.bit_wise_not(more["row"])
+    if columns.TEXT in more:
+        more[columns.TEXT] = pa.nulls(count, pa.string())
+    joined = {name: pa.concat_arrays([column, more[name]]) for name, column in lines.items()}
+    num_real = len(lines["row"])
+    return joined | {
+        planted.RATE: pa.concat_arrays([pa.nulls(num_real, pa.float32()), pa.array(plants.rates, pa.float32())])
+    }
+
+
+def _all_rows(sketches: Sketches, rows: np.ndarray, found: Found, decided: pa.Table, places: np.ndarray) -> pa.Table:
+    """The decision on every document, in the order of the lines `rows`; `decided` is that on the rows `places`."""
+    where = pick(sketches, ["shard", "row"], rows)
+    of_row, of_found = np.full(len(rows), -1), np.full(len(rows), -1)
+    of_row[places] = np.arange(len(places))
+    of_found[np.searchsorted(rows, found.lines)] = np.arange(len(found.lines))
+    taken = decided.select([DUPLICATE_OF, NUM_COPIES]).take(pa.array(of_row, mask=of_row < 0))
+    measured = pa.array(of_found, mask=of_found < 0)
+    return pa.table(
+        {
+            "shard": where["shard"],
+            "row": where["row"],
+            DUPLICATE_OF: taken[DUPLICATE_OF],
+            NUM_COPIES: pc.fill_null(taken[NUM_COPIES], pa.scalar(1, pa.int32())),
+            SIMILARITY: pa.array(found.similarity, pa.float32()).take(measured),
+            CLUSTER: pa.array(found.cluster, pa.int32()).take(measured),
+        }
+    )
+
+
+def _details(found: Found) -> dict[str, Any]:
+    """For the card: what went, the largest group, and what other values of eps would remove."""
+    removed = found.keeper != found.lines
+    sizes = np.unique(found.keeper[removed], return_counts=True)[1]
+    return {
+        "embedded": len(found.lines),
+        "duplicates": int(removed.sum()),
+        "groups": len(sizes),
+        "largest_group": int(sizes.max()) + 1 if len(sizes) else 0,
+        "duplicates_by_eps": {str(eps): int((found.similarity > np.float32(1 - eps)).sum()) for eps in SHOWN_EPS},
+    }
