@@ -26,7 +26,7 @@ MIN_JACCARD = 0.8
 GRAM_WORDS = 3
 MIN_CONTAINED_WORDS = 5
 """Shorter paragraphs, such as headings, are not taken for a part of a longer one."""
-MAX_PER_GRAM = 64
+MAX_PER_GRAM = 16
 """Paragraphs remembered per 3-gram: one that stands in more tells little, and pages of one word would cost hours."""
 
 
@@ -120,13 +120,14 @@ def paragraphs(text: str) -> tuple[list[tuple[str, str]], str]:
 
 @dataclass
 class _Paragraph:
-    """One paragraph of the merged text; `after` is the place of the next one."""
+    """One paragraph of the merged text, with what stands before it; `previous` and `next` are places of others."""
 
     before: str
     text: str
     normal: str
     grams: frozenset[str]
-    after: int
+    previous: int = -1
+    next: int = -1
 
 
 @dataclass
@@ -135,6 +136,7 @@ class _Merge:
 
     nodes: list[_Paragraph] = field(default_factory=list)
     head: int = -1
+    last: int = -1
     changed: bool = False
     _by_normal: dict[str, int] = field(default_factory=dict)
     _by_gram: dict[str, list[int]] = field(default_factory=dict)
@@ -142,27 +144,36 @@ class _Merge:
     def take_first(self, text: str) -> str:
         """All paragraphs of the survivor; returns what stands after the last."""
         found, tail = paragraphs(text)
-        last = -1
         for before, paragraph in found:
             normal = _normal(paragraph)
-            last = self._insert(_Paragraph(before, paragraph, normal, _grams(normal), -1), last)
+            self._link(self._add(_Paragraph(before, paragraph, normal, _grams(normal))), self.last)
         return tail
 
     def take(self, text: str) -> None:
-        """The paragraphs of another document that are not there yet."""
-        last, seen = -1, set()
+        """The paragraphs of another document that are not there yet, each after the one that it follows there. Those
+        that follow none go before the first that was there already, or to the end."""
+        last, seen, leading = -1, set(), []
         for before, paragraph in paragraphs(text)[0]:
             normal = _normal(paragraph)
             grams = _grams(normal)
             place = self._find(normal, grams)
             if place < 0:
                 self.changed = True
-                place = self._insert(_Paragraph(before, paragraph, normal, grams, -1), last)
-            elif self._is_part(self.nodes[place].normal, normal):
+                place = self._add(_Paragraph(before, paragraph, normal, grams))
+                if last < 0:
+                    leading.append(place)
+                else:
+                    self._link(place, last)
+            elif _is_part(self.nodes[place].normal, normal):
                 self._replace(place, paragraph, normal, grams)
-            if place not in seen:  # a repeated paragraph leads the reader back to no earlier place
-                last = place
+            if place in seen or place in leading:  # a repeated paragraph leads the reader back to no earlier place
+                continue
+            if last < 0:
+                self._link_all(leading, self.nodes[place].previous)
+            last = place
             seen.add(place)
+        if last < 0:
+            self._link_all(leading, self.last)
 
     def text(self, tail: str) -> str:
         parts: list[str] = []
@@ -170,21 +181,34 @@ class _Merge:
         while place >= 0:
             node = self.nodes[place]
             if node.text:
-                parts += [node.before or ("\n" if parts else ""), node.text]
-            place = node.after
+                starts_line = node.before.startswith("\n") if parts else place == 0
+                parts += [node.before if starts_line else "\n" * bool(parts), node.text]
+            place = node.next
         return "".join([*parts, tail])
 
-    def _insert(self, node: _Paragraph, last: int) -> int:
-        place = len(self.nodes)
-        if last < 0:
-            node.after, self.head = self.head, place
-            if self.changed:
-                node.before = ""
-        else:
-            node.after, self.nodes[last].after = self.nodes[last].after, place
+    def _add(self, node: _Paragraph) -> int:
         self.nodes.append(node)
-        self._remember(place, node)
-        return place
+        self._remember(len(self.nodes) - 1, node)
+        return len(self.nodes) - 1
+
+    def _link(self, place: int, previous: int) -> None:
+        """Put the paragraph at `place` after the one at `previous`, -1 for the start."""
+        node = self.nodes[place]
+        following = self.head if previous < 0 else self.nodes[previous].next
+        node.previous, node.next = previous, following
+        if previous < 0:
+            self.head = place
+        else:
+            self.nodes[previous].next = place
+        if following < 0:
+            self.last = place
+        else:
+            self.nodes[following].previous = place
+
+    def _link_all(self, places: list[int], previous: int) -> None:
+        for place in places:
+            self._link(place, previous)
+            previous = place
 
     def _remember(self, place: int, node: _Paragraph) -> None:
         self._by_normal.setdefault(node.normal, place)
@@ -202,15 +226,9 @@ class _Merge:
             both = len(grams & node.grams)
             if both and both >= MIN_JACCARD * (len(grams) + len(node.grams) - both):
                 return place
-            if self._is_part(normal, node.normal) or self._is_part(node.normal, normal):
+            if _is_part(normal, node.normal) or _is_part(node.normal, normal):
                 return place
         return -1
-
-    def _is_part(self, short: str, long: str) -> bool:
-        """Whether a paragraph stands whole in a longer one, word by word."""
-        if len(short) >= len(long) or short.count(" ") + 1 < MIN_CONTAINED_WORDS:
-            return False
-        return f" {short} " in f" {long} "
 
     def _replace(self, place: int, text: str, normal: str, grams: frozenset[str]) -> None:
         """Let a longer paragraph stand for the one at `place` and for all others that it contains."""
@@ -218,13 +236,20 @@ class _Merge:
         others = {other for gram in grams for other in self._by_gram.get(gram, ())}
         for other in sorted(others - {place}):
             node = self.nodes[other]
-            if self._is_part(node.normal, normal):
+            if _is_part(node.normal, normal):
                 self._by_normal[node.normal] = place
                 node.text, node.normal, node.grams = "", "", frozenset()
         node = self.nodes[place]
         self._by_normal[node.normal] = place
         node.text, node.normal, node.grams = text, normal, grams
         self._remember(place, node)
+
+
+def _is_part(short: str, long: str) -> bool:
+    """Whether a paragraph stands whole in a longer one, word by word."""
+    if len(short) >= len(long) or short.count(" ") + 1 < MIN_CONTAINED_WORDS:
+        return False
+    return f" {short} " in f" {long} "
 
 
 def _normal(paragraph: str) -> str:
