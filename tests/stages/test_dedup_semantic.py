@@ -16,7 +16,7 @@ from groups import TableSketches, decide_all, drive, sketch_all
 
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Corpus, Group
+from tamis.base.stage import Context, Corpus
 from tamis.stages.dedup import embedders
 from tamis.stages.dedup.clusters import compare_earlier, cut, group
 from tamis.stages.dedup.kmeans import assign, spherical_kmeans
@@ -294,12 +294,15 @@ def test_merged_survivors_say_what_those_removed_said() -> None:
     assert details["merge"]["groups"] == 1
 
 
-def test_memory_is_told_before(tmp_path: Path) -> None:
-    stage: Group = stage_of(part_documents=1000)
-    small, large = (stage.cost(Corpus(num_documents=n, text_bytes=0)) for n in (100_000, 1_000_000))
-    assert small is not None and large is not None
-    assert large.memory_bytes - small.memory_bytes < 200 * 900_000
+def test_memory_is_told_before_and_bounded_by_the_part() -> None:
+    corpora = [Corpus(num_documents=n, text_bytes=2000 * n) for n in (100_000, 1_000_000)]
+    small, large = (stage_of(part_documents=50_000).cost(corpus) for corpus in corpora)
+    whole = stage_of(part_documents=1_000_000).cost(corpora[1])
+    assert large.memory_bytes - small.memory_bytes < 250 * 900_000  # numbers per document, no embeddings
+    assert whole.memory_bytes - large.memory_bytes == 950_000 * 2 * DIMENSIONS
     assert large.sketch_bytes == 10 * small.sketch_bytes
+    merged = stage_of(merge=True).cost(corpora[0])
+    assert merged.memory_bytes > small.memory_bytes + corpora[0].text_bytes
 
 
 def test_real_model_removes_copies_and_keeps_others(shared_data: Path) -> None:

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -46,11 +47,14 @@ def check_embedder(name: str) -> None:
 
 
 def model_files(name: str) -> dict[str, str]:
-    """Every file of a model that is a folder on this machine, by its name in there; nothing for other embedders."""
+    """The files of a model that is a folder on this machine, by their names in there, but for those that are read by
+    people; nothing for other embedders."""
     folder = Path(name).expanduser()
     if _CALLABLE.fullmatch(name) or not folder.is_dir():
         return {}
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.name[0] != "." and path.suffix != ".md"
+    )
     return {path.relative_to(folder).as_posix(): str(path) for path in files}
 
 
@@ -104,6 +108,8 @@ def _sentence_transformer(name: str, device: str, max_tokens: int | None, batch_
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    # tqdm's own lock spans processes, and a worker that ends would leave it behind.
+    importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     local = Path(name).expanduser().is_dir()

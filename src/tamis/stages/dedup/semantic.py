@@ -48,6 +48,16 @@ SHOWN_EPS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 """For which the card tells how many documents would go."""
 
 
+BYTES_PER_LINE = 200
+"""Numbers kept per document while deciding; measured by bench/semantic.py, as are the next two."""
+WORKING_BYTES = 50 << 20
+"""One row group of sketches and the blocks of products."""
+STORED_SHARE = 0.74
+"""What zstd leaves of quantised embeddings."""
+STORED_TEXT_SHARE = 0.4
+"""What zstd leaves of English web text, which is stored where survivors are merged."""
+
+
 class SemanticConfig(Config):
     """Settings of `dedup` with `method: semantic`."""
 
@@ -62,10 +72,10 @@ class SemanticConfig(Config):
     independent of its neighbours; 64 on a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where a model runs; auto: on a GPU where there is one. Vectors from different devices differ in the last bits."""
-    eps: float = Field(default=0.05, gt=0, lt=1)
-    """A document goes when its cosine similarity to an earlier one of its cluster exceeds 1 - eps. It depends on the
-    embedder; the card tells how many documents other values would remove. (The released code lists 0.00095 to 0.26 for
-    keeping 80 % to 20 % of LAION by CLIP's embeddings.)"""
+    eps: float = Field(default=0.1, gt=0, lt=1)
+    """A document goes when its cosine similarity to an earlier one of its cluster exceeds 1 - eps. Its meaning depends
+    on the embedder; the card tells how many documents other values would remove. The default was chosen for
+    all-MiniLM-L6-v2 (bench/results/semantic.md); the released code lists 0.00095 to 0.26 for keeping 80 % to 20 %."""
     keep: str = CENTROID
     """Which document of several alike stays, being put first. `centroid`: the one least similar to the centroid of its
     cluster, as in the paper; or first, longest, highest:COLUMN, lowest:COLUMN."""
@@ -190,16 +200,9 @@ class SemanticDedup(DocumentDedup):
         texts = 2 * corpus.text_bytes if config.merge else 0
         lines = corpus.num_documents * (1 + config.self_check)
         return Cost(
-            memory_bytes=int(BYTES_PER_LINE * lines + HELD_COPIES * held * size + WORKING_BYTES + texts),
-            sketch_bytes=int(lines * (STORED_SHARE * size + 45) + (corpus.text_bytes * 0.4 if config.merge else 0)),
+            memory_bytes=int(BYTES_PER_LINE * lines + held * size + WORKING_BYTES + texts),
+            sketch_bytes=int(lines * (STORED_SHARE * size + 45) + STORED_TEXT_SHARE * texts / 2),
         )
-
-
-BYTES_PER_LINE = 150
-HELD_COPIES = 2
-WORKING_BYTES = 150 << 20
-STORED_SHARE = 0.74
-"""What zstd leaves of quantised embeddings."""
 
 
 def build_semantic(config: SemanticConfig) -> SemanticDedup:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.base.stage import Sketches
 
@@ -19,6 +20,9 @@ EMBEDDING = "embedding"
 """binary sketch column, nullable: an embedding as little-endian int16 values; null = nothing to embed."""
 DIGEST = "digest"
 """uint64 sketch column, nullable: a hash of `embedding`."""
+
+STREAM_ROWS = 8192
+"""Vectors handed on at once."""
 
 LONGEST = 4096
 """No vector is longer: 4,096 squared is 2**24, up to which float32 holds every integer."""
@@ -86,10 +90,24 @@ def stream_vectors(sketches: Sketches, lines: np.ndarray) -> Iterator[tuple[int,
     for batch in sketches.batches([EMBEDDING]):
         first, last = np.searchsorted(lines, [start, start + batch.num_rows])
         if last > first:
-            found = batch.column(EMBEDDING).take(pa.array(lines[first:last] - start))
-            data = np.frombuffer(b"".join(found.to_pylist()), "<i2")
-            yield int(first), data.reshape(last - first, -1)
+            column = batch.column(EMBEDDING)
+            values = _values(column)
+            # Null embeddings take no space among the values, so a line's place there is the number of others before it.
+            places = np.cumsum(column.is_valid().to_numpy(zero_copy_only=False)) - 1
+            wanted = places[lines[first:last] - start]
+            for left in range(0, len(wanted), STREAM_ROWS):
+                yield int(first) + left, values[wanted[left : left + STREAM_ROWS]]
         start += batch.num_rows
+
+
+def _values(column: pa.Array) -> np.ndarray:
+    """int16[n, d]: the values of a binary column that are not null, without a copy."""
+    num_bytes = pc.binary_length(column).drop_null()
+    size = num_bytes[0].as_py()
+    assert pc.all(pc.equal(num_bytes, size)).as_py(), "embeddings of one corpus have one length"
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :]
+    data = np.frombuffer(column.buffers()[2], "<i2", offset=offsets[0], count=len(num_bytes) * size // 2)
+    return data.reshape(-1, size // 2)
 
 
 def read_vectors(sketches: Sketches, lines: np.ndarray) -> np.ndarray:
