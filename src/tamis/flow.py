@@ -240,9 +240,10 @@ def _curate(story: Story, plan: Plan, run: RunDir, num_workers: int, on_event: O
     from tamis import kernels, products
     from tamis.runner.run import run_plan
 
-    if any(stage.compiles for stage in story.stages) and not kernels.compiled():
+    needed = sorted({group for stage in story.stages for group in stage.kernels})
+    if not kernels.compiled(needed):
         on_event(Event(kind="note", fields={"text": "compiling kernels, once on this machine: up to a minute"}))
-        kernels.warm()
+        kernels.warm(needed)
     run_plan(plan, run, num_workers, on_event)
     if story.own_vocab_size:
         on_event(

@@ -50,8 +50,8 @@ class Stage(ABC):
     """Columns that no later stage sees."""
     keeps_output: bool = False
     """True where redoing the work costs more than storing its result: later changes then restart from here."""
-    compiles: bool = False
-    """True where `open` loads kernels, which are compiled once per machine."""
+    kernels: tuple[str, ...] = ()
+    """Groups of kernels (`tamis.kernels.GROUPS`) that it runs, which are compiled once per machine."""
     signals: tuple[Signal, ...] = ()
     """Columns to draw histograms of; their rows are counted before removal."""
     rules: tuple[Rule, ...] = ()

@@ -8,12 +8,14 @@ state.
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
+import pyarrow as pa
 from numba import types
 from numba.extending import intrinsic
 
+from tamis.kernels.instructions import prefetch
 from tamis.kernels.jit import kernel
-from tamis.kernels.uax_tokens import mix
+from tamis.kernels.text import views
+from tamis.kernels.uax_tokens import mix, uax_tokens
 
 WORDS_PER_BLOCK = 8
 _BASE, _LENGTH, _SECOND_BITS = (
@@ -36,23 +38,6 @@ def high_product(_context: Any, left: Any, right: Any) -> Any:
         return builder.trunc(builder.lshr(product, wide(64)), narrow)
 
     return types.uint64(types.uint64, types.uint64), generate
-
-
-@intrinsic
-def _fetch(_context: Any, data: Any, at: Any) -> Any:
-    """Ask for the cache line of `data[at]` without waiting for it."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        place, number = builder.gep(array.data, [arguments[1]]), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
-        read, keep, is_data = number(0), number(3), number(1)
-        builder.call(
-            builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind), [place, read, keep, is_data]
-        )
-        return context.get_dummy_value()
-
-    return types.void(data, types.int64), generate
 
 
 @kernel
@@ -118,7 +103,7 @@ def hash_ngrams(
 @kernel
 def fetch_ahead(table: np.ndarray, num_blocks: np.uint64, ngrams: np.ndarray, at: int) -> None:
     """Ask for the block of the n-gram that will be looked up `_AHEAD` after that at `at`."""
-    _fetch(table, WORDS_PER_BLOCK * np.int64(high_product(ngrams[min(at + _AHEAD, len(ngrams) - 1)], num_blocks)))
+    prefetch(table, WORDS_PER_BLOCK * np.int64(high_product(ngrams[min(at + _AHEAD, len(ngrams) - 1)], num_blocks)))
 
 
 @kernel
@@ -192,3 +177,26 @@ def judge_units(
             total += found
             first = last
         contained[document] = total
+
+
+def warm() -> None:
+    """Compile or load all that Bloom dedup runs, for the arrays it gets: views of Arrow buffers, and plain ones."""
+    from tamis.kernels import bloom_spans
+
+    data, text_offsets = views(pa.array(["a b"]))
+    tokens = uax_tokens(pa.array(["a b"]))
+    ngrams, numbers, sizes = np.zeros(2, np.uint64), np.zeros(2, np.int32), np.zeros(2, np.int32)
+    offsets, units = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    hash_ngrams(
+        data, text_offsets, tokens.hashes, tokens.starts, tokens.ends, tokens.offsets, 1, 1, True,
+        ngrams, offsets, numbers, sizes, units,
+    )  # fmt: skip
+    table, yes, contained = np.zeros(WORDS_PER_BLOCK, np.uint64), np.ones(1, np.bool_), np.zeros(1, np.int32)
+    stored, stored_sizes = (np.frombuffer(array.tobytes(), array.dtype) for array in (ngrams, sizes))
+    judge_units(table, stored, stored_sizes, units, 0.8, 1, yes, contained, yes.copy())
+    bloom_spans.judge_substrings(
+        table, stored, offsets, 1, 1, 0.8, 1, yes, contained, np.zeros(4, np.int32), np.zeros(2, np.int64)
+    )
+    spans = np.zeros((1, 2), np.int64)
+    bloom_spans.unit_spans(data, text_offsets, stored_sizes[:1], np.array([0, 1]), spans)
+    bloom_spans.cut_spans(data, text_offsets, spans, np.array([0, 1]), np.zeros(3, np.uint8), np.zeros(2, np.int64))

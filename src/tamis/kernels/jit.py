@@ -32,9 +32,10 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @cache
-def warm_stamp() -> Path:
-    """An empty file beside the compiled kernels that says which sources they were all compiled from."""
-    return Path(kernel(source_digest_probe)._cache.cache_path) / f"warm-{source_digest()}"  # type: ignore[attr-defined]
+def warm_stamp(group: str) -> Path:
+    """An empty file beside the compiled kernels that says from which sources a group of them was compiled."""
+    place = Path(kernel(source_digest_probe)._cache.cache_path)  # type: ignore[attr-defined]
+    return place / f"warm-{group}-{source_digest()}"
 
 
 def source_digest_probe() -> int:

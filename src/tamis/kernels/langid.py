@@ -223,3 +223,9 @@ def _add_weights(seen: np.ndarray, share: np.ndarray, weights: np.ndarray, out: 
         row = np.uint64(seen[k]) * width
         for i in range(width):
             out[i] += share[k] * np.float32(weights[row + i])
+
+
+def warm() -> None:
+    """Compile or load all of this module."""
+    states, priors = np.zeros(256, np.uint32), np.zeros(1, np.float32)
+    scores([b"a"], automaton(states, states[:1], np.zeros(1), 1), np.zeros((1, 16), np.int16), priors)

@@ -11,6 +11,7 @@ inside the loop over shingles, which LLVM turns into vector instructions (vpmull
 
 import numpy as np
 
+from tamis.kernels import components
 from tamis.kernels.jit import kernel
 from tamis.kernels.ngrams import fold_table, run_hashes, word_hashes
 
@@ -134,7 +135,8 @@ def band_keys(
 
 
 def warm() -> None:
-    """Compile or load all of this module."""
+    """Compile or load this module and the connected components that follow it."""
+    components.warm()
     ones, offsets = np.ones(1, np.uint64), np.zeros(1, np.int64)
     for hashes in (word_hashes, character_hashes):
         units, unit_offsets = hashes(np.zeros(0, np.uint8), offsets, fold_table())

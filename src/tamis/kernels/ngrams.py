@@ -8,8 +8,8 @@ every process. Text that is not UTF-8 is the caller's mistake; Arrow strings alw
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from tamis.kernels.jit import kernel
 from tamis.kernels.unicode_tables import ALNUM, load
 
 _WORD_START = np.uint64(0x9E3779B97F4A7C15)
@@ -30,7 +30,7 @@ def fold_table() -> np.ndarray:
     return np.where(words & ALNUM, lowered, 0).astype(np.uint32)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mix(h: np.uint64) -> np.uint64:
     """The finaliser of splitmix64: spreads every bit of `h` over all bits."""
     h = (h ^ (h >> np.uint64(30))) * _MIX_1
@@ -38,7 +38,7 @@ def _mix(h: np.uint64) -> np.uint64:
     return h ^ (h >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _decode(data: np.ndarray, at: int) -> tuple[int, int]:
     """`(code point, bytes used)` of the UTF-8 sequence at `at`."""
     lead = int(data[at])
@@ -52,7 +52,7 @@ def _decode(data: np.ndarray, at: int) -> tuple[int, int]:
     return ((lead & 0x07) << 18) | tail, 4
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def word_hashes(data: np.ndarray, offsets: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`(hashes uint64[num_words], word_offsets int64[n + 1])` of n documents in `data` (uint8) at `offsets` (int64).
 
@@ -83,7 +83,7 @@ def word_hashes(data: np.ndarray, offsets: np.ndarray, fold: np.ndarray) -> tupl
     return hashes[:count], word_offsets
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _power(length: int) -> np.uint64:
     power = np.uint64(1)
     for _ in range(length):
@@ -91,14 +91,14 @@ def _power(length: int) -> np.uint64:
     return power
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _finish(h: np.uint64, length: int) -> np.uint64:
     """Hash of a run from its rolling sum; never 0, which marks free places of a hash table."""
     mixed = _mix(h + np.uint64(length))
     return mixed if mixed != np.uint64(0) else np.uint64(1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def run_hashes(words: np.ndarray, length: int) -> np.ndarray:
     """`uint64[max(0, len(words) - length + 1)]`: hash of every run of `length` words."""
     out = np.empty(max(0, len(words) - length + 1), np.uint64)
@@ -113,7 +113,7 @@ def run_hashes(words: np.ndarray, length: int) -> np.ndarray:
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def hash_index(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`(keys uint64[size], places int32[size])`: an open-addressing table from a hash to its place in `hashes`, which
     are distinct and not 0; size is a power of two of at least twice as many; key 0 = free."""
@@ -132,7 +132,7 @@ def hash_index(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return keys, places
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find(keys: np.ndarray, places: np.ndarray, h: np.uint64) -> int:
     """Place of `h`, or -1."""
     mask = np.uint64(len(keys) - 1)
@@ -144,7 +144,7 @@ def _find(keys: np.ndarray, places: np.ndarray, h: np.uint64) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def overlaps(
     words: np.ndarray,
     word_offsets: np.ndarray,
@@ -191,3 +191,11 @@ def overlaps(
                     hits[item] += 1
                     fractions[document] = max(fractions[document], np.float32(hits[item] / item_sizes[item]))
     return counts, fractions
+
+
+def warm() -> None:
+    """Compile or load all of this module."""
+    words, word_offsets = word_hashes(np.frombuffer(b"a", np.uint8), np.array([0, 1]), fold_table())
+    keys, places = hash_index(run_hashes(words, 1))
+    one, none = np.ones(1, np.int32), np.zeros(1, np.int32)
+    overlaps(words, word_offsets, np.array([1]), keys, places, np.array([0, 1]), none, one)

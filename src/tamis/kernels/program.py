@@ -348,3 +348,9 @@ def _with_room(out: np.ndarray, used: int, more: int, least: int) -> np.ndarray:
     grown = np.empty(max(2 * len(out), least) + used + more, np.uint8)
     bits.copy(out, 0, len(out), grown, 0)
     return grown
+
+
+def warm() -> None:
+    """Compile or load everything that a program can run."""
+    Program().strip().run(pa.array(["a"]))
+    text.choose(np.ones(1, np.bool_), pa.array(["a"]), pa.array(["a"]))

@@ -10,13 +10,11 @@ there is a boundary whatever surrounds it.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import types
-from numba.extending import intrinsic
 
+from tamis.kernels.instructions import load_word
 from tamis.kernels.jit import kernel
 from tamis.kernels.text import _multibyte, views
 from tamis.kernels.unicode_tables import SPACE, load
@@ -62,19 +60,6 @@ def mix(value: np.uint64) -> np.uint64:
     value ^= value >> _SHIFT
     value *= _SECOND
     return value ^ (value >> _SHIFT)
-
-
-@intrinsic
-def load_word(_context: Any, data: Any, at: Any) -> Any:
-    """`data[at:at + 8]` as a uint64, first byte lowest: one load, where indexing would be eight and as many checks."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        place = builder.gep(array.data, [arguments[1]])
-        word = context.get_value_type(types.uint64).as_pointer()
-        return builder.load(builder.bitcast(place, word), align=1)
-
-    return types.uint64(data, at), generate
 
 
 @kernel

@@ -52,7 +52,7 @@ class Decontaminate(Map):
 
     name: ClassVar[str] = "decontaminate"
     version: ClassVar[int] = 1
-    compiles = True
+    kernels = ("ngrams",)
     reads = (columns.TEXT,)
     adds = pa.schema([(CONTAMINATED_NGRAMS, pa.int32()), (CONTAMINATED_FRACTION, pa.float32())])
 

@@ -89,7 +89,7 @@ class BloomDedup(Group):
 
     name: ClassVar[str] = "dedup"
     version: ClassVar[int] = 1
-    compiles = True
+    kernels = ("bloom",)
     config: BloomConfig
 
     def __init__(self, config: BloomConfig) -> None:

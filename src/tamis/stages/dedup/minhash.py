@@ -70,7 +70,7 @@ class MinHashDedup(DocumentDedup):
     """Removes documents linked to one that stays, as `near_duplicate`."""
 
     version: ClassVar[int] = 1
-    compiles = True
+    kernels = ("minhash",)
     combines = True
     config: MinHashConfig
 
@@ -81,11 +81,9 @@ class MinHashDedup(DocumentDedup):
         self._band_names = [f"band_{band:02d}" for band in range(config.bands)]
 
     def open(self, context: Context) -> None:
-        """Draws the hash functions from the run's seed and loads the kernels."""
-        from tamis.kernels import components, minhash, ngrams
+        """Draws the hash functions from the run's seed."""
+        from tamis.kernels import ngrams
 
-        minhash.warm()
-        components.warm()
         self._fold = ngrams.fold_table()
         self._seed = context.seed
         rng = named_rng(context.seed, "dedup", "minhash")

@@ -85,7 +85,7 @@ class SubstringDedup(Group):
     version: ClassVar[int] = 1
     reads = (columns.ID, columns.TEXT)
     adds = pa.schema([(FRACTION, pa.float32())])
-    compiles = True
+    kernels = ("spans",)
     combines = True
     signals = (Signal(column=FRACTION, label="share of tokens in repeated spans", low=0, high=1),)
     config: SubstringConfig

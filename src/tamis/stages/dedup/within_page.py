@@ -26,7 +26,7 @@ class WithinPageDedup(Map):
     name: ClassVar[str] = "dedup"
     version: ClassVar[int] = 1
     reads = (columns.TEXT,)
-    compiles = True
+    kernels = ("rules",)
     config: WithinPageConfig
 
     def open(self, context: Context) -> None:

@@ -43,7 +43,7 @@ class Filter(Map):
 
     name = "filter"
     version = 3
-    compiles = True
+    kernels = ("rules", "language")
     config: FilterConfig
 
     def __init__(self, config: FilterConfig, mode: str = "fixed") -> None:
