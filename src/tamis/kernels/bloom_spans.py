@@ -1,9 +1,12 @@
 """Spans of documents: runs of known n-grams as BFF joins them, lines as bytes, and cutting both out."""
 
 import numpy as np
+import pyarrow as pa
 
-from tamis.kernels.bloom import NEWLINE, WORDS_PER_BLOCK, contains, fetch_ahead, insert
+from tamis.kernels.bloom import NEWLINE, WORDS_PER_BLOCK, contains, fetch_ahead, hash_ngrams, insert, judge_units
 from tamis.kernels.jit import kernel
+from tamis.kernels.text import views
+from tamis.kernels.uax_tokens import uax_tokens
 
 
 @kernel
@@ -128,3 +131,20 @@ def cut_spans(
             out[size] = data[place]
             size += 1
         out_offsets[document + 1] = size
+
+
+def warm() -> None:
+    """Compile the kernels of Bloom dedup, or load them from the cache, for the types it calls them with."""
+    texts = pa.array(["a b"])
+    (data, offsets), tokens = views(texts), uax_tokens(texts)
+    ngrams, ints, longs = np.zeros(2, np.uint64), np.zeros(4, np.int32), np.zeros(2, np.int64)
+    places = (tokens.hashes, tokens.starts, tokens.ends, tokens.offsets)
+    hash_ngrams(data, offsets, *places, 2, 2, True, ngrams, longs, ints, ints.copy(), longs.copy())
+    table, flags = np.zeros(WORDS_PER_BLOCK, np.uint64), np.zeros(1, np.bool_)
+    # As they come from Arrow, read-only.
+    stored, numbers, ends = pa.array(ngrams[:0]).to_numpy(), pa.array(ints[:0]).to_numpy(), np.zeros(2, np.int64)
+    judge_substrings(table, stored, ends, 2, 2, 0.8, 1, flags, ints[:1], ints, ends.copy())
+    judge_units(table, stored, numbers, ends, 0.8, 1, flags, ints[:1], flags.copy())
+    spans = np.zeros((0, 2), np.int64)
+    unit_spans(data, offsets, numbers, ends, spans)
+    cut_spans(data, offsets, spans, ends, np.zeros(8, np.uint8), ends.copy())

@@ -270,7 +270,7 @@ def uax_tokens(column: pa.Array) -> Tokens:
     data, offsets = views(column)
     room = int(offsets[-1] - offsets[0])
     hashes, starts, ends = np.empty(room, np.uint64), np.empty(room, np.int64), np.empty(room, np.int64)
-    token_offsets = np.empty(len(offsets), np.int64)
+    token_offsets = np.zeros(len(offsets), np.int64)
     index, table = load()[:2]
-    count = tokenise(data, offsets, (index, table), hashes, starts, ends, token_offsets)
+    count = tokenise(data, offsets, (index, table), hashes, starts, ends, token_offsets) if room else 0
     return Tokens(hashes=hashes[:count], starts=starts[:count], ends=ends[:count], offsets=token_offsets)

@@ -30,8 +30,8 @@ NGRAMS_PER_BYTE = {"line": 0.11, "document": 0.2}
 manuals."""
 SKETCH_BYTES_PER_NGRAM = 8.0
 DECISION_BYTES = 40
-STREAM_BYTES = 100 << 20
-"""Memory for a line of the decision, and for the sketches on their way through."""
+STREAM_BYTES = 190_000_000
+"""Measured: memory for a line of the decision, and for the sketches on their way through, whatever their number."""
 
 
 class BloomConfig(Config):
@@ -147,7 +147,11 @@ class BloomDedup(Group):
             one_unit=config.mode == DOCUMENT,
         )  # fmt: skip
         names = ["shard", "row", NGRAMS, UNIT_NUMBERS, UNIT_NGRAMS, *check]
-        parts = [judge.decide(batch) for batch in sketches.batches(names, shards)]
+        parts = []
+        for batch in sketches.batches(names, shards):
+            parts.append(judge.decide(batch))
+            del batch  # or it would stay until the next one has been read
+            pa.default_memory_pool().release_unused()
         found: dict[str, Any] = {
             "num_ngrams": num_ngrams,
             "filter_bytes": shape.num_bytes,

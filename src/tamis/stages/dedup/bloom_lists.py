@@ -15,11 +15,12 @@ def ngram_lists(texts: pa.Array, size: int, least: int, by_line: bool) -> tuple[
     tokens = uax_tokens(texts)
     room = len(tokens.hashes)
     ngrams, numbers, sizes = np.empty(room, np.uint64), np.empty(room, np.int32), np.empty(room, np.int32)
-    ngram_offsets, unit_offsets = np.empty(len(offsets), np.int64), np.empty(len(offsets), np.int64)
-    hash_ngrams(
-        data, offsets, tokens.hashes, tokens.starts, tokens.ends, tokens.offsets, size, least, by_line,
-        ngrams, ngram_offsets, numbers, sizes, unit_offsets,
-    )  # fmt: skip
+    ngram_offsets, unit_offsets = np.zeros(len(offsets), np.int64), np.zeros(len(offsets), np.int64)
+    if room:
+        hash_ngrams(
+            data, offsets, tokens.hashes, tokens.starts, tokens.ends, tokens.offsets, size, least, by_line,
+            ngrams, ngram_offsets, numbers, sizes, unit_offsets,
+        )  # fmt: skip
     num_units = unit_offsets[-1]
     return (
         to_lists(ngrams[: ngram_offsets[-1]], ngram_offsets),
