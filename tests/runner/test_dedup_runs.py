@@ -20,6 +20,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "bloom": {"shards": 2, "self_check": 0.2},
     "exact": {"num_buckets": 3, "keep": "longest"},
     "minhash": {"num_parts": 2, "self_check": 0.2},
+    "semantic": {"embedder": "toy:embed", "eps": 0.02, "self_check": 0.2, "merge": True},
     "substring": {"num_parts": 2, "groups": 2, "self_check": 0.2},
     "within_page": {},
 }

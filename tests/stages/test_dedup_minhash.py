@@ -196,3 +196,19 @@ def test_sketches_are_as_large_as_cost_says(tmp_path: Path) -> None:
     predicted = stage.cost(Corpus(num_documents=len(documents), text_bytes=0))
     assert predicted is not None
     assert (tmp_path / "sketches.parquet").stat().st_size == pytest.approx(predicted.sketch_bytes, rel=0.2)
+
+
+def test_survivor_takes_in_what_the_others_say() -> None:
+    rng = np.random.default_rng(5)
+    lines = [" ".join(f"w{n}" for n in rng.integers(0, 5000, 60)) for _ in range(6)]
+    documents = [
+        {"id": "a", "text": "\n".join(lines[:5])},
+        {"id": "b", "text": "\n".join([*lines[:3], "A sentence that only b has, after the third.", *lines[3:5]])},
+        {"id": "c", "text": lines[5]},
+    ]
+    rows, details = run({"merge": True, "self_check": 1.0}, [documents[:1], documents[1:]])
+    assert [r["duplicate_of"] for r in rows] == [None, "a", None]
+    assert rows[0]["text"] == documents[1]["text"]
+    assert rows[0]["merged_from"] == ["a", "b"] and rows[2]["merged_from"] is None
+    assert rows[2]["text"] == lines[5]
+    assert details["merge"]["groups"] == 1

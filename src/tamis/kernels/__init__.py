@@ -12,7 +12,7 @@ GROUPS = {
     "language": "langid",
     "ngrams": "ngrams",
     "minhash": "minhash",
-    "bloom": "bloom",
+    "bloom": "bloom_spans",
     "spans": "spans",
 }
 """Name -> module of this package whose `warm` compiles the group."""

@@ -8,14 +8,12 @@ state.
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numba import types
 from numba.extending import intrinsic
 
 from tamis.kernels.instructions import prefetch
 from tamis.kernels.jit import kernel
-from tamis.kernels.text import views
-from tamis.kernels.uax_tokens import mix, uax_tokens
+from tamis.kernels.uax_tokens import mix
 
 WORDS_PER_BLOCK = 8
 _BASE, _LENGTH, _SECOND_BITS = (
@@ -177,26 +175,3 @@ def judge_units(
             total += found
             first = last
         contained[document] = total
-
-
-def warm() -> None:
-    """Compile or load all that Bloom dedup runs, for the arrays it gets: views of Arrow buffers, and plain ones."""
-    from tamis.kernels import bloom_spans
-
-    data, text_offsets = views(pa.array(["a b"]))
-    tokens = uax_tokens(pa.array(["a b"]))
-    ngrams, numbers, sizes = np.zeros(2, np.uint64), np.zeros(2, np.int32), np.zeros(2, np.int32)
-    offsets, units = np.zeros(2, np.int64), np.zeros(2, np.int64)
-    hash_ngrams(
-        data, text_offsets, tokens.hashes, tokens.starts, tokens.ends, tokens.offsets, 1, 1, True,
-        ngrams, offsets, numbers, sizes, units,
-    )  # fmt: skip
-    table, yes, contained = np.zeros(WORDS_PER_BLOCK, np.uint64), np.ones(1, np.bool_), np.zeros(1, np.int32)
-    stored, stored_sizes = (np.frombuffer(array.tobytes(), array.dtype) for array in (ngrams, sizes))
-    judge_units(table, stored, stored_sizes, units, 0.8, 1, yes, contained, yes.copy())
-    bloom_spans.judge_substrings(
-        table, stored, offsets, 1, 1, 0.8, 1, yes, contained, np.zeros(4, np.int32), np.zeros(2, np.int64)
-    )
-    spans = np.zeros((1, 2), np.int64)
-    bloom_spans.unit_spans(data, text_offsets, stored_sizes[:1], np.array([0, 1]), spans)
-    bloom_spans.cut_spans(data, text_offsets, spans, np.array([0, 1]), np.zeros(3, np.uint8), np.zeros(2, np.int64))

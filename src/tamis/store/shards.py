@@ -32,9 +32,9 @@ class ShardWriter:
         self._stack = ExitStack()
         temporary = self._stack.enter_context(publish(self.path))
         # Without Arrow's own copy of the schema, whose bytes depend on where the columns came from.
-        self._writer = self._stack.enter_context(
-            pq.ParquetWriter(temporary, self.schema, compression="zstd", compression_level=3, store_schema=False)
-        )
+        repeating = [field.name for field in self.schema if not _is_hash(field.type)]
+        options = {"compression": "zstd", "compression_level": 3, "use_dictionary": repeating, "store_schema": False}
+        self._writer = self._stack.enter_context(pq.ParquetWriter(temporary, self.schema, **options))
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         return self
@@ -79,6 +79,11 @@ def _row_bytes(batch: pa.RecordBatch) -> np.ndarray:
         else:
             sizes += 8
     return sizes
+
+
+def _is_hash(kind: pa.DataType) -> bool:
+    """uint64, alone or in lists: hashes, which no dictionary makes smaller."""
+    return bool(kind == pa.uint64() or (pa.types.is_list(kind) and kind.value_type == pa.uint64()))
 
 
 def _is_any_binary(kind: pa.DataType) -> bool:

@@ -21,8 +21,18 @@ from tamis.base.config import Config
 from tamis.base.errors import DataError
 from tamis.base.seeds import named_rng
 from tamis.base.stage import Context, Corpus, Cost, Sketches
+from tamis.stages.dedup.merge import add_merged, merged_texts
 from tamis.stages.dedup.planted import RATE, plant, recall_by_rate
-from tamis.stages.dedup.survivors import FIRST, RANK, DocumentDedup, Keep, choose, decision_table, pick
+from tamis.stages.dedup.survivors import (
+    FIRST,
+    MERGED_FROM,
+    RANK,
+    DocumentDedup,
+    Keep,
+    choose,
+    decision_table,
+    pick,
+)
 
 JACCARD = "jaccard"
 """float32 sketch column: exact similarity of a planted copy to the document it was made from; null = a real one."""
@@ -56,6 +66,8 @@ class MinHashConfig(Config):
     num_parts: int = Field(default=1, ge=1, le=4096)
     """Keys of a band are split into this many parts, decided in parallel: more parts, less memory each. The result does
     not depend on it."""
+    merge: bool = False
+    """The survivor takes in the paragraphs of those removed that it lacks; sketches then hold the texts."""
     self_check: float = Field(default=0.0, ge=0, le=1)
     """Fraction of documents of which a near-copy is planted, to measure recall on this corpus; nothing is removed for
     it."""
@@ -77,6 +89,8 @@ class MinHashDedup(DocumentDedup):
     def __init__(self, config: MinHashConfig) -> None:
         super().__init__(config, Keep(config.keep), "near_duplicate")
         self.reads = tuple(dict.fromkeys((*self.reads, columns.TEXT)))
+        if config.merge:
+            self.adds = self.adds.append(pa.field(MERGED_FROM, pa.list_(pa.string())))
         self.num_buckets = config.bands * config.num_parts
         self._band_names = [f"band_{band:02d}" for band in range(config.bands)]
 
@@ -97,6 +111,8 @@ class MinHashDedup(DocumentDedup):
         lines = self.keys(batch.column(columns.TEXT)) | {columns.ID: batch.column(columns.ID), "row": rows}
         if ranks is not None:
             lines[RANK] = ranks
+        if self.config.merge:
+            lines[columns.TEXT] = batch.column(columns.TEXT)
         return self._with_planted(batch, pa.table(lines)) if self.config.self_check else pa.table(lines)
 
     def keys(self, texts: pa.Array) -> dict[str, pa.Array]:
@@ -212,7 +228,8 @@ class MinHashDedup(DocumentDedup):
         labels, sizes = np.unique(parents[removed], return_counts=True)
         members = np.sort(np.append(removed, labels.astype(np.int64)))
         ranks = pick(sketches, [RANK], members)[RANK].to_numpy() if self.keep.setting != FIRST else None
-        table = decision_table(sketches, members, choose(members, parents[members].astype(np.int64), ranks))
+        keepers = choose(members, parents[members].astype(np.int64), ranks)
+        table = decision_table(sketches, members, keepers)
         details: dict[str, Any] = {
             "components": len(labels),
             "largest_component": int(sizes.max()) + 1 if len(sizes) else 0,
@@ -222,6 +239,10 @@ class MinHashDedup(DocumentDedup):
         }
         if self.config.self_check:
             details["self_check"] = self._recall(rates, likeness, caught)
+        if self.config.merge:
+            merged = merged_texts(sketches, members, keepers)
+            table = add_merged(table, np.searchsorted(members, merged.lines), merged)
+            details["merge"] = merged.details
         return table.replace_schema_metadata({"details": json.dumps(details)})
 
     def _planted(self, sketches: Sketches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
