@@ -10,7 +10,6 @@ JSON.
 """
 
 import argparse
-import gzip
 import io
 import json
 import string
@@ -24,13 +23,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import zstandard
+from dedup_peers import run_dolma
 from timing import best_seconds
 
 from tamis.base.stage import Context, Corpus, Sketches
 from tamis.kernels.bloom import find_all, insert_all
 from tamis.kernels.uax_tokens import uax_tokens
-from tamis.stages.dedup.bloom import BloomConfig, BloomDedup
-from tamis.stages.dedup.bloom_filter import size_filter
+from tamis.stages.dedup.bloom.filter import size_filter
+from tamis.stages.dedup.bloom.stage import BloomConfig, BloomDedup
 from tamis.store.shards import ShardWriter, read_row_groups
 
 BATCH_ROWS = 1024
@@ -152,41 +152,9 @@ def false_positives(num_ngrams: int, fp_rate: float) -> dict[str, float]:
     }
 
 
-DOLMA = """
-import importlib.machinery, importlib.util, json, sys, time
-place = importlib.machinery.PathFinder.find_spec("dolma").submodule_search_locations
-path = importlib.machinery.PathFinder.find_spec("dolma", place).origin
-spec = importlib.util.spec_from_file_location("dolma", path)
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-started = time.process_time()
-module.deduper_entrypoint(sys.argv[1])
-print("seconds", time.process_time() - started)
-"""
-"""Calls the deduper in Dolma's extension module, past the package's own imports, which need much else."""
-
-
 def dolma_rate(python: Path, copies: list[list[str]], num_ngrams: int, folder: Path) -> float:
     """Megabytes of text per second of processor time of Dolma's deduper, n-grams of 13 words, threshold 0.8."""
-    documents = folder / "documents"
-    documents.mkdir(parents=True)
-    for shard, texts in enumerate(copies):
-        with gzip.open(documents / f"{shard:05}.jsonl.gz", "wt", encoding="utf-8") as out:
-            for row, text in enumerate(texts):
-                out.write(json.dumps({"id": f"{shard}-{row}", "source": "bench", "text": text}) + "\n")
-    by_ngram = {"ngram_length": 13, "stride": 0, "overlap_threshold": 0.8, "skip_short_paragraphs": True}
-    bloom = {"size_in_bytes": 0, "estimated_doc_count": num_ngrams, "desired_false_positive_rate": 0.01}
-    config = {
-        "documents": [str(documents / "*.jsonl.gz")],
-        "work_dir": {"input": str(folder / "in"), "output": str(folder / "out")},
-        "dedupe": {"name": "bff", "paragraphs": {"attribute_name": "bff", "by_ngram": by_ngram}, "skip_empty": True},
-        "bloom_filter": {"file": str(folder / "filter.bin"), "read_only": False, **bloom},
-        "processes": 1,
-    }
-    done = subprocess.run(
-        [str(python), "-c", DOLMA, json.dumps(config)], capture_output=True, text=True, check=True, cwd=folder
-    )
-    seconds = float(done.stdout.split("seconds")[-1])
+    seconds = run_dolma(python, copies, num_ngrams, folder)
     return sum(len(text.encode()) for texts in copies for text in texts) / 1e6 / seconds
 
 

@@ -1,9 +1,14 @@
-"""Peers' own MinHash on the same documents, where they are installed: which documents each would remove.
+"""Peers' own dedup on the same documents, where they are installed: which documents, or paragraphs, each would remove.
 
-All with 14 bands of 8 rows over word 5-grams, their own tokenisation and hashing; of each group the first stays.
+MinHash with 14 bands of 8 rows over word 5-grams, their own tokenisation and hashing; of each group the first stays.
+Dolma's Bloom filter over 13-grams of paragraphs, threshold 0.8, false positives 1 %.
 """
 
+import gzip
+import json
 import re
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,3 +50,59 @@ def datatrove_duplicates(texts: dict[str, str]) -> set[str]:
         MinhashDedupCluster(input_folder=parts[1], output_folder=parts[2], config=config).run(None, 0, 1)
         kept = {one.id for one in MinhashDedupFilter(input_folder=parts[2]).run(iter(documents), 0, 1)}
     return texts.keys() - kept
+
+
+DOLMA = """
+import importlib.machinery, importlib.util, json, sys, time
+place = importlib.machinery.PathFinder.find_spec("dolma").submodule_search_locations
+path = importlib.machinery.PathFinder.find_spec("dolma", place).origin
+spec = importlib.util.spec_from_file_location("dolma", path)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+started = time.process_time()
+module.deduper_entrypoint(sys.argv[1])
+print("seconds", time.process_time() - started)
+"""
+"""Calls the deduper in Dolma's extension module, past the package's own imports, which need much else."""
+
+
+def run_dolma(python: Path, shards: Sequence[Sequence[str]], num_ngrams: int, folder: Path) -> float:
+    """Run Dolma's deduper on texts, in order, with attributes in `folder`/attributes; seconds of processor time."""
+    documents = folder / "documents"
+    documents.mkdir(parents=True)
+    for shard, texts in enumerate(shards):
+        with gzip.open(documents / f"{shard:05}.jsonl.gz", "wt", encoding="utf-8") as out:
+            for row, text in enumerate(texts):
+                out.write(json.dumps({"id": f"{shard}-{row}", "source": "bench", "text": text}) + "\n")
+    by_ngram = {"ngram_length": 13, "stride": 0, "overlap_threshold": 0.8, "skip_short_paragraphs": True}
+    bloom = {"size_in_bytes": 0, "estimated_doc_count": num_ngrams, "desired_false_positive_rate": 0.01}
+    config = {
+        "documents": [str(documents / "*.jsonl.gz")],
+        "work_dir": {"input": str(folder / "in"), "output": str(folder / "out")},
+        "dedupe": {"name": "bff", "paragraphs": {"attribute_name": "bff", "by_ngram": by_ngram}, "skip_empty": True},
+        "bloom_filter": {"file": str(folder / "filter.bin"), "read_only": False, **bloom},
+        "processes": 1,
+    }
+    done = subprocess.run(
+        [str(python), "-c", DOLMA, json.dumps(config)], capture_output=True, text=True, check=True, cwd=folder
+    )
+    return float(done.stdout.split("seconds")[-1])
+
+
+def dolma_left(python: Path, texts: dict[str, str]) -> dict[str, str]:
+    """What Dolma's spans leave of every text; nothing of those cut whole."""
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "dolma"
+        run_dolma(python, [list(texts.values())], sum(len(text) for text in texts.values()) // 5, folder)
+        (path,) = folder.glob("attributes/bff/*.gz")
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            spans = {record["id"]: record["attributes"]["bff"] for record in map(json.loads, lines)}
+    left = {}
+    for row, (key, text) in enumerate(texts.items()):
+        kept, at = "", 0
+        for start, end, _ in spans.get(f"0-{row}", []):
+            kept, at = kept + text[at:start], end
+        kept += text[at:]
+        if kept.strip():
+            left[key] = kept
+    return left

@@ -4,7 +4,8 @@
                                 [--boilerplate B.json] [--set bands=9 --set rows=13 ...] [--workers 2]
 
 `--method` is one of Tamis's (run as a recipe `pool -> dedup` through the package, settings with --set) or a peer's on
-the same file, where it is installed: `datasketch`, `datatrove` (MinHash, 14 x 8, word 5-grams).
+the same file, where it is installed: `datasketch`, `datatrove` (MinHash, 14 x 8, word 5-grams), `dolma` (Bloom filter
+over 13-grams; --dolma is a Python that has it).
 
 D: `{id, text, url}`. T: `{id, cluster, kind, rate, base_id, base_id2}`; kinds: base, exact, mutated (share `rate` of
 words replaced), boilerplate (shares paragraphs with its `bp_group`, listed in B), concat (of two others).
@@ -32,7 +33,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 import zstandard
-from dedup_peers import datasketch_duplicates, datatrove_duplicates
+from dedup_peers import datasketch_duplicates, datatrove_duplicates, dolma_left
 
 from tamis import flow
 
@@ -168,12 +169,15 @@ def main() -> None:
     parser.add_argument("--method", required=True)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--dolma", type=Path, help="a Python in which dolma is installed")
     options = parser.parse_args()
     texts = {document["id"]: document["text"] for document in read_lines(options.docs)}
     truth, pairs = list(read_lines(options.truth)), list(read_lines(options.pairs))
     started = time.perf_counter()
     survivors, details = None, {}
-    if options.method in PEERS:
+    if options.method == "dolma":
+        left = dolma_left(options.dolma, texts)
+    elif options.method in PEERS:
         left = run_peer(options.method, texts)
     else:
         with tempfile.TemporaryDirectory() as folder:

@@ -27,8 +27,8 @@ import pyarrow.parquet as pq
 import zstandard
 
 from tamis.base.stage import Context, Corpus, Sketches
-from tamis.stages.dedup.semantic import SemanticConfig, SemanticDedup
-from tamis.stages.dedup.vectors import quantize, to_columns
+from tamis.stages.dedup.semantic.stage import SemanticConfig, SemanticDedup
+from tamis.stages.dedup.semantic.vectors import quantize, to_columns
 from tamis.store.shards import ShardWriter, read_row_groups
 
 EPS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)

@@ -6,8 +6,8 @@ import pytest
 
 from tamis.kernels.bloom import find_all, insert_all
 from tamis.kernels.reference.bloom import Bff
-from tamis.stages.dedup.bloom_filter import FilterShape, largest_filter, size_filter
-from tamis.stages.dedup.bloom_lists import from_lists, ngram_lists, to_lists
+from tamis.stages.dedup.bloom.filter import FilterShape, largest_filter, size_filter
+from tamis.stages.dedup.bloom.lists import from_lists, ngram_lists, to_lists
 
 
 @pytest.mark.parametrize("fp_rate", [0.1, 0.01, 1e-3, 1e-4])

@@ -16,8 +16,8 @@ from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Corpus
 from tamis.kernels.reference.bloom import Bff, Mode
-from tamis.stages.dedup.bloom import BloomDedup
-from tamis.stages.dedup.bloom_marks import WHITE_SPACE
+from tamis.stages.dedup.bloom.marks import WHITE_SPACE
+from tamis.stages.dedup.bloom.stage import BloomDedup
 from tamis.stages.dedup.stage import build
 
 RECIPE = Recipe(name="test", stages=[])

@@ -17,12 +17,12 @@ from groups import TableSketches, decide_all, drive, sketch_all
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Corpus
-from tamis.stages.dedup import embedders
-from tamis.stages.dedup.clusters import compare_earlier, cut, group
-from tamis.stages.dedup.kmeans import assign, spherical_kmeans
-from tamis.stages.dedup.semantic import SemanticDedup
+from tamis.stages.dedup.semantic import embedders
+from tamis.stages.dedup.semantic.clusters import compare_earlier, cut, group
+from tamis.stages.dedup.semantic.kmeans import assign, spherical_kmeans
+from tamis.stages.dedup.semantic.stage import SemanticDedup
+from tamis.stages.dedup.semantic.vectors import cosines, lengths_of, products, quantize
 from tamis.stages.dedup.stage import build
-from tamis.stages.dedup.vectors import cosines, lengths_of, products, quantize
 
 RECIPE = Recipe(name="test", stages=[])
 DIMENSIONS = 64
@@ -122,7 +122,7 @@ def test_same_decisions_as_the_method_written_down_plainly(keep: str) -> None:
 
 def _centroids(stage: SemanticDedup, documents: list[dict[str, Any]]) -> np.ndarray:
     from tamis.base.seeds import named_rng
-    from tamis.stages.dedup.semdedup import Lines, _cluster, _distinct
+    from tamis.stages.dedup.semantic.semdedup import Lines, _cluster, _distinct
 
     stage.open(Context(seed=0))
     sketches, _ = sketch_all(stage, [documents], 100)
@@ -137,9 +137,9 @@ def test_any_sharding_and_part_size_gives_the_same(monkeypatch: pytest.MonkeyPat
     split, _ = run([documents[i : i + 60] for i in range(0, 400, 60)], num_clusters=9, eps=0.2)
     small, details = run([documents], num_clusters=9, eps=0.2, part_documents=150)
     assert details["clusters_cut"] == 0
-    monkeypatch.setattr("tamis.stages.dedup.clusters.BLOCK_ROWS", 13)
-    monkeypatch.setattr("tamis.stages.dedup.clusters.BLOCK_COLUMNS", 7)
-    monkeypatch.setattr("tamis.stages.dedup.kmeans.BLOCK_ROWS", 11)
+    monkeypatch.setattr("tamis.stages.dedup.semantic.clusters.BLOCK_ROWS", 13)
+    monkeypatch.setattr("tamis.stages.dedup.semantic.clusters.BLOCK_COLUMNS", 7)
+    monkeypatch.setattr("tamis.stages.dedup.semantic.kmeans.BLOCK_ROWS", 11)
     blocks, _ = run([documents], num_clusters=9, eps=0.2)
     assert whole == split == small == blocks
 

@@ -278,7 +278,7 @@ class MinHashDedup(DocumentDedup):
         links = int(removed * LINKED_BANDS_FRACTION * self.config.bands)
         combine = combine_bytes(corpus.num_documents, int(removed * MEMBERS_PER_REMOVED), links)
         share = -(-corpus.num_documents // self.config.num_parts)
-        line_bytes = 9.6 * self.config.bands + 25
+        line_bytes = 8.1 * self.config.bands + 22
         return Cost(
             memory_bytes=max(DECIDE_BYTES * share + READING_BYTES, combine),
             sketch_bytes=int(corpus.num_documents * line_bytes),

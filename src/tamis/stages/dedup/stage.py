@@ -11,9 +11,9 @@ from tamis.base.stage import Stage
 METHODS: dict[str, tuple[str, str, str]] = {
     "exact": ("exact", "ExactConfig", "build_exact"),
     "minhash": ("minhash", "MinHashConfig", "MinHashDedup"),
-    "bloom": ("bloom", "BloomConfig", "BloomDedup"),
-    "substring": ("substring", "SubstringConfig", "build_substring"),
-    "semantic": ("semantic", "SemanticConfig", "build_semantic"),
+    "bloom": ("bloom.stage", "BloomConfig", "BloomDedup"),
+    "substring": ("substring.stage", "SubstringConfig", "build_substring"),
+    "semantic": ("semantic.stage", "SemanticConfig", "build_semantic"),
     "within_page": ("within_page", "WithinPageConfig", "WithinPageDedup"),
 }
 """Method -> (module of this package, its settings, what makes the stage of them)."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.kernels.spans import ASK, COUNT, FIRST, count_windows, find_runs
-from tamis.stages.dedup.substring_ranges import Lines, Ranges, Stream
+from tamis.stages.dedup.substring.ranges import Lines, Ranges, Stream
 
 LOAD = 0.7
 """Share of the table's places that are taken if all windows differ; a search then looks at six entries at most, on

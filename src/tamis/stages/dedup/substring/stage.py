@@ -9,7 +9,7 @@ windows from the second on repeat the first, and one word stays (`keep: first`) 
 every window at least one occurrence uncut by the window's own account; another repeated window may reach into it.
 
 **How.** `sketch` stores the tokens' 64-bit hashes; each bucket, one part of one group of shards, finds the token ranges
-that its repeated windows cover (`substring_rolling`, `substring_suffixes`); `combine` joins the parts' ranges; `mark`
+that its repeated windows cover (`rolling`, `suffixes`); `combine` joins the parts' ranges; `mark`
 splits the texts concerned again and cuts.
 """
 
@@ -29,7 +29,7 @@ from tamis.base.errors import ConfigError
 from tamis.base.signals import Signal
 from tamis.base.stage import Context, Corpus, Cost, Group, Sketches
 from tamis.stages.dedup.planted import RATE, plant
-from tamis.stages.dedup.substring_ranges import (
+from tamis.stages.dedup.substring.ranges import (
     NUM_TOKENS,
     TOKENS,
     Lines,
@@ -107,7 +107,7 @@ class SubstringDedup(Group):
         lines = _sketch_lines(batch.column(columns.TEXT), rows)
         if not self.config.self_check:
             return lines
-        from tamis.stages.dedup.substring_check import UNCHANGED, unchanged_tokens
+        from tamis.stages.dedup.substring.check import UNCHANGED, unchanged_tokens
 
         plants = plant(batch, self.config.self_check, self._seed)
         copies = pa.array(plants.texts, pa.string())
@@ -132,11 +132,11 @@ class SubstringDedup(Group):
 
         keeps_first = self.config.keep == "first"
         if self.config.algorithm == "rolling":
-            from tamis.stages.dedup.substring_rolling import find
+            from tamis.stages.dedup.substring.rolling import find
 
             num_windows = self._count_windows(sketches, shards) if self.config.num_parts == 1 else None
             return find(stream, num_windows, self.config.min_tokens, keeps_first, self.config.num_parts, part)
-        from tamis.stages.dedup.substring_suffixes import find_sorted
+        from tamis.stages.dedup.substring.suffixes import find_sorted
 
         return find_sorted(stream, self.config.min_tokens, keeps_first)
 
@@ -170,13 +170,13 @@ class SubstringDedup(Group):
             "longest_duplicate_span_tokens": int(lengths[real].max(initial=0)),
         }
         if self.config.self_check:
-            from tamis.stages.dedup.substring_check import planted_lines, self_check
+            from tamis.stages.dedup.substring.check import planted_lines, self_check
 
             details["self_check"] = self_check(planted_lines(sketches), shards, rows, lengths)
         return details
 
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
-        from tamis.stages.dedup.substring_cut import Cuts, cut_text, list_spans
+        from tamis.stages.dedup.substring.cut import Cuts, cut_text, list_spans
 
         text = batch.column(columns.TEXT)
         cuts = Cuts.of(text, rows.to_numpy(), decisions)
@@ -199,12 +199,12 @@ class SubstringDedup(Group):
         num_tokens = int(corpus.text_bytes / BYTES_PER_TOKEN)
         sketch_bytes = int(num_tokens * share * SKETCH_BYTES_PER_TOKEN) + 8 * corpus.num_documents
         if self.config.algorithm == "rolling":
-            from tamis.stages.dedup.substring_rolling import table_bytes
+            from tamis.stages.dedup.substring.rolling import table_bytes
 
             num_windows = max(num_tokens - (self.config.min_tokens - 1) * corpus.num_documents, 0)
             needed = table_bytes(-(-num_windows // self.num_buckets))
         else:
-            from tamis.stages.dedup.substring_suffixes import memory_bytes
+            from tamis.stages.dedup.substring.suffixes import memory_bytes
 
             needed = memory_bytes(
                 int(num_tokens * share) // self.config.groups, corpus.num_documents // self.config.groups

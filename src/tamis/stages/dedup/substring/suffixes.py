@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tamis.base.errors import DataError
 from tamis.kernels.suffixes import common_prefixes, flag_windows, keep_aligned, runs_of_flags
-from tamis.stages.dedup.substring_ranges import Ranges, Stream
+from tamis.stages.dedup.substring.ranges import Ranges, Stream
 
 ITEM_BYTES = 4
 MOST_ITEMS = np.iinfo(np.int32).max // ITEM_BYTES

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from tamis.base.stage import Sketches
-from tamis.stages.dedup.clusters import compare_earlier, cut, greatest_similarity, group
-from tamis.stages.dedup.kmeans import Clustering, assign, spherical_kmeans
+from tamis.stages.dedup.semantic.clusters import compare_earlier, cut, greatest_similarity, group
+from tamis.stages.dedup.semantic.kmeans import Clustering, assign, spherical_kmeans
+from tamis.stages.dedup.semantic.vectors import DIGEST, lengths_of, read_vectors, stream_vectors
 from tamis.stages.dedup.survivors import RANK
-from tamis.stages.dedup.vectors import DIGEST, lengths_of, read_vectors, stream_vectors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,11 @@ from tamis.base.errors import ConfigError
 from tamis.base.seeds import named_rng
 from tamis.base.signals import Rule, Signal
 from tamis.base.stage import Context, Corpus, Cost, Sketches
-from tamis.stages.dedup import embedders, planted
+from tamis.stages.dedup import planted
 from tamis.stages.dedup.merge import add_merged, merged_texts
-from tamis.stages.dedup.semdedup import Found, Lines, Method, find_similar
+from tamis.stages.dedup.semantic import embedders
+from tamis.stages.dedup.semantic.semdedup import Found, Lines, Method, find_similar
+from tamis.stages.dedup.semantic.vectors import quantize, to_columns
 from tamis.stages.dedup.survivors import (
     DUPLICATE_OF,
     FIRST,
@@ -33,7 +35,6 @@ from tamis.stages.dedup.survivors import (
     decision_table,
     pick,
 )
-from tamis.stages.dedup.vectors import quantize, to_columns
 
 SIMILARITY = "similarity"
 """float32, nullable: greatest cosine similarity to an earlier document of the cluster; null = not embedded."""

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from tamis.base.stage import Sketches
 from tamis.kernels.uax_tokens import uax_tokens
 from tamis.stages.dedup.planted import RATE, RATES, recall_by_rate
-from tamis.stages.dedup.substring_ranges import NUM_TOKENS
+from tamis.stages.dedup.substring.ranges import NUM_TOKENS
 
 UNCHANGED = "unchanged_tokens"
 """int32 sketch column: tokens of a planted copy that stand in unchanged runs of `min_tokens` or more."""

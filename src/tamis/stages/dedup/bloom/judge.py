@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from tamis.kernels.bloom import judge_units
 from tamis.kernels.bloom_spans import judge_substrings
-from tamis.stages.dedup.bloom_lists import from_lists, to_lists
+from tamis.stages.dedup.bloom.lists import from_lists, to_lists
 from tamis.stages.dedup.planted import RATE
 
 NGRAMS, UNIT_NUMBERS, UNIT_NGRAMS = "ngrams", "unit_numbers", "unit_ngrams"

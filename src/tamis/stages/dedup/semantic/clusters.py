@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tamis.stages.dedup.vectors import cosines
+from tamis.stages.dedup.semantic.vectors import cosines
 
 BLOCK_ROWS = 1024
 BLOCK_COLUMNS = 4096

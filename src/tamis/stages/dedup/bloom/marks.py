@@ -8,7 +8,7 @@ from tamis.base import columns
 from tamis.kernels.bloom_spans import cut_spans, unit_spans
 from tamis.kernels.text import from_buffers, views
 from tamis.kernels.uax_tokens import uax_tokens
-from tamis.stages.dedup.bloom_lists import from_lists
+from tamis.stages.dedup.bloom.lists import from_lists
 
 CONTAINED, TOTAL, FRACTION = "contained_ngrams", "total_ngrams", "contained_fraction"
 """int32 and int32: n-grams of the document that the filter had, and all; float64: their ratio, NaN where there are

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.stages.dedup.vectors import directions, products
+from tamis.stages.dedup.semantic.vectors import directions, products
 
 BLOCK_ROWS = 8192
 BLOCK_VALUES = 1 << 24

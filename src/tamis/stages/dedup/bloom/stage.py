@@ -17,10 +17,10 @@ from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.signals import Rule, Signal
 from tamis.base.stage import Context, Corpus, Cost, Group, Sketches
-from tamis.stages.dedup import bloom_marks as marks
-from tamis.stages.dedup.bloom_filter import FilterShape, largest_filter, size_filter
-from tamis.stages.dedup.bloom_judge import DECISION_SCHEMA, NGRAMS, UNIT_NGRAMS, UNIT_NUMBERS, Judge
-from tamis.stages.dedup.bloom_lists import ngram_lists
+from tamis.stages.dedup.bloom import marks
+from tamis.stages.dedup.bloom.filter import FilterShape, largest_filter, size_filter
+from tamis.stages.dedup.bloom.judge import DECISION_SCHEMA, NGRAMS, UNIT_NGRAMS, UNIT_NUMBERS, Judge
+from tamis.stages.dedup.bloom.lists import ngram_lists
 from tamis.stages.dedup.planted import RATE, plant, recall_by_rate
 
 OLD_BOTH, PARAGRAPH, DOCUMENT, SUBSTRING = "old-both", "paragraph", "document", "substring"

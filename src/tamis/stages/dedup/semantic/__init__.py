@@ -1,0 +1,1 @@
+"""SemDeDup: embeddings, clusters, and documents too alike inside a cluster."""
