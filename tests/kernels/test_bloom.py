@@ -6,7 +6,7 @@ import pytest
 
 from tamis.kernels.bloom import find_all, insert_all
 from tamis.kernels.reference.bloom import Bff
-from tamis.stages.dedup.bloom.filter import FilterShape, largest_filter, size_filter
+from tamis.stages.dedup.bloom.filter import MARGIN, FilterShape, largest_filter, size_filter
 from tamis.stages.dedup.bloom.lists import from_lists, ngram_lists, to_lists
 
 
@@ -31,8 +31,8 @@ def test_sizes() -> None:
     for num_ngrams in (1, 100, 10_000, 10**9, 10**12):
         shape = size_filter(num_ngrams, 0.01)
         smaller = FilterShape(num_blocks=max(shape.num_blocks - 1, 1), per_word=shape.per_word)
-        assert shape.false_positive_rate(num_ngrams) <= 0.01
-        assert shape.num_blocks == 1 or smaller.false_positive_rate(num_ngrams) > 0.01
+        assert shape.false_positive_rate(num_ngrams) <= MARGIN * 0.01
+        assert shape.num_blocks == 1 or smaller.false_positive_rate(num_ngrams) > MARGIN * 0.01
         assert num_ngrams < 10_000 or 10.0 < 8 * shape.num_bytes / num_ngrams < 10.3
     crowded = largest_filter(1000, 10**6)
     assert crowded.num_bytes <= 1000 and crowded.false_positive_rate(10**6) > 0.99

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from test_run import tree
 
 from tamis import flow
+from tamis.base.errors import DataError
+from tamis.base.events import Event
 from tamis.stages.dedup.stage import METHODS
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -92,4 +95,20 @@ def test_killed_mid_stage_and_resumed(method: str, pool: Path, tmp_path: Path) -
         if child.poll() is None:
             os.kill(child.pid, signal.SIGKILL)
         child.wait()
+    time.sleep(0.3)  # its workers die with it, but not at once: one may leave an unfinished file behind
     assert tree(run(method, pool, tmp_path / "killed", 2)) == undisturbed
+
+
+def test_a_sketch_made_with_other_settings_is_refused_by_name(pool: Path, tmp_path: Path) -> None:
+    """Between the passes, someone puts the sketch of another run in a sketch's place."""
+    raw = {"name": "dedup-run", "stages": [{"dedup": {"method": "minhash"}}]}
+    other = {"name": "dedup-run", "stages": [{"dedup": {"method": "minhash", "bands": 3}}]}
+    flow.run_recipe(flow.resolve(other, [str(pool)]), tmp_path / "other", 1, lambda event: None)
+
+    def put(event: Event) -> None:
+        if event.kind == "task_finished" and event.fields["pass"] == 1 and event.fields.get("shard") == "4.jsonl":
+            for name in ("sketches/00002.parquet", "tasks/sketch-00002.json"):
+                shutil.copy(tmp_path / "other" / "02_dedup" / name, tmp_path / "run" / "02_dedup" / name)
+
+    with pytest.raises(DataError, match=r"sketches/00002\.parquet: this sketch of 2\.jsonl was made with"):
+        flow.run_recipe(flow.resolve(raw, [str(pool)]), tmp_path / "run", 1, put)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.base.cards import Counts
+from tamis.base.errors import DataError
 from tamis.base.stage import Group, Sketches
 from tamis.runner.lane import Heartbeat, Opened, opened
 from tamis.runner.ledger import Record, describe_outputs, is_complete, write_record
@@ -92,6 +93,7 @@ def run_decision(job: Decide | Combine, cache: Opened) -> dict[str, Any]:
     seed = job.plan.recipe.seed
     group = opened(job.step, seed, cache)
     assert isinstance(group, Group)
+    _check_sketches(job, folder)
     sketches = StoredSketches(folder, len(job.plan.shards))
     context = job.step.context(seed)
     if isinstance(job, Decide):
@@ -111,6 +113,18 @@ def run_decision(job: Decide | Combine, cache: Opened) -> dict[str, Any]:
     outputs = describe_outputs(folder.root, [path])
     write_record(record_path, Record(fingerprint=fingerprint, shard=name, books=Counts(), outputs=outputs))
     return {"rows": sketches.num_lines}
+
+
+def _check_sketches(job: Decide | Combine, folder: StageDir) -> None:
+    """Raises DataError for a sketch that was made with other settings, or from other documents, than this plan's: put
+    there by hand, or left by another version."""
+    one = job.plan.passes[job.number - 1]
+    for index, shard in enumerate(job.plan.shards):
+        if not is_complete(folder.sketch_task(index), job.plan.sketch_fingerprint(one, shard)):
+            raise DataError(
+                f"{folder.sketch(index)}: this sketch of {shard.name} was made with other settings than the recipe's, "
+                f"or changed since. Delete {folder.sketch_task(index)} and run again to make it anew."
+            )
 
 
 def decision_details(path: Path) -> dict[str, Any]:

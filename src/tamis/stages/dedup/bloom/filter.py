@@ -8,6 +8,8 @@ import numpy as np
 BLOCK_BYTES = 64
 WORDS, WORD_BITS = 8, 64
 """Of a block, as in kernels.bloom."""
+MARGIN = 0.99
+"""Filters are sized for this share of the rate asked for, so that chance in how blocks fill does not lift it above."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class FilterShape:
 def size_filter(num_ngrams: int, fp_rate: float) -> FilterShape:
     """The smallest filter whose false-positive rate is at most `fp_rate` (up to 0.5) once it holds `num_ngrams`."""
     shapes = []
+    fp_rate *= MARGIN
     for per_word in (1, 2):
         low, high = 0, max(num_ngrams // 256, 1)
         while FilterShape(num_blocks=high, per_word=per_word).false_positive_rate(num_ngrams) > fp_rate:
