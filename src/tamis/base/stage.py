@@ -115,10 +115,11 @@ class Corpus:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a group will take: `memory_bytes` of one decision, beyond the process itself; `sketch_bytes` of disk."""
+    """What a group will take: memory of one decision and of combining, beyond the process itself; disk of sketches."""
 
     memory_bytes: int
     sketch_bytes: int
+    combine_memory_bytes: int = 0
 
 
 class Sketches(ABC):

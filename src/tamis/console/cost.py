@@ -82,7 +82,7 @@ def print_plan(plan: Plan, run: RunDir, num_workers: int, as_json: bool) -> None
         typer.echo(f"  pass {one['pass']}: {' + '.join(one['steps'])}: {one['tasks']} tasks{done}{decides}")
     for group in cost["groups"]:
         times = f" ({group['decisions_at_once']} decisions at once)" if group["decisions_at_once"] > 1 else ""
-        memory = _size(group["decision_memory_bytes"] * group["decisions_at_once"])
+        memory = _size(group["memory_bytes"])
         corpus = f"about {group['documents']:,} documents, {_size(group['text_bytes'])} of text"
         typer.echo(
             f"  {group['stage']}: {corpus}: {memory} of memory{times}, {_size(group['sketch_bytes'])} of sketches"

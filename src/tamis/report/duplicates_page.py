@@ -1,5 +1,6 @@
 """The page of `tamis dups`: clusters, pairs side by side with the differing words marked, paragraphs and hosts."""
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def _self_check(found: Duplicates) -> str:
         for line in lines
     ]  # fmt: skip
     heads = ["Words replaced", "Planted", "Caught", "Recall"]
+    if all("expected_recall" in line for line in lines):  # MinHash knows what its S-curve promises
+        heads.append("Expected")
+        rows = [
+            replace(row, cells=[*row.cells, percent(line["expected_recall"], 1)])
+            for row, line in zip(rows, lines, strict=True)
+        ]
     return "<h3>Planted copies</h3>\n" + table("Recall on planted copies", heads, rows)
 
 

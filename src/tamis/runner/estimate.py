@@ -29,15 +29,17 @@ class GroupCost:
 
     @property
     def memory_bytes(self) -> int:
-        """Of all decisions that run at once, beyond the processes themselves."""
-        return self.cost.memory_bytes * self.at_once
+        """Of all decisions that run at once, or of combining after them, beyond the processes themselves."""
+        return max(self.cost.memory_bytes * self.at_once, self.cost.combine_memory_bytes)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "stage": self.folder,
             "documents": self.corpus.num_documents,
             "text_bytes": self.corpus.text_bytes,
+            "memory_bytes": self.memory_bytes,
             "decision_memory_bytes": self.cost.memory_bytes,
+            "combine_memory_bytes": self.cost.combine_memory_bytes,
             "decisions_at_once": self.at_once,
             "sketch_bytes": self.cost.sketch_bytes,
         }

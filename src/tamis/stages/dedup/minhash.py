@@ -273,14 +273,15 @@ class MinHashDedup(DocumentDedup):
         return found
 
     def cost(self, corpus: Corpus) -> Cost:
-        """Of the larger of one decision and of combining, with the averages of web text for what is linked."""
+        """With the averages of web text for what is linked."""
         removed = int(REMOVED_FRACTION * corpus.num_documents)
         links = int(removed * LINKED_BANDS_FRACTION * self.config.bands)
         combine = combine_bytes(corpus.num_documents, int(removed * MEMBERS_PER_REMOVED), links)
         share = -(-corpus.num_documents // self.config.num_parts)
         line_bytes = 8.1 * self.config.bands + 22
         return Cost(
-            memory_bytes=max(DECIDE_BYTES * share + READING_BYTES, combine),
+            memory_bytes=DECIDE_BYTES * share + READING_BYTES,
+            combine_memory_bytes=combine,
             sketch_bytes=int(corpus.num_documents * line_bytes),
         )
 
