@@ -26,7 +26,7 @@ def memory_bytes(num_tokens: int, num_documents: int) -> int:
 def find_sorted(stream: Stream, width: int, keeps_first: bool) -> pa.Table:
     """The token ranges that repeated windows cover, as `ranges_table`. Raises DataError for a group with more distinct
     tokens and documents than 32 bits can number."""
-    from pydivsufsort import divsufsort  # type: ignore[import-untyped]
+    from pydivsufsort import divsufsort
 
     vocabulary, num_items = np.zeros(0, np.uint64), 0
     for lines in stream():
