@@ -23,7 +23,6 @@ from tamis.stages.filter.language import LangidDetector
         ({"keep_languages": ["en", "english"]}, ["filter.keep_languages.1", "'english'", "`en`"]),
         ({"keep_languages": ["EN"]}, ["filter.keep_languages.0", "no language 'EN'", "`en`"]),
         ({"keep_languages": "en"}, ["filter.keep_languages", "list"]),
-        ({"keep_languages": ["zh"], "language_model": "langdetect"}, ["filter.keep_languages.0", "zh-cn"]),
         ({"keep_languages": ["zh-cn"], "language_model": "models/lid.176.ftz"}, ["lid.176.ftz", "'zh-cn'"]),
         ({"min_words": "forty"}, ["filter.min_words", "valid number", "'forty'"]),
         ({"min_words": [40]}, ["filter.min_words", "valid number", "[40]"]),
@@ -156,6 +155,8 @@ def test_langdetect() -> None:
     answers = [detector.detect(page) for page in (PAGE, german, "12 34 56", " .", PAGE)]
     assert [language for language, _ in answers] == ["en", "de", "", "", "en"]
     assert answers[0] == answers[4] and 0.99 < answers[0][1] <= 1
+    with pytest.raises(ConfigError, match=r"filter\.keep_languages\.0.*zh-cn"):
+        make(keep_languages=["zh"], language_model="langdetect")
     stage = make(rules="none", language_model="langdetect", min_language_score=0.9)
     assert "language_model" not in stage.assets()
     out = stage.apply(batch_of([PAGE, german]))
