@@ -1,4 +1,4 @@
-"""The kinds of job an engine runs: a shard through a pass, a group's decision on one bucket, and on all buckets."""
+"""The two kinds of job an engine runs: a shard through a pass, and a group's decision on one bucket or on all."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from tamis.store.shards import read_row_groups
 
 @dataclass(frozen=True, kw_only=True)
 class Decide:
-    """One bucket of the group that pass `number` feeds."""
+    """One bucket of the group that pass `number` feeds, or, as bucket ALL, the last word on what all buckets found."""
 
     plan: Plan
     run: RunDir
@@ -36,31 +36,25 @@ class Decide:
         assert step is not None
         return step
 
-    def is_done(self) -> bool:
-        path = self.run.stage(self.step.folder).decide_task(self.bucket)
-        return is_complete(path, self.plan.decide_fingerprint(self.step, self.bucket))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Combine:
-    """The last word of the group that pass `number` feeds, from what its buckets found."""
-
-    plan: Plan
-    run: RunDir
-    number: int
+    @property
+    def combines(self) -> bool:
+        return self.bucket == ALL
 
     @property
-    def step(self) -> Step:
-        step = self.plan.passes[self.number - 1].sketch
-        assert step is not None
-        return step
+    def record_path(self) -> Path:
+        folder = self.run.stage(self.step.folder)
+        return folder.combine_task if self.combines else folder.decide_task(self.bucket)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.plan.decide_fingerprint(self.step, self.bucket)
 
     def is_done(self) -> bool:
-        path = self.run.stage(self.step.folder).combine_task
-        return is_complete(path, self.plan.combine_fingerprint(self.step))
+        return is_complete(self.record_path, self.fingerprint)
 
 
-Job = Task | Decide | Combine
+ALL = -1
+Job = Task | Decide
 
 
 class StoredSketches(Sketches):
@@ -84,38 +78,34 @@ class StoredSketches(Sketches):
 
 def run_job(job: Job, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
     """Do one job and publish its result; safe to repeat."""
-    return run_task(job, cache, heartbeat) if isinstance(job, Task) else run_decision(job, cache)
+    return run_task(job, cache, heartbeat) if isinstance(job, Task) else run_decide(job, cache)
 
 
-def run_decision(job: Decide | Combine, cache: Opened) -> dict[str, Any]:
-    """Let the group decide on a bucket, or combine; publish. Returns the lines it had to decide on as `rows`."""
+def run_decide(job: Decide, cache: Opened) -> dict[str, Any]:
+    """Let the group decide, publish. Returns the lines it had to decide on as `rows`."""
     folder = job.run.stage(job.step.folder)
     seed = job.plan.recipe.seed
     group = opened(job.step, seed, cache)
     assert isinstance(group, Group)
+    job.record_path.unlink(missing_ok=True)
     _check_sketches(job, folder)
     sketches = StoredSketches(folder, len(job.plan.shards))
     context = job.step.context(seed)
-    if isinstance(job, Decide):
-        record_path, path, name = folder.decide_task(job.bucket), folder.decisions(job.bucket), f"bucket {job.bucket}"
-        fingerprint = job.plan.decide_fingerprint(job.step, job.bucket)
-    else:
-        record_path, path, name = folder.combine_task, folder.combined, "all buckets"
-        fingerprint = job.plan.combine_fingerprint(job.step)
-    record_path.unlink(missing_ok=True)
-    if isinstance(job, Decide):
-        decisions = group.decide(job.bucket, sketches, context)
-    else:
+    if job.combines:
+        path, name = folder.combined, "all buckets"
         found = [pq.read_table(folder.decisions(bucket)) for bucket in range(group.num_buckets)]
         decisions = group.combine(found, sketches, context)
+    else:
+        path, name = folder.decisions(job.bucket), f"bucket {job.bucket}"
+        decisions = group.decide(job.bucket, sketches, context)
     with publish(path) as temporary:
         pq.write_table(decisions, temporary, compression="zstd")
     outputs = describe_outputs(folder.root, [path])
-    write_record(record_path, Record(fingerprint=fingerprint, shard=name, books=Counts(), outputs=outputs))
+    write_record(job.record_path, Record(fingerprint=job.fingerprint, shard=name, books=Counts(), outputs=outputs))
     return {"rows": sketches.num_lines}
 
 
-def _check_sketches(job: Decide | Combine, folder: StageDir) -> None:
+def _check_sketches(job: Decide, folder: StageDir) -> None:
     """Raises DataError for a sketch that was made with other settings, or from other documents, than this plan's: put
     there by hand, or left by another version."""
     one = job.plan.passes[job.number - 1]

@@ -93,9 +93,6 @@ class Plan:
     def decide_fingerprint(self, step: Step, bucket: int) -> str:
         return fingerprint("decide", step.fingerprint, self.corpus_fingerprint, bucket)
 
-    def combine_fingerprint(self, step: Step) -> str:
-        return fingerprint("combine", step.fingerprint, self.corpus_fingerprint)
-
 
 def make_plan(recipe: Recipe, source: Source, stages: Sequence[Stage]) -> Plan:
     """Check the chain of columns and assets, list the pool, cut the stages into passes.

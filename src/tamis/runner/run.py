@@ -10,7 +10,7 @@ from tamis.base.errors import BudgetError, DataError
 from tamis.base.events import Event
 from tamis.base.stage import Group, Stage
 from tamis.runner.estimate import group_cost, measured_corpus, memory_warning
-from tamis.runner.jobs import Combine, Decide, Job, decision_details
+from tamis.runner.jobs import ALL, Decide, Job, decision_details
 from tamis.runner.ledger import Record, read_record
 from tamis.runner.local_engine import LocalEngine
 from tamis.runner.plan import Pass, Plan, Step
@@ -51,7 +51,7 @@ def _run_pass(plan: Plan, run: RunDir, one: Pass, engine: LocalEngine, on_event:
         jobs = [Decide(plan=plan, run=run, number=one.number, bucket=bucket) for bucket in buckets]
         _run_jobs(jobs, one, engine, on_event)
         if one.sketch.stage.combines:
-            _run_jobs([Combine(plan=plan, run=run, number=one.number)], one, engine, on_event)
+            _run_jobs([Decide(plan=plan, run=run, number=one.number, bucket=ALL)], one, engine, on_event)
 
 
 def _tell_cost(group: Step, card: Card, num_workers: int, on_event: OnEvent) -> None:
@@ -70,7 +70,7 @@ def _run_jobs(jobs: list[Any], one: Pass, engine: LocalEngine, on_event: OnEvent
     waiting = [job for job in jobs if not job.is_done()]
     stages = [step.folder for step in one.steps]
     if jobs and not isinstance(jobs[0], Task):
-        verb = "decide" if isinstance(jobs[0], Decide) else "combine"
+        verb = "combine" if jobs[0].combines else "decide"
         stages = [f"{jobs[0].step.folder} ({verb})"]
     about = {"pass": one.number, "stages": stages}
     total_bytes = sum(job.shard.size_bytes for job in waiting if isinstance(job, Task))
@@ -92,7 +92,7 @@ def _run_jobs(jobs: list[Any], one: Pass, engine: LocalEngine, on_event: OnEvent
 
 def _describe(job: Job) -> dict[str, Any]:
     if not isinstance(job, Task):
-        return {"bucket": job.bucket if isinstance(job, Decide) else "all"}
+        return {"bucket": "all" if job.combines else job.bucket}
     return {"shard": job.shard.name, "input_bytes": job.shard.size_bytes}
 
 
