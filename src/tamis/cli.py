@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -54,6 +54,14 @@ def _root(
 
 def _workers(asked: int | None) -> int:
     return asked or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else asked or os.cpu_count() or 1
+
+
+def _engine(name: str) -> Literal["local", "ray"]:
+    if name == "local":
+        return "local"
+    if name == "ray":
+        return "ray"
+    raise ConfigError(f"--engine {name}: give local or ray")
 
 
 def _print_json(data: Any) -> None:
@@ -110,6 +118,7 @@ def run(
         list[str] | None, typer.Option("--set", help="path.to.field=value, as filter.min_words=40; may be repeated.")
     ] = None,
     workers: Workers = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: the cluster at RAY_ADDRESS, or one made here.")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the cost, do nothing.")] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -133,7 +142,7 @@ def run(
         return
     with Display(quiet or as_json) as display:
         try:
-            done = flow.run_recipe(story, place, _workers(workers), display.on_event)
+            done = flow.run_recipe(story, place, _workers(workers), display.on_event, _engine(engine))
         except KeyboardInterrupt:
             raise _stopped() from None
     if as_json:

@@ -27,6 +27,7 @@ from tamis.base.recipe import Recipe
 from tamis.base.stage import Source, Stage
 from tamis.fetch import resolve_setting
 from tamis.runner.plan import Plan, make_plan
+from tamis.runner.run import EngineName
 from tamis.store.atomic import write_json, write_text
 from tamis.store.rundir import RunDir
 
@@ -202,7 +203,7 @@ def _build(name: str, settings: dict[str, Any], recipe: Recipe) -> list[Stage]:
     return [built] if isinstance(built, Stage) else list(built)
 
 
-def run_recipe(story: Story, output: Path, num_workers: int, on_event: OnEvent) -> RunDir:
+def run_recipe(story: Story, output: Path, num_workers: int, on_event: OnEvent, engine: EngineName = "local") -> RunDir:
     """Curate, then train and evaluate if the recipe asks for it. Finished work is skipped.
 
     Raises any TamisError; whatever happens is in the run's events.jsonl.
@@ -226,7 +227,7 @@ def run_recipe(story: Story, output: Path, num_workers: int, on_event: OnEvent) 
             text = f"pool: passed over {len(names)} files of no readable kind (named outright, they are read): {shown}"
             tell(Event(kind="note", fields={"text": text, "passed_over": names}))
         try:
-            _curate(story, plan, run, num_workers, tell)
+            _curate(story, plan, run, num_workers, tell, engine)
             _train_and_evaluate(story.recipe, run, tell)
         except (TamisError, KeyboardInterrupt) as error:
             tell(Event(kind="run_failed", fields={"error": f"{type(error).__name__}: {error}"}))
@@ -235,7 +236,7 @@ def run_recipe(story: Story, output: Path, num_workers: int, on_event: OnEvent) 
     return run
 
 
-def _curate(story: Story, plan: Plan, run: RunDir, num_workers: int, on_event: OnEvent) -> None:
+def _curate(story: Story, plan: Plan, run: RunDir, num_workers: int, on_event: OnEvent, engine: EngineName) -> None:
     """Run the plan; where the recipe names no tokenizer, train one on what came out, and tokenize with it."""
     from tamis import kernels, products
     from tamis.runner.run import run_plan
@@ -244,7 +245,7 @@ def _curate(story: Story, plan: Plan, run: RunDir, num_workers: int, on_event: O
     if not kernels.compiled(needed):
         on_event(Event(kind="note", fields={"text": "compiling kernels, once on this machine: up to a minute"}))
         kernels.warm(needed)
-    run_plan(plan, run, num_workers, on_event)
+    run_plan(plan, run, num_workers, on_event, engine)
     if story.own_vocab_size:
         on_event(
             Event(kind="note", fields={"text": f"tokenizer: BPE of {story.own_vocab_size:,} ids on these documents"})
@@ -254,7 +255,7 @@ def _curate(story: Story, plan: Plan, run: RunDir, num_workers: int, on_event: O
         tokenizer = products.own_tokenizer(run, documents, story.own_vocab_size, identity)
         settings = dict(story.recipe.stages[-1]["tokenize"] or {}) | {"tokenizer": str(tokenizer)}
         stages = [*story.stages, *_build("tokenize", settings, story.recipe)]
-        run_plan(make_plan(story.recipe, story.source, stages), run, num_workers, on_event)
+        run_plan(make_plan(story.recipe, story.source, stages), run, num_workers, on_event, engine)
 
 
 def _train_and_evaluate(recipe: Recipe, run: RunDir, on_event: OnEvent) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -28,41 +27,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "within_page": {},
 }
 """What each method is run with; a method without an entry fails `test_every_method_is_run`."""
-WORDS = [f"word{n}" for n in range(400)]
 
 
 def test_every_method_is_run() -> None:
     assert SETTINGS.keys() == METHODS.keys()
 
 
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five shards of 60 documents: new ones, copies, near-copies, documents that share a paragraph, empty ones."""
-    folder = tmp_path_factory.mktemp("pool")
-    rng = random.Random(0)
-    shared = " ".join(rng.choices(WORDS, k=80))
-    texts: list[str] = []
-    for shard in range(5):
-        lines = []
-        for number in range(60):
-            text = "\n".join(" ".join(rng.choices(WORDS, k=40)) for _ in range(4))
-            if texts and number % 4 == 0:
-                words = rng.choice(texts).split(" ")
-                words[rng.randrange(len(words))] = rng.choice(["", "changed"])
-                text = " ".join(words)
-            elif number % 7 == 0:
-                text = f"{text}\n{shared}\n{rng.choice(WORDS)}"
-            elif number % 19 == 0:
-                text = ""
-            texts.append(text)
-            lines.append(json.dumps({"text": text, "url": f"http://h{number % 9}.org/{shard}/{number}"}))
-        (folder / f"{shard}.jsonl").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-def run(method: str, pool: Path, output: Path, workers: int) -> Path:
+def run(method: str, pool: Path, output: Path, workers: int, engine: Any = "local") -> Path:
     raw = {"name": "dedup-run", "stages": [{"dedup": {"method": method} | SETTINGS[method]}]}
-    flow.run_recipe(flow.resolve(raw, [str(pool)]), output, workers, lambda event: None)
+    flow.run_recipe(flow.resolve(raw, [str(pool)]), output, workers, lambda event: None, engine)
     return output
 
 

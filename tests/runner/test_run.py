@@ -28,11 +28,11 @@ def build(docs: Docs, min_chars: int = 3, log: str = "", **changes: Any) -> Any:
     return make_plan(toy_recipe(**changes), ToyPool(ToyPool.Settings(shards=docs)), stages)
 
 
-def execute(plan: Any, root: Path, workers: int = 1) -> list[Event]:
+def execute(plan: Any, root: Path, workers: int = 1, engine: Any = "local") -> list[Event]:
     events: list[Event] = []
     run = RunDir(root)
     run.prepare(plan.folders)
-    run_plan(plan, run, workers, events.append)
+    run_plan(plan, run, workers, events.append, engine)
     return events
 
 

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from tamis import __version__
 from tamis.base.cards import Card, Counts
 from tamis.base.errors import BudgetError, DataError
 from tamis.base.events import Event
 from tamis.base.stage import Group, Stage
+from tamis.runner.engine import Engine
 from tamis.runner.estimate import group_cost, measured_corpus, memory_warning
 from tamis.runner.jobs import ALL, Decide, Job, decision_details
 from tamis.runner.ledger import Record, read_record
@@ -21,19 +22,29 @@ from tamis.store.rundir import RunDir
 from tamis.store.tokens import write_manifest
 
 OnEvent = Callable[[Event], None]
+EngineName = Literal["local", "ray"]
 
 
-def run_plan(plan: Plan, run: RunDir, num_workers: int, on_event: OnEvent) -> None:
+def run_plan(plan: Plan, run: RunDir, num_workers: int, on_event: OnEvent, engine: EngineName = "local") -> None:
     """Do everything of `plan` that is not done yet; afterwards every stage folder has its card.
 
     Raises DataError (unreadable input, nothing left), BudgetError (too many quarantined rows), StorageError.
     """
-    with LocalEngine(plan, num_workers) as engine:
+    with _engine(engine, plan, num_workers) as opened:
         for one in plan.passes:
-            _run_pass(plan, run, one, engine, on_event)
+            _run_pass(plan, run, one, opened, on_event)
+    run.sweep()  # workers that were stopped leave unfinished files
 
 
-def _run_pass(plan: Plan, run: RunDir, one: Pass, engine: LocalEngine, on_event: OnEvent) -> None:
+def _engine(name: EngineName, plan: Plan, num_workers: int) -> Engine:
+    if name == "ray":
+        from tamis.runner.ray_engine import RayEngine
+
+        return RayEngine(plan, num_workers)
+    return LocalEngine(plan, num_workers)
+
+
+def _run_pass(plan: Plan, run: RunDir, one: Pass, engine: Engine, on_event: OnEvent) -> None:
     tasks = [Task(plan=plan, run=run, number=one.number, index=index) for index in range(len(plan.shards))]
     _run_jobs(tasks, one, engine, on_event)
     for step in one.steps:
@@ -65,7 +76,7 @@ def _tell_cost(group: Step, card: Card, num_workers: int, on_event: OnEvent) -> 
         on_event(Event(kind="note", fields={"text": warning}))
 
 
-def _run_jobs(jobs: list[Any], one: Pass, engine: LocalEngine, on_event: OnEvent) -> None:
+def _run_jobs(jobs: list[Any], one: Pass, engine: Engine, on_event: OnEvent) -> None:
     """Run the jobs that are not done, reporting each as an event."""
     waiting = [job for job in jobs if not job.is_done()]
     stages = [step.folder for step in one.steps]

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from tamis.base.errors import TamisError
@@ -38,6 +39,12 @@ def dump_job(job: Job) -> bytes:
     buffer = io.BytesIO()
     _JobPickler(buffer).dump(job)
     return buffer.getvalue()
+
+
+def load_job(data: bytes, plan: Plan) -> Job:
+    """The job that `dump_job` made, with the plan it belongs to."""
+    job: Job = _JobUnpickler(data, plan).load()
+    return job
 
 
 class SharedState:
@@ -87,7 +94,7 @@ def main(pipe: Connection, lifeline: Connection, state: SharedState) -> None:
         if plan is None:
             plan = pickle.loads(message)
             continue
-        job: Job = _JobUnpickler(message, plan).load()
+        job = load_job(message, plan)
         state.set(0, 0, "")
         try:
             result = run_job(job, cache, SharedHeartbeat(state))
@@ -103,6 +110,14 @@ def peak_memory_bytes() -> int:
     """The largest resident size this process has had; Linux counts in kilobytes, macOS in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def resident_bytes(pid: int | str | None) -> int:
+    """Resident memory of a process (`self`: of this one) where the system tells it (Linux), else 0."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+    except (OSError, IndexError):
+        return 0
 
 
 def _die_with_parent(lifeline: Connection) -> None:

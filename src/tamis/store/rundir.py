@@ -126,11 +126,15 @@ class RunDir:
         """Create the directory; delete what an interrupted writer or a recipe with other stages left behind."""
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            for stale in self.root.rglob(".*.tmp"):
-                stale.unlink(missing_ok=True)
+            self.sweep()
             for folder in self.stage_folders():
                 if folder not in folders:
                     shutil.rmtree(self.root / folder)
+
+    def sweep(self) -> None:
+        """Delete unfinished files of writers that are gone."""
+        for stale in self.root.rglob(".*.tmp"):
+            stale.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
