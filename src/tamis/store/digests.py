@@ -10,6 +10,7 @@ import time
 from functools import cache
 from pathlib import Path
 
+from tamis.store.location import cache_folder
 from tamis.store.shards import file_digest
 
 REMEMBERED_BYTES = 1 << 20
@@ -42,9 +43,7 @@ def _key(path: Path, status: os.stat_result) -> str:
 
 def _memory() -> Path:
     """Beside the assets that `tamis fetch` downloads."""
-    given = os.environ.get("TAMIS_CACHE")
-    folder = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tamis"
-    return folder / _FILE_NAME
+    return cache_folder() / _FILE_NAME
 
 
 @cache

@@ -19,9 +19,10 @@ import pyarrow as pa
 import zstandard
 
 from tamis.base import columns
-from tamis.store.atomic import publish
+from tamis.store.atomic import Place, publish
 from tamis.store.containers import decoded_chunks
 from tamis.store.identity import document_id
+from tamis.store.location import Location
 
 MAX_LINE_BYTES = 256 << 20
 """A longer line is passed over and becomes a quarantined row."""
@@ -194,11 +195,11 @@ def _derived_id(record: dict[str, Any]) -> str:
     )
 
 
-def write_jsonl(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
+def write_jsonl(path: Place, batches: Iterable[pa.RecordBatch]) -> int:
     """Write batches as DCLM JSONL (compressed by suffix: .gz, .zst, .zstd, else plain), published whole; returns the
     number of records. Every record ends in a newline, so that files can be joined (DCLM's writer omits the last)."""
     count = 0
-    with publish(path) as temporary, _compressed(temporary, path.suffix) as write:
+    with publish(path) as temporary, _compressed(temporary, Location(path).suffix) as write:
         for batch in batches:
             write(b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in to_records(batch)))
             count += batch.num_rows

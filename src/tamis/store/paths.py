@@ -7,19 +7,18 @@ import glob
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
 from tamis.store.digests import input_digest
+from tamis.store.location import Location, filesystem, is_remote
 
 READABLE_SUFFIXES = (
     ".warc", ".warc.gz", ".warc.lz4", ".warc.zst", ".wet", ".wet.gz", ".wet.zst", ".arc", ".arc.gz",
     ".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.zstd", ".json.gz", ".json.zst", ".json.zstd", ".parquet",
 )  # fmt: skip
 """Names that a folder or glob is searched for. A file named outright may have any name: its first bytes decide."""
-
-_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "http": "aiohttp"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +29,6 @@ class InputFile:
     uri: str
     size_bytes: int
     fingerprint: str
-
-
-def is_remote(uri: str) -> bool:
-    return "://" in uri and not uri.startswith("file://")
 
 
 def expand(inputs: Iterable[str]) -> list[InputFile]:
@@ -81,9 +76,7 @@ def passed_over(inputs: Iterable[str]) -> list[str]:
 def open_input(uri: str) -> BinaryIO:
     """A readable, seekable binary stream. Raises DataError when the file cannot be opened."""
     try:
-        if is_remote(uri):
-            return cast(BinaryIO, _filesystem(uri).open(uri, "rb"))
-        return Path(uri.removeprefix("file://")).open("rb")
+        return Location(uri).open_read()
     except OSError as error:
         raise DataError(f"{uri}: cannot be opened ({error}).") from error
 
@@ -125,7 +118,7 @@ def _nearest_parent(path: Path) -> Path:
 
 
 def _expand_remote(text: str) -> list[_Entry]:
-    fs = _filesystem(text)
+    fs = filesystem(text)
     try:
         if glob.has_magic(text):
             paths = [path for path in fs.glob(text) if _readable(path)]
@@ -149,16 +142,3 @@ def _remote(fs: Any, uri: str, name: str) -> _Entry:
     keys = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "blob_id", "generation", "created")
     marks = {key: str(info[key]) for key in keys if info.get(key) is not None}
     return name, uri, int(size or 0), fingerprint(uri, size, marks)
-
-
-def _filesystem(uri: str) -> Any:
-    import fsspec
-
-    protocol = uri.split("://", 1)[0]
-    try:
-        return fsspec.core.url_to_fs(uri)[0]
-    except ImportError:
-        package = _PACKAGES.get(protocol.removesuffix("s") if protocol == "https" else protocol, f"fsspec[{protocol}]")
-        raise ConfigError(f"'{uri}' needs the package {package}. Type: pip install {package}") from None
-    except ValueError as error:
-        raise ConfigError(f"'{uri}': {error}. Known are file paths, s3://, gs://, https:// and hf://.") from None

@@ -1,177 +1,234 @@
-"""The run directory: where each kind of file of a run lives. `ls` tells the story in order.
+"""A run: which artefacts of its workspace belong to one execution of a recipe, and what happened in it.
 
-recipe.yaml  provenance.json  events.jsonl
-01_pool/ 02_extract/ …   one numbered folder per stage: card.json shards/ removed/ quarantine/ tasks/
-                         (and sketches/ decisions/ where a stage needs the whole corpus)
-train/  evaluate/  report.html
+RUN/recipe.yaml  run.json  provenance.json  events.jsonl  report.html
+
+`run.json` lists the artefacts in the order of the story. The artefact of a stage holds card.json, shards/, removed/,
+quarantine/, tasks/ (and sketches/, decisions/ where a stage needs the whole corpus; tokens/ after tokenize).
 """
 
-import fcntl
-import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import orjson
+import yaml
 
 from tamis.base.cards import Card
 from tamis.base.errors import ConfigError
 from tamis.base.events import Event
-from tamis.store.atomic import read_json, storage_errors
+from tamis.store.atomic import read_json, storage_errors, write_bytes, write_json
+from tamis.store.location import Location
+from tamis.store.workspace import Workspace, workspace_of
 
-STAGE_FOLDER = re.compile(r"^(\d\d)_([a-z][a-z0-9_]*)$")
+RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
 class StageDir:
-    """Paths of one stage's files; `index` is the shard's position in the pool."""
+    """Locations of one stage's files; `index` is the shard's position in the pool."""
 
-    root: Path
+    root: Location
 
     @property
-    def card(self) -> Path:
+    def card(self) -> Location:
         return self.root / "card.json"
 
     @property
-    def tokens(self) -> Path:
+    def tokens(self) -> Location:
         return self.root / "tokens"
 
-    def shard(self, index: int) -> Path:
-        return self.root / "shards" / f"{index:05d}.parquet"
+    @property
+    def shards(self) -> Location:
+        return self.root / "shards"
 
-    def jsonl(self, index: int, compression: str) -> Path:
+    def shard(self, index: int) -> Location:
+        return self.shards / f"{index:05d}.parquet"
+
+    def jsonl(self, index: int, compression: str) -> Location:
         return self.root / "jsonl" / f"{index:05d}.jsonl.{compression}"
 
-    def token_shard(self, index: int) -> Path:
+    def token_shard(self, index: int) -> Location:
         return self.tokens / f"{index:05d}.bin"
 
-    def removed(self, index: int) -> Path:
+    def removed(self, index: int) -> Location:
         return self.root / "removed" / f"{index:05d}.parquet"
 
-    def quarantine(self, index: int) -> Path:
+    def quarantine(self, index: int) -> Location:
         return self.root / "quarantine" / f"{index:05d}.parquet"
 
-    def sketch(self, index: int) -> Path:
+    def sketch(self, index: int) -> Location:
         return self.root / "sketches" / f"{index:05d}.parquet"
 
-    def task(self, index: int) -> Path:
+    def task(self, index: int) -> Location:
         return self.root / "tasks" / f"{index:05d}.json"
 
-    def sketch_task(self, index: int) -> Path:
+    def sketch_task(self, index: int) -> Location:
         return self.root / "tasks" / f"sketch-{index:05d}.json"
 
-    def decisions(self, bucket: int) -> Path:
+    def decisions(self, bucket: int) -> Location:
         return self.root / "decisions" / f"{bucket:05d}.parquet"
 
-    def decide_task(self, bucket: int) -> Path:
+    def decide_task(self, bucket: int) -> Location:
         return self.root / "tasks" / f"decide-{bucket:05d}.json"
 
     @property
-    def combined(self) -> Path:
+    def combined(self) -> Location:
         return self.root / "decisions" / "combined.parquet"
 
     @property
-    def combine_task(self) -> Path:
+    def combine_task(self) -> Location:
         return self.root / "tasks" / "combine.json"
 
 
 @dataclass(frozen=True)
-class RunDir:
-    """One execution of a recipe."""
+class Product:
+    """An artefact made from a finished run: `kind` is model or evaluation, `settings` tells it from its siblings."""
 
-    root: Path
+    kind: str
+    artefact: str
+    settings: dict[str, Any]
+
+
+class EventLog:
+    """events.jsonl of a run or experiment: a line per event. An object store cannot append: there the file is written
+    anew, at most every few seconds and at the end."""
+
+    FLUSH_SECONDS = 5.0
+
+    def __init__(self, place: Location) -> None:
+        self.place = place
+        self._pending: list[bytes] = []
+        self._flushed = 0.0
+
+    def write(self, event: Event) -> None:
+        line = orjson.dumps(event.to_dict()) + b"\n"
+        if not self.place.is_remote:
+            with storage_errors(self.place), self.place.path.open("ab") as handle:
+                handle.write(line)
+            return
+        self._pending.append(line)
+        if event.time - self._flushed > self.FLUSH_SECONDS or event.kind in ("run_finished", "run_failed"):
+            self.flush()
+            self._flushed = event.time
+
+    def flush(self) -> None:
+        if self._pending:
+            before = self.place.read_bytes() if self.place.exists() else b""
+            write_bytes(self.place, before + b"".join(self._pending))
+            self._pending.clear()
+
+
+def read_events(place: Location) -> list[dict[str, Any]]:
+    """Events in order; a line cut off by a crash is left out."""
+    if not place.exists():
+        return []
+    out = []
+    for line in place.read_bytes().splitlines():
+        try:
+            out.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            continue
+    return out
+
+
+class RunDir:
+    """One run. Reading needs nothing but the workspace it lies in."""
+
+    def __init__(self, root: "Location | str") -> None:
+        self.root = Location(root)
+
+    def __repr__(self) -> str:
+        return f"RunDir({str(self.root)!r})"
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        return workspace_of(self.root)
 
     @property
-    def recipe(self) -> Path:
+    def recipe(self) -> Location:
         return self.root / "recipe.yaml"
 
     @property
-    def provenance(self) -> Path:
+    def provenance(self) -> Location:
         return self.root / "provenance.json"
 
     @property
-    def events(self) -> Path:
-        return self.root / "events.jsonl"
-
-    @property
-    def train(self) -> Path:
-        return self.root / "train"
-
-    @property
-    def evaluate(self) -> Path:
-        return self.root / "evaluate"
-
-    @property
-    def report(self) -> Path:
+    def report(self) -> Location:
         return self.root / "report.html"
 
-    def stage(self, folder: str) -> StageDir:
-        return StageDir(self.root / folder)
-
-    def stage_folders(self) -> list[str]:
-        """Names of the stage folders present, in story order."""
-        if not self.root.is_dir():
-            return []
-        return sorted(p.name for p in self.root.iterdir() if p.is_dir() and STAGE_FOLDER.match(p.name))
-
-    def cards(self) -> list[tuple[str, Card]]:
-        """(folder, card) of every finished stage, in story order."""
-        found = ((folder, self.stage(folder).card) for folder in self.stage_folders())
-        return [(folder, Card.from_dict(read_json(path))) for folder, path in found if path.exists()]
-
-    def prepare(self, folders: list[str]) -> None:
-        """Create the directory; delete what an interrupted writer or a recipe with other stages left behind."""
-        with storage_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.sweep()
-            for folder in self.stage_folders():
-                if folder not in folders:
-                    shutil.rmtree(self.root / folder)
-
-    def sweep(self) -> None:
-        """Delete unfinished files of writers that are gone."""
-        for stale in self.root.rglob(".*.tmp"):
-            stale.unlink(missing_ok=True)
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the directory for one writer. Raises ConfigError when another run is working in it."""
-        with storage_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / ".lock").open("w")
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(
-                    f"{self.root}: another run is working here. Wait for it, or choose another --output."
-                ) from None
-            yield
-
-    def log(self, event: Event) -> None:
-        with storage_errors(self.events), self.events.open("ab") as handle:
-            handle.write(orjson.dumps(event.to_dict()) + b"\n")
+    @cached_property
+    def log(self) -> EventLog:
+        return EventLog(self.root / "events.jsonl")
 
     def read_events(self) -> list[dict[str, Any]]:
-        """Events in order; a line cut off by a crash is passed over."""
-        if not self.events.exists():
-            return []
-        out = []
-        for line in self.events.read_bytes().splitlines():
-            try:
-                out.append(orjson.loads(line))
-            except orjson.JSONDecodeError:
-                continue
-        return out
+        return read_events(self.root / "events.jsonl")
+
+    @property
+    def name(self) -> str:
+        return str(yaml.safe_load(self.recipe.read_text())["name"])
+
+    # Which artefacts belong to it.
+
+    def _state(self) -> dict[str, Any]:
+        place = self.root / RUN_FILE
+        return dict(read_json(place)) if place.exists() else {"steps": [], "products": []}
+
+    def steps(self) -> dict[str, str]:
+        """Step, as `03_filter`, -> name of its artefact, in story order."""
+        return {item["step"]: item["artefact"] for item in self._state()["steps"]}
+
+    def record_steps(self, steps: dict[str, str]) -> bool:
+        """Write which artefacts the run consists of; what was made from it stays listed. A run that was cut short (as
+        by `--until`) and agrees with what is listed changes nothing, and the answer is False."""
+        state, new = self._state(), [{"step": step, "artefact": name} for step, name in steps.items()]
+        if state["steps"][: len(new)] == new:
+            return False
+        write_json(self.root / RUN_FILE, state | {"steps": new})
+        return True
+
+    def products(self, kind: str) -> list[Product]:
+        """What was made from this run, or from an earlier state of it, in the order in which it was made."""
+        return [Product(**item) for item in self._state()["products"] if item["kind"] == kind]
+
+    def add_product(self, product: Product) -> None:
+        state = self._state()
+        others = [item for item in state["products"] if item["artefact"] != product.artefact]
+        write_json(self.root / RUN_FILE, state | {"products": [*others, vars(product)]})
+
+    def stage(self, step: str) -> StageDir:
+        """The artefact of a step such as `03_filter`."""
+        return StageDir(self.workspace.artefact(self.steps()[step]))
+
+    def cards(self) -> list[tuple[str, Card]]:
+        """(step, card) of every finished stage, in story order."""
+        found = ((step, StageDir(self.workspace.artefact(name)).card) for step, name in self.steps().items())
+        return [(step, Card.from_dict(read_json(place))) for step, place in found if place.exists()]
+
+    def dataset(self) -> StageDir | None:
+        """The last finished stage that stored its documents."""
+        for step, _ in reversed(self.cards()):
+            if self.stage(step).shards.is_folder():
+                return self.stage(step)
+        return None
+
+    def tokens(self) -> Location | None:
+        """Folder of the token shards of the run as it is now; None when it has none, or is not finished."""
+        steps = self.cards()
+        if len(steps) < len(self.steps()):
+            return None
+        for step, _ in reversed(steps):
+            folder = self.stage(step).tokens
+            if (folder / "manifest.json").exists():
+                return folder
+        return None
 
 
-def open_run(path: Path) -> RunDir:
-    """The run at `path`. Raises ConfigError when there is none."""
-    if not (path / "recipe.yaml").exists():
+def open_run(place: "Location | str") -> RunDir:
+    """The run at `place`. Raises ConfigError when there is none."""
+    run = RunDir(Location(place).absolute())
+    if not (run.root / RUN_FILE).exists():
         raise ConfigError(
-            f"{path}: no run here (recipe.yaml is missing). Runs are made by `tamis run RECIPE --output DIR`."
+            f"{place}: no run here ({RUN_FILE} is missing). Runs are made by: tamis run RECIPE; `ls` shows those of a "
+            "workspace."
         )
-    return RunDir(path)
+    return run

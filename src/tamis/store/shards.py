@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.base.errors import DataError
-from tamis.store.atomic import publish
+from tamis.store.atomic import Place, publish
+from tamis.store.location import Location
 
 ROW_GROUP_BYTES = 32 << 20
 """Row groups end after the row that reaches this size, which bounds the memory of writer and reader. Rows are measured
@@ -23,7 +23,7 @@ one by one, so that the same rows give the same file however they were batched."
 class ShardWriter:
     """Streams record batches of one schema into a Parquet file that appears only when the block ends without error."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Place, schema: pa.Schema) -> None:
         self.path = path
         self.schema = schema
         self.num_rows = 0
@@ -90,29 +90,68 @@ def _is_any_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def read_shard(path: Path, columns: Sequence[str] | None = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
+@contextmanager
+def _opened(path: Place) -> Iterator[pq.ParquetFile]:
+    place = Location(path)
+    if not place.is_remote:
+        with pq.ParquetFile(str(place)) as file:
+            yield file
+        return
+    with place.open_read() as stream, pq.ParquetFile(stream) as file:
+        yield file
+
+
+def schema_of(path: Place) -> pa.Schema:
+    """Names, types and metadata of a shard's columns."""
+    with _opened(path) as file:
+        return file.schema_arrow
+
+
+def num_rows_of(path: Place) -> int:
+    """Number of rows of a shard, from its footer."""
+    with _opened(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def read_table(path: Place, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+    """A whole shard in memory, or those rows of it that match `where`; row groups that cannot match are not read."""
+    place = Location(path)
+    wanted = None if columns is None else list(columns)
+    if not place.is_remote:
+        return pq.read_table(str(place), columns=wanted, filters=where, partitioning=None)
+    with place.open_read() as stream:
+        return pq.read_table(pa.BufferReader(stream.read()), columns=wanted, filters=where)
+
+
+def write_table(path: Place, table: pa.Table) -> None:
+    """Publish a small table, its schema's metadata included."""
+    with publish(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_shard(path: Place, columns: Sequence[str] | None = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
     """Stream a shard in batches of at most `batch_rows`. Raises DataError when the file is not readable Parquet."""
     try:
-        with pq.ParquetFile(path) as file:
+        with _opened(path) as file:
             yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns is not None else None)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"{path}: not a readable Parquet shard ({error}). Delete it and run again.") from error
 
 
-def read_row_groups(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_row_groups(path: Place, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Some columns of a shard, one batch per row group, so as large as `ROW_GROUP_BYTES` lets it be.
 
     Raises DataError when the file is not readable Parquet.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with _opened(path) as file:
             for group in range(file.num_row_groups):
                 yield from file.read_row_group(group, columns=list(columns)).combine_chunks().to_batches()
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"{path}: not a readable Parquet shard ({error}). Delete it and run again.") from error
 
 
-def file_digest(path: Path) -> str:
+def file_digest(path: Place) -> str:
     """32 hex digits over the bytes of a file."""
-    with path.open("rb") as handle:
+    with Location(path).open_read() as handle:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -10,10 +10,8 @@ Plain arrays can be memory-mapped by anything, need no decoding, and give exact 
 global shuffle of windows, and an exact resume, one function of (seed, position) instead of a shuffle buffer.
 """
 
-import shutil
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,7 +23,8 @@ from tamis.base import columns
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
 from tamis.base.seeds import named_seed
-from tamis.store.atomic import publish, read_json, write_json
+from tamis.store.atomic import Place, publish, read_json, write_bytes, write_json
+from tamis.store.location import Location
 from tamis.store.shards import file_digest
 
 FORMAT_VERSION = 1
@@ -39,9 +38,9 @@ OFFSET_DTYPE = np.dtype("<i8")
 class TokenShardWriter:
     """Streams the `token_ids` of record batches into one token shard that appears only when the block ends well."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         """`path` is the `.bin` file; the offsets go beside it."""
-        self.path = path
+        self.path = Location(path)
         self.num_tokens = 0
         self.num_documents = 0
 
@@ -91,16 +90,14 @@ class ShardEntry:
     offsets_blake2b: str
 
 
-def write_manifest(folder: Path, assets: dict[str, Path]) -> dict[str, Any]:
+def write_manifest(folder: Location, tokenizer: Location) -> dict[str, Any]:
     """Describe the token shards in `folder` in `manifest.json` and copy the tokenizer beside it. Returns the manifest.
 
-    `assets["tokenizer"]` is the Hugging Face `tokenizers` JSON file the shards were made with. A shard that an existing
-    manifest describes and that has not been written since is not read again. Raises DataError when the files of a
+    `tokenizer` is the Hugging Face `tokenizers` JSON file the shards were made with.
+    Raises DataError when the files of a
     shard disagree or its documents do not all end in one id.
     """
-    known = _still_valid(folder)
-    shards = [known.get(path.stem) or _describe(path) for path in sorted(folder.glob("*.bin"))]
-    tokenizer = assets["tokenizer"]
+    shards = [_describe(path) for path in folder.children("*.bin")]
     described = {"blake2b": file_digest(tokenizer), "vocab_size": vocab_size(tokenizer)}
     eot_ids = {_last_id(folder, shard) for shard in shards if shard.num_documents}
     if len(eot_ids) > 1:
@@ -117,15 +114,12 @@ def write_manifest(folder: Path, assets: dict[str, Path]) -> dict[str, Any]:
     manifest["fingerprint"] = fingerprint(manifest)
     copy = folder / "tokenizer.json"
     if not copy.exists() or file_digest(copy) != described["blake2b"]:
-        with publish(copy) as temporary:
-            shutil.copyfile(tokenizer, temporary)
-    path = folder / "manifest.json"
-    if not path.exists() or read_json(path) != manifest:
-        write_json(path, manifest)
+        write_bytes(copy, tokenizer.read_bytes())
+    write_json(folder / "manifest.json", manifest)
     return manifest
 
 
-def vocab_size(tokenizer: Path) -> int:
+def vocab_size(tokenizer: Location) -> int:
     """One more than the largest id in a Hugging Face `tokenizers` JSON file. Raises ConfigError for other files."""
     try:
         data = orjson.loads(tokenizer.read_bytes())
@@ -144,28 +138,11 @@ def _stored_dtype(num_ids: int) -> np.dtype[Any]:
     return np.dtype("<u2") if num_ids <= LARGEST_UINT16_VOCABULARY else np.dtype("<u4")
 
 
-def _offsets_path(path: Path) -> Path:
+def _offsets_path(path: Location) -> Location:
     return path.with_suffix(".offsets")
 
 
-def _still_valid(folder: Path) -> dict[str, ShardEntry]:
-    """Entries of the existing manifest whose files are older than it and still of the size it says."""
-    path = folder / "manifest.json"
-    if not path.exists():
-        return {}
-    written = path.stat().st_mtime_ns
-    entries = [ShardEntry(**shard) for shard in read_json(path)["shards"]]
-    return {
-        entry.name: entry
-        for entry in entries
-        if all(
-            place.exists() and place.stat().st_mtime_ns < written and place.stat().st_size == size
-            for place, size in _expected_sizes(folder, entry)
-        )
-    }
-
-
-def _expected_sizes(folder: Path, entry: ShardEntry) -> list[tuple[Path, int]]:
+def _expected_sizes(folder: Location, entry: ShardEntry) -> list[tuple[Location, int]]:
     tokens = folder / f"{entry.name}.bin"
     return [
         (tokens, entry.num_tokens * np.dtype(entry.dtype).itemsize),
@@ -173,15 +150,15 @@ def _expected_sizes(folder: Path, entry: ShardEntry) -> list[tuple[Path, int]]:
     ]
 
 
-def _describe(path: Path) -> ShardEntry:
+def _describe(path: Location) -> ShardEntry:
     """Measure one shard; the width of its ids follows from the size of the file and the number of tokens."""
     offsets_path = _offsets_path(path)
     if not offsets_path.exists():
         raise DataError(
             f"{path}: its document offsets ({offsets_path.name}) are missing. Delete it and tokenize again."
         )
-    offsets = np.fromfile(offsets_path, OFFSET_DTYPE)
-    num_tokens, size_bytes = int(offsets[-1]) if len(offsets) else -1, path.stat().st_size
+    offsets = np.frombuffer(offsets_path.read_bytes(), OFFSET_DTYPE)
+    num_tokens, size_bytes = int(offsets[-1]) if len(offsets) else -1, path.size()
     width = next((w for w in (2, 4) if num_tokens * w == size_bytes), None)
     if width is None or (np.diff(offsets) <= 0).any():
         raise DataError(
@@ -198,8 +175,11 @@ def _describe(path: Path) -> ShardEntry:
     )  # fmt: skip
 
 
-def _last_id(folder: Path, entry: ShardEntry) -> int:
-    return int(np.memmap(folder / f"{entry.name}.bin", np.dtype(entry.dtype), mode="r")[-1])
+def _last_id(folder: Location, entry: ShardEntry) -> int:
+    dtype = np.dtype(entry.dtype)
+    with (folder / f"{entry.name}.bin").open_read() as stream:
+        stream.seek((entry.num_tokens - 1) * dtype.itemsize)
+        return int(np.frombuffer(stream.read(dtype.itemsize), dtype)[0])
 
 
 class TokenDataset:
@@ -210,7 +190,7 @@ class TokenDataset:
     last whole window are never used; nothing is padded.
     """
 
-    def __init__(self, folder: Path, sequence_length: int, seed: int) -> None:
+    def __init__(self, folder: Location, sequence_length: int, seed: int) -> None:
         """Raises ConfigError when `folder` holds no manifest, DataError when a file is missing or of the wrong size."""
         assert sequence_length > 0
         if not (folder / "manifest.json").exists():
@@ -222,7 +202,10 @@ class TokenDataset:
         self._entries = [ShardEntry(**shard) for shard in self.manifest["shards"] if shard["num_tokens"]]
         for entry in self._entries:
             _check_sizes(folder, entry)
-        self._arrays = [np.memmap(folder / f"{e.name}.bin", np.dtype(e.dtype), mode="r") for e in self._entries]
+        self._arrays = [
+            np.memmap((folder / f"{entry.name}.bin").local_path(), np.dtype(entry.dtype), mode="r")
+            for entry in self._entries
+        ]
         self._starts = np.cumsum([0, *(len(array) for array in self._arrays)], dtype=np.int64)
         self.num_windows = int(self._starts[-1]) // self.window_length
         self.num_tokens_dropped = int(self._starts[-1]) - self.num_windows * self.window_length
@@ -254,9 +237,9 @@ class TokenDataset:
         return np.stack([self.window(int(index)) for index in indices])
 
 
-def _check_sizes(folder: Path, entry: ShardEntry) -> None:
+def _check_sizes(folder: Location, entry: ShardEntry) -> None:
     for path, size in _expected_sizes(folder, entry):
-        found = path.stat().st_size if path.exists() else None
+        found = path.size() if path.exists() else None
         if found != size:
             state = "is missing" if found is None else f"has {found} bytes instead of {size}: it was cut or replaced"
             raise DataError(f"{path}: token shard {state}. Tokenize again, or copy the folder again.")

@@ -10,9 +10,8 @@ import gzip
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-from tamis.store.atomic import publish
+from tamis.store.atomic import Place, publish
 
 GZIP_LEVEL = 6
 
@@ -63,7 +62,7 @@ def response_record(url: str, body: bytes, content_type: str, date: str) -> byte
     return _member(headers, block)
 
 
-def write_warc(path: Path, records: Iterable[bytes]) -> None:
+def write_warc(path: Place, records: Iterable[bytes]) -> None:
     """Publish the compressed `records` as one file, whole or not at all. Raises StorageError on a refusal."""
     with publish(path) as temporary, temporary.open("wb") as handle:
         handle.writelines(records)

@@ -1,0 +1,83 @@
+"""The workspace: one folder, local or on an object store, that holds every artefact and every run made from them.
+
+WORKSPACE/workspace.json          marks the folder as a workspace
+          artefacts/NAME-HASH/    one folder per artefact, named by what it is and the hash of all that decides its bytes
+          RUN/                    one folder per run: which artefacts belong to it, its recipe and events
+          EXPERIMENT/RUN/         the same for the runs of an experiment
+
+Artefacts are shared: a run that needs what another run finished finds it here. No run deletes one; `tamis clean` does.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tamis.base.errors import ConfigError
+from tamis.store.atomic import read_json, storage_errors, write_json
+from tamis.store.location import Location
+
+FORMAT = {"format": "tamis workspace", "version": 1}
+MARKER, ARTEFACTS = "workspace.json", "artefacts"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """An existing workspace; make one with `open_workspace`."""
+
+    root: Location
+
+    def artefact(self, name: str) -> Location:
+        return self.root / ARTEFACTS / name
+
+    def artefacts(self, pattern: str = "*") -> list[Location]:
+        """Folders of all artefacts, or of those whose names match."""
+        return (self.root / ARTEFACTS).children(pattern)
+
+    def views(self, marker: str) -> Iterator[Location]:
+        """Folders of runs or experiments, at most two levels down: those that hold a file called `marker`."""
+        for folder in self.root.children():
+            if folder.name == ARTEFACTS:
+                continue
+            for place in (folder, *folder.children()):
+                if (place / marker).is_file():
+                    yield place
+
+
+def open_workspace(place: Location) -> Workspace:
+    """The workspace at `place`; an empty or absent folder becomes one. Raises ConfigError for any other folder: what
+    is not Tamis's own is never written into."""
+    place = place.absolute()
+    if not (place / MARKER).exists():
+        if place.is_file():
+            raise ConfigError(f"{place}: this is a file. Name a folder for the workspace: --workspace FOLDER.")
+        found = place.children()
+        if found:
+            raise ConfigError(
+                f"{place}: this folder is not empty and no Tamis workspace (it holds {found[0].name}). Choose a new or "
+                "empty folder: --workspace FOLDER."
+            )
+        with storage_errors(place):
+            write_json(place / MARKER, FORMAT)
+    _check_format(place)
+    return Workspace(place)
+
+
+def workspace_of(place: Location) -> Workspace:
+    """The workspace that a run or experiment lies in. Raises ConfigError when it lies in none."""
+    folder = place.absolute()
+    for _ in range(3):
+        if (folder / MARKER).is_file():
+            _check_format(folder)
+            return Workspace(folder)
+        folder = folder.parent
+    raise ConfigError(
+        f"{place}: no run here. Runs lie in a workspace and are made by: tamis run RECIPE --workspace FOLDER."
+    )
+
+
+def _check_format(place: Location) -> None:
+    found = read_json(place / MARKER)
+    if found != FORMAT:
+        raise ConfigError(
+            f"{place}: this workspace was made by another version of Tamis ({found}). Choose another folder: "
+            "--workspace FOLDER."
+        )
