@@ -6,7 +6,6 @@ byte the item's own bits per byte, weighted by its bytes. One formula lets inter
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ import orjson
 
 from tamis.base.errors import DataError
 from tamis.store.atomic import write_bytes
+from tamis.store.location import Location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +72,11 @@ def host_of(url: str) -> str:
         return ""
 
 
-def write_items(path: Path, items: Sequence[Item]) -> None:
+def write_items(path: Location, items: Sequence[Item]) -> None:
     write_jsonl(path, [{"id": i.id, "url": i.url, "value": i.value, "weight": i.weight, **i.details} for i in items])
 
 
-def read_items(path: Path) -> ItemTable:
+def read_items(path: Location) -> ItemTable:
     """Raises DataError when the file is missing or a line is no item."""
     rows = read_jsonl(path)
     try:
@@ -85,11 +85,11 @@ def read_items(path: Path) -> ItemTable:
         raise DataError(f"{path}: a line lacks id, url, value or weight ({error}). Evaluate again.") from error
 
 
-def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_jsonl(path: Location, rows: Sequence[dict[str, Any]]) -> None:
     write_bytes(path, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Location) -> list[dict[str, Any]]:
     """Raises DataError naming the file, and the line that is not a JSON object."""
     try:
         data = path.read_bytes()

@@ -8,7 +8,6 @@ which moves at scales where accuracy does not leave chance.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from tamis.base.errors import DataError
 from tamis.evaluate import prompts
 from tamis.evaluate.model import LanguageModel, Progress, score
 from tamis.evaluate.results import Item, Measure, read_jsonl
+from tamis.store.location import Location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class TaskSpec:
         return 1 / self.num_choices
 
 
-def read_multiple_choice(path: Path) -> list[dict[str, Any]]:
+def read_multiple_choice(path: Location) -> list[dict[str, Any]]:
     """Rows `{query, choices, gold, id, url}`; `id` defaults to the line number. Raises DataError naming the line."""
     rows = []
     for number, row in enumerate(read_jsonl(path), start=1):

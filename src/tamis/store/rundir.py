@@ -6,6 +6,7 @@ RUN/recipe.yaml  run.json  provenance.json  events.jsonl  report.html
 quarantine/, tasks/ (and sketches/, decisions/ where a stage needs the whole corpus; tokens/ after tokenize).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -171,19 +172,23 @@ class RunDir:
 
     def _state(self) -> dict[str, Any]:
         place = self.root / RUN_FILE
-        return dict(read_json(place)) if place.exists() else {"steps": [], "products": []}
+        return dict(read_json(place)) if place.exists() else {"steps": [], "uses": [], "products": []}
 
     def steps(self) -> dict[str, str]:
         """Step, as `03_filter`, -> name of its artefact, in story order."""
         return {item["step"]: item["artefact"] for item in self._state()["steps"]}
 
-    def record_steps(self, steps: dict[str, str]) -> bool:
+    def uses(self) -> list[str]:
+        """Artefacts that its steps use and that are no steps: a tokenizer, held-out sets."""
+        return list(self._state()["uses"])
+
+    def record_steps(self, steps: dict[str, str], uses: Sequence[str]) -> bool:
         """Write which artefacts the run consists of; what was made from it stays listed. A run that was cut short (as
         by `--until`) and agrees with what is listed changes nothing, and the answer is False."""
         state, new = self._state(), [{"step": step, "artefact": name} for step, name in steps.items()]
         if state["steps"][: len(new)] == new:
             return False
-        write_json(self.root / RUN_FILE, state | {"steps": new})
+        write_json(self.root / RUN_FILE, state | {"steps": new, "uses": list(uses)})
         return True
 
     def products(self, kind: str) -> list[Product]:
