@@ -106,7 +106,7 @@ class RunIndex:
     """
 
     def __init__(self, texts: list[str], ngram: int, min_item_words: int) -> None:
-        from tamis.kernels.ngrams import hash_index, run_hashes
+        from tamis.kernels.text.ngrams import hash_index, run_hashes
 
         words, offsets = _word_hashes(pa.array(texts, pa.large_string()))
         runs: list[np.ndarray] = []
@@ -131,8 +131,8 @@ class RunIndex:
         self._keys, self._places = hash_index(distinct)
 
     def overlaps(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """`(int32[n], float32[n])` for n documents: see `kernels.ngrams.overlaps`."""
-        from tamis.kernels.ngrams import overlaps
+        """`(int32[n], float32[n])` for n documents: see `kernels.text.ngrams.overlaps`."""
+        from tamis.kernels.text.ngrams import overlaps
 
         words, offsets = _word_hashes(texts)
         found: tuple[np.ndarray, np.ndarray] = overlaps(
@@ -142,8 +142,8 @@ class RunIndex:
 
 
 def _word_hashes(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    from tamis.kernels.ngrams import fold_table, word_hashes
-    from tamis.kernels.text import views
+    from tamis.kernels.text.decoding import views
+    from tamis.kernels.text.ngrams import fold_table, word_hashes
 
     hashes: tuple[np.ndarray, np.ndarray] = word_hashes(*views(texts), fold_table())
     return hashes

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.stage import Context, Map
-from tamis.kernels.program import Program
+from tamis.kernels.rules.program import Program
 
 
 class WithinPageConfig(Config):

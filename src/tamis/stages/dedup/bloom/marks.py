@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.base import columns
-from tamis.kernels.bloom_spans import cut_spans, unit_spans
-from tamis.kernels.text import from_buffers, views
-from tamis.kernels.uax_tokens import uax_tokens
+from tamis.kernels.dedup.bloom_spans import cut_spans, unit_spans
+from tamis.kernels.text.decoding import from_buffers, views
+from tamis.kernels.text.uax_tokens import uax_tokens
 from tamis.stages.dedup.bloom.lists import from_lists
 
 CONTAINED, TOTAL, FRACTION = "contained_ngrams", "total_ngrams", "contained_fraction"

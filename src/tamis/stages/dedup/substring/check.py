@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.base.stage import Sketches
-from tamis.kernels.uax_tokens import uax_tokens
+from tamis.kernels.text.uax_tokens import uax_tokens
 from tamis.stages.dedup.planted import RATE, RATES, recall_by_rate
 from tamis.stages.dedup.substring.ranges import NUM_TOKENS
 

@@ -6,9 +6,9 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from tamis.kernels.spans import byte_spans, cut
-from tamis.kernels.text import from_buffers, views
-from tamis.kernels.uax_tokens import uax_tokens
+from tamis.kernels.dedup.spans import byte_spans, cut
+from tamis.kernels.text.decoding import from_buffers, views
+from tamis.kernels.text.uax_tokens import uax_tokens
 
 
 @dataclass(frozen=True, kw_only=True)

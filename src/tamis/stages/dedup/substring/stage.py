@@ -213,7 +213,7 @@ class SubstringDedup(Group):
 
 
 def _sketch_lines(text: pa.Array, rows: pa.Array) -> pa.Table:
-    from tamis.kernels.uax_tokens import uax_tokens
+    from tamis.kernels.text.uax_tokens import uax_tokens
 
     tokens = uax_tokens(text)
     return pa.table(
