@@ -23,12 +23,12 @@ from urllib.parse import urlsplit
 
 import lightgbm
 import numpy as np
+from extract import Page, load_pages, quality, squeeze
 from resiliparse.parse.html import HTMLTree
 
 import tamis.stages.extract.engines.model_file as model
 from tamis.kernels.html.blocks import END, START
 from tamis.kernels.html.features import FEATURE_NAMES, features
-from tamis.lab import Page, load_pages, quality, squeeze
 from tamis.stages.extract.engines import engine_for
 from tamis.stages.extract.engines.blocks import scan_tree, serialize
 

@@ -354,28 +354,6 @@ def _download_progress(name: str) -> Callable[[int, int | None], None]:
     return show
 
 
-bench = typer.Typer(help="Measure Tamis on your own data.", no_args_is_help=True)
-app.add_typer(bench, name="bench")
-
-
-@bench.command(epilog="Example:  tamis bench extract --warc pages.warc.gz --truth truth.jsonl")
-def extract(
-    warc: Annotated[Path, typer.Option(help="Pages, as WARC.")],
-    truth: Annotated[
-        Path, typer.Option(help="What a good extraction of them holds: JSONL with url, body, with, without.")
-    ],
-    engines: Annotated[str, typer.Option(help="Names, parted by commas; the default is all that are installed.")] = "",
-    limit: Annotated[int | None, typer.Option(help="Only so many pages.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare extraction engines: token F1, segments kept and dropped, pages per second."""
-    from tamis import lab
-
-    names = [name.strip() for name in engines.split(",") if name.strip()] or lab.installed_engines()
-    rows = lab.compare(warc, truth, names, limit)
-    _print_json(rows) if as_json else typer.echo(lab.format_table(rows))
-
-
 @app.command()
 def recipes() -> None:
     """The recipes shipped with the package."""

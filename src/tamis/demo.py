@@ -82,7 +82,7 @@ def _pool(config: DemoConfig, on_event: OnEvent, say: Say) -> dict[str, Any]:
         return shared | {"crawl": config.crawl, "pages": config.pages}
     if config.pool:
         return shared | {"inputs": config.pool, "pages": config.pages}
-    from tamis.stages.pool.docs_crawl import write_docs_crawl
+    from tamis.documentation.crawl import write_docs_crawl
 
     say("pool: rendering the documentation of this machine's Python as a WARC crawl (read statically, nothing is run)")
     folder = config.output / "pool"

@@ -13,9 +13,9 @@ import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from tamis.base.errors import ConfigError
-from tamis.stages.pool.docs_crawl import SHOWN_LIBRARY, choose_modules, find_modules, page_url, write_docs_crawl
-from tamis.stages.pool.docs_pydoc import render
-from tamis.stages.pool.docs_skeleton import Library, ModuleFile
+from tamis.documentation.crawl import SHOWN_LIBRARY, choose_modules, find_modules, page_url, write_docs_crawl
+from tamis.documentation.pydoc_pages import render
+from tamis.documentation.skeleton import Library, ModuleFile
 
 
 def words(page: str) -> list[str]:

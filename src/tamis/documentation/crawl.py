@@ -2,7 +2,7 @@
 
 The pages are what `pydoc` prints for the standard library and the installed packages: real English about real code,
 with boilerplate, near-duplicates, licence headers and pages with nothing on them. No code of any package runs: modules
-are found by file name and read as syntax trees (docs_skeleton), so a package that misbehaves on import costs nothing.
+are found by file name and read as syntax trees (`skeleton`), so a package that misbehaves on import costs nothing.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tamis.base.errors import ConfigError
-from tamis.stages.pool.docs_pydoc import render
-from tamis.stages.pool.docs_skeleton import Library, ModuleFile, SkeletonError
+from tamis.documentation.pydoc_pages import render
+from tamis.documentation.skeleton import Library, ModuleFile, SkeletonError
 from tamis.store.atomic import write_json
 from tamis.store.warc_write import response_record, warcinfo_record, write_warc
 

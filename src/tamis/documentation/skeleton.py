@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from tamis.stages.pool.docs_pydoc import comments, inspect
+from tamis.documentation.pydoc_pages import comments, inspect
 
 MAX_SOURCE_BYTES = 400_000
 """Larger files are generated tables, and would take seconds each."""
