@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from tamis.base.errors import ConfigError, DataError
+from tamis.base.words import squeeze
 from tamis.stages.extract.encoding import decode_html
 from tamis.stages.extract.engines import ENGINES, Engine, check_engine, engine_for
 from tamis.store.warc import read_documents
@@ -66,11 +67,6 @@ def load_pages(warc: Path, truth: Path, limit: int | None = None) -> list[Page]:
     if not pages:
         raise DataError(f"{truth}: none of its pages is in {warc}")
     return pages[:limit]
-
-
-def squeeze(text: str) -> str:
-    """Every run of white space as one space, none at the ends."""
-    return " ".join(text.split())
 
 
 def word_scores(text: str, body: str) -> tuple[float, float, float]:

@@ -71,6 +71,20 @@ def test_imports_stay_in_their_layer(path: Path) -> None:
         )
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {
+        ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path for path in modules()
+    }
+    graph = {
+        name: {found if found in names else found.rpartition(".")[0] for found in imports_of(path)}
+        & set(names) - {name}
+        for name, path in names.items()
+    }
+    while free := {name for name, imported in graph.items() if not imported}:
+        graph = {name: imported - free for name, imported in graph.items() if name not in free}
+    assert not graph, f"these modules import each other, or stand behind such a circle: {', '.join(sorted(graph))}"
+
+
 @pytest.mark.parametrize("command", ["import tamis", "import tamis.cli", "import tamis.base.stage, tamis.runner.run"])
 def test_heavy_libraries_load_only_where_they_work(command: str) -> None:
     heavy = ("numba", "torch", "ray", "fasttext", "tokenizers")

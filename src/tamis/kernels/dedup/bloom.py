@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 
 from tamis.kernels.instructions import prefetch
 from tamis.kernels.jit import kernel
+from tamis.kernels.text.rolling import append, drop, power
 from tamis.kernels.text.uax_tokens import mix
 
 WORDS_PER_BLOCK = 8
@@ -67,9 +68,7 @@ def hash_ngrams(
     `ngrams`, room for one per token; of units that have n-grams their `numbers` in the document and how many (int32,
     room likewise); int64 `*_offsets`: where each document's begin.
     """
-    drop = _ONE
-    for _ in range(size):
-        drop *= _BASE
+    weight = power(_BASE, size)
     whole = np.uint64(size) * _LENGTH
     count, units = 0, 0
     ngram_offsets[0] = unit_offsets[0] = 0
@@ -87,9 +86,9 @@ def hash_ngrams(
                     count, units = _close_unit(ngrams, first, count, window, unit, numbers, sizes, units)
                     unit += lines
                     length, first, state = 0, count, _ZERO
-            state = state * _BASE + hashes[token]
+            state = append(state, _BASE, hashes[token])
             if length >= size:
-                state -= hashes[token - size] * drop
+                state = drop(state, weight, hashes[token - size])
             length += 1
             if length >= size:
                 ngrams[count] = mix(state ^ whole)

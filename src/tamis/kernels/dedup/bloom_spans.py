@@ -1,9 +1,10 @@
-"""Spans of documents: runs of known n-grams as BFF joins them, lines as bytes, and cutting both out."""
+"""Spans of documents: runs of known n-grams as BFF joins them, and lines as bytes. `spans.cut` cuts both out."""
 
 import numpy as np
 import pyarrow as pa
 
 from tamis.kernels.dedup.bloom import NEWLINE, WORDS_PER_BLOCK, contains, fetch_ahead, hash_ngrams, insert, judge_units
+from tamis.kernels.dedup.spans import cut
 from tamis.kernels.jit import kernel
 from tamis.kernels.text.decoding import views
 from tamis.kernels.text.uax_tokens import uax_tokens
@@ -112,27 +113,6 @@ def unit_spans(
             spans[which, 0], spans[which, 1] = start, at - offsets[document]
 
 
-@kernel
-def cut_spans(
-    data: np.ndarray, offsets: np.ndarray, spans: np.ndarray, span_offsets: np.ndarray, out: np.ndarray,
-    out_offsets: np.ndarray,
-) -> None:  # fmt: skip
-    """Each document without its `spans` (int64[n, 2], ascending and disjoint within it), into `out` (uint8)."""
-    size = 0
-    out_offsets[0] = 0
-    for document in range(len(offsets) - 1):
-        base, at = offsets[document], 0
-        for which in range(span_offsets[document], span_offsets[document + 1]):
-            for place in range(base + at, base + spans[which, 0]):
-                out[size] = data[place]
-                size += 1
-            at = spans[which, 1]
-        for place in range(base + at, offsets[document + 1]):
-            out[size] = data[place]
-            size += 1
-        out_offsets[document + 1] = size
-
-
 def warm() -> None:
     """Compile the kernels of Bloom dedup, or load them from the cache, for the types it calls them with."""
     texts = pa.array(["a b"])
@@ -147,4 +127,5 @@ def warm() -> None:
     judge_units(table, stored, numbers, ends, 0.8, 1, flags, ints[:1], flags.copy())
     spans = np.zeros((0, 2), np.int64)
     unit_spans(data, offsets, numbers, ends, spans)
-    cut_spans(data, offsets, spans, ends, np.zeros(8, np.uint8), ends.copy())
+    one = np.zeros(1, np.int64)
+    cut(data, offsets, one, one.copy(), one + 1, np.zeros(1, np.bool_), np.zeros(8, np.uint8), ends.copy())

@@ -13,7 +13,7 @@ import numpy as np
 
 from tamis.kernels.dedup import components
 from tamis.kernels.jit import kernel
-from tamis.kernels.text.ngrams import fold_table, run_hashes, word_hashes
+from tamis.kernels.text.ngrams import decode_character, fold_table, run_hashes, word_hashes
 
 FUNCTIONS_PER_BLOCK = 128
 SHINGLES_PER_BLOCK = 1024
@@ -45,11 +45,7 @@ def character_hashes(data: np.ndarray, offsets: np.ndarray, fold: np.ndarray) ->
         at, end = offsets[document], offsets[document + 1]
         first, parted = count, False
         while at < end:
-            lead = np.int64(data[at])
-            used = 1 + (lead >= 0xC0) + (lead >= 0xE0) + (lead >= 0xF0)
-            code_point = lead if used == 1 else lead & (0x7F >> used)
-            for step in range(1, used):
-                code_point = (code_point << 6) | np.int64(data[at + step] & 0x3F)
+            code_point, used = decode_character(data, at)
             at += used
             folded = fold[code_point]
             if folded:

@@ -11,6 +11,7 @@ there. A false match needs equal bits in one of the few entries that a search lo
 import numpy as np
 
 from tamis.kernels.jit import kernel
+from tamis.kernels.text.rolling import append, drop, power
 from tamis.kernels.text.uax_tokens import mix
 
 FIRST, COUNT, ASK = range(3)
@@ -23,17 +24,8 @@ _BASES = tuple(np.uint64(value) for value in (0x5851F42D4C957F2D, 0xD1342543DE82
 """Both are 5 modulo 8: b^k - 1 is then divisible by 4 k at most, so that windows whose tokens only stand elsewhere
 differ in nearly all bits."""
 _BASE, _OTHER_BASE = _BASES
-_REPEATED, _ONE, _TWO = np.uint64(1), np.uint64(1), np.uint64(2)
+_REPEATED, _TWO = np.uint64(1), np.uint64(2)
 _BLOCK = 64
-
-
-@kernel
-def _powers(width: int) -> tuple[np.uint64, np.uint64]:
-    power, other = _ONE, _ONE
-    for _ in range(width):
-        power *= _BASE
-        other *= _OTHER_BASE
-    return power, other
 
 
 @kernel
@@ -50,12 +42,12 @@ def window_parts(
     windows = end - start - width + 1
     if windows <= 0:
         return 0
-    power, _ = _powers(size)
+    weight = power(_BASE, size)
     state = np.uint64(0)
     for at in range(end - start):
-        state = state * _BASE + tokens[start + at]
+        state = append(state, _BASE, tokens[start + at])
         if at >= size:
-            state -= power * tokens[start + at - size]
+            state = drop(state, weight, tokens[start + at - size])
         if at >= size - 1:
             grams[at - size + 1] = mix(state)
     span = width - size + 1
@@ -119,7 +111,7 @@ def _keys(
     first: int,
     windows: tuple[int, int],
     width: int,
-    powers: tuple[np.uint64, np.uint64],
+    weights: tuple[np.uint64, np.uint64],
     states: tuple[np.uint64, np.uint64],
     size: int,
     slots: np.ndarray,
@@ -130,12 +122,12 @@ def _keys(
     state, other = states
     for window in range(windows[0], windows[1]):
         entering = tokens[first + window + width - 1]
-        state = state * _BASE + entering
-        other = other * _OTHER_BASE + mix(entering)
+        state = append(state, _BASE, entering)
+        other = append(other, _OTHER_BASE, mix(entering))
         if window > 0:
             leaving = tokens[first + window - 1]
-            state -= powers[0] * leaving
-            other -= powers[1] * mix(leaving)
+            state = drop(state, weights[0], leaving)
+            other = drop(other, weights[1], mix(leaving))
         mark = mix(other) & ~_REPEATED
         slots[window - windows[0]] = np.int64(mix(state) % np.uint64(size))
         marks[window - windows[0]] = mark if mark != 0 else _TWO
@@ -166,7 +158,7 @@ def find_runs(
     longest = np.diff(offsets).max() if len(offsets) > 1 and num_parts > 1 else 0
     grams, parts = np.empty(longest, np.uint64), np.empty(longest, np.int32)
     slots, marks, touched = np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.uint64)
-    powers = _powers(width)
+    weights = power(_BASE, width), power(_OTHER_BASE, width)
     count = 0
     for document in range(len(planted)):
         first, last = offsets[document], offsets[document + 1]
@@ -175,12 +167,12 @@ def find_runs(
             window_parts(tokens, first, last, width, num_parts, grams, parts)
         state, other = np.uint64(0), np.uint64(0)
         for at in range(first, min(first + width - 1, last)):
-            state = state * _BASE + tokens[at]
-            other = other * _OTHER_BASE + mix(tokens[at])
+            state = append(state, _BASE, tokens[at])
+            other = append(other, _OTHER_BASE, mix(tokens[at]))
         run_end = -1
         for begin in range(0, windows, _BLOCK):
             end = min(begin + _BLOCK, windows)
-            state, other = _keys(tokens, first, (begin, end), width, powers, (state, other), len(table), slots, marks)
+            state, other = _keys(tokens, first, (begin, end), width, weights, (state, other), len(table), slots, marks)
             for k in range(end - begin):  # reads that do not wait for each other: memory answers many at a time
                 if num_parts == 1 or parts[begin + k] == part:
                     touched[k] = table[slots[k]]

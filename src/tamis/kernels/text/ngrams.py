@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 
 from tamis.kernels.jit import kernel
+from tamis.kernels.text.rolling import append, drop, power
 from tamis.kernels.text.unicode_tables import ALNUM, load
 
 _WORD_START = np.uint64(0x9E3779B97F4A7C15)
@@ -39,8 +40,8 @@ def _mix(h: np.uint64) -> np.uint64:
 
 
 @kernel
-def _decode(data: np.ndarray, at: int) -> tuple[int, int]:
-    """`(code point, bytes used)` of the UTF-8 sequence at `at`."""
+def decode_character(data: np.ndarray, at: int) -> tuple[int, int]:
+    """`(code point, bytes used)` of the well-formed UTF-8 sequence at `at`."""
     lead = int(data[at])
     if lead < 0x80:
         return lead, 1
@@ -66,7 +67,7 @@ def word_hashes(data: np.ndarray, offsets: np.ndarray, fold: np.ndarray) -> tupl
         at, end = offsets[document], offsets[document + 1]
         h = _WORD_START
         while at < end:
-            code_point, used = _decode(data, at)
+            code_point, used = decode_character(data, at)
             at += used
             folded = fold[code_point]
             if folded:
@@ -84,14 +85,6 @@ def word_hashes(data: np.ndarray, offsets: np.ndarray, fold: np.ndarray) -> tupl
 
 
 @kernel
-def _power(length: int) -> np.uint64:
-    power = np.uint64(1)
-    for _ in range(length):
-        power *= _RUN_STEP
-    return power
-
-
-@kernel
 def _finish(h: np.uint64, length: int) -> np.uint64:
     """Hash of a run from its rolling sum; never 0, which marks free places of a hash table."""
     mixed = _mix(h + np.uint64(length))
@@ -102,12 +95,12 @@ def _finish(h: np.uint64, length: int) -> np.uint64:
 def run_hashes(words: np.ndarray, length: int) -> np.ndarray:
     """`uint64[max(0, len(words) - length + 1)]`: hash of every run of `length` words."""
     out = np.empty(max(0, len(words) - length + 1), np.uint64)
-    oldest = _power(length)
+    oldest = power(_RUN_STEP, length)
     h = np.uint64(0)
     for i in range(len(words)):
-        h = h * _RUN_STEP + words[i]
+        h = append(h, _RUN_STEP, words[i])
         if i >= length:
-            h -= words[i - length] * oldest
+            h = drop(h, oldest, words[i - length])
         if i >= length - 1:
             out[i - length + 1] = _finish(h, length)
     return out
@@ -170,12 +163,12 @@ def overlaps(
     for document in range(num_documents):
         start, end = word_offsets[document], word_offsets[document + 1]
         for length in lengths:
-            oldest = _power(length)
+            oldest = power(_RUN_STEP, length)
             h = np.uint64(0)
             for i in range(start, end):
-                h = h * _RUN_STEP + words[i]
+                h = append(h, _RUN_STEP, words[i])
                 if i - start >= length:
-                    h -= words[i - length] * oldest
+                    h = drop(h, oldest, words[i - length])
                 if i - start < length - 1:
                     continue
                 run = _find(keys, places, _finish(h, length))

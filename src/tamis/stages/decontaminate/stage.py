@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from tamis.base import columns
+from tamis.base.batches import set_drop_reason
 from tamis.base.config import Config
 from tamis.base.errors import DataError
 from tamis.base.recipe import Recipe
@@ -91,10 +91,8 @@ class Decontaminate(Map):
                 batch = batch.append_column(field, pa.nulls(batch.num_rows, field.type))
             return batch
         counts, fractions = self._index.overlaps(batch.column(columns.TEXT))
-        dropped = pa.array(fractions.astype(np.float64) > self.config.max_overlap_fraction)
-        reasons = pc.if_else(dropped, "contaminated", batch.column(columns.DROP_REASON))
-        place = batch.schema.get_field_index(columns.DROP_REASON)
-        batch = batch.set_column(place, pa.field(columns.DROP_REASON, pa.string()), reasons)
+        dropped = fractions.astype(np.float64) > self.config.max_overlap_fraction
+        batch = set_drop_reason(batch, dropped, "contaminated")
         batch = batch.append_column(self.adds.field(0), pa.array(counts, pa.int32()))
         return batch.append_column(self.adds.field(1), pa.array(fractions, pa.float32()))
 

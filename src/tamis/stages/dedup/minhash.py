@@ -22,7 +22,7 @@ from tamis.base.errors import DataError
 from tamis.base.seeds import named_rng
 from tamis.base.stage import Context, Corpus, Cost, Sketches
 from tamis.stages.dedup.merge import add_merged, merged_texts
-from tamis.stages.dedup.planted import RATE, plant, recall_by_rate
+from tamis.stages.dedup.planted import RATE, add_copies, plant, recall_by_rate
 from tamis.stages.dedup.survivors import (
     FIRST,
     MERGED_FROM,
@@ -138,15 +138,8 @@ class MinHashDedup(DocumentDedup):
         plants = plant(batch, self.config.self_check, self._seed)
         texts = pa.array(plants.texts, batch.schema.field(columns.TEXT).type)
         origins = batch.column(columns.TEXT).take(pa.array(plants.places))
-        copies = lines.take(pa.array(plants.places))
-        for name, column in (self.keys(texts) | {"row": pa.array(~copies["row"].to_numpy())}).items():
-            copies = copies.set_column(copies.schema.get_field_index(name), name, column)
         likeness = pa.array(self.jaccard(origins, texts))
-        lines = lines.append_column(RATE, pa.nulls(len(lines), pa.float32()))
-        lines = lines.append_column(JACCARD, pa.nulls(len(lines), pa.float32()))
-        copies = copies.append_column(RATE, pa.array(plants.rates)).append_column(JACCARD, likeness)
-        order = np.argsort(np.append(np.arange(len(lines)), plants.places), kind="stable")
-        return pa.concat_tables([lines, copies]).take(pa.array(order)).combine_chunks()
+        return add_copies(lines, plants, self.keys(texts) | {JACCARD: likeness})
 
     def jaccard(self, left: pa.Array, right: pa.Array) -> np.ndarray:
         """`float32[n]`: exact similarity of the shingle sets of each pair of texts; 0 where neither has any."""

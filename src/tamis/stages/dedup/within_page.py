@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.base import columns
+from tamis.base.batches import replace_column
 from tamis.base.config import Config
 from tamis.base.stage import Context, Map
 from tamis.kernels.rules.program import Program
@@ -38,4 +39,4 @@ class WithinPageDedup(Map):
         text = batch.column(columns.TEXT)
         edited = self._program.run(text).text()
         edited = pc.cast(pc.if_else(pc.is_valid(edited), edited, text), text.type)
-        return batch.set_column(batch.schema.get_field_index(columns.TEXT), columns.TEXT, edited)
+        return replace_column(batch, columns.TEXT, edited)

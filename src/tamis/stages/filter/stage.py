@@ -42,7 +42,7 @@ class Filter(Map):
     """Signals, edits and rules of one table."""
 
     name = "filter"
-    version = 3
+    version = 4
     kernels = ("rules", "language")
     config: FilterConfig
 
