@@ -15,6 +15,7 @@ def _runs(found: np.ndarray, num_ngrams: int, size: int, starts: np.ndarray, end
     """Tokens covered by n-grams that are `found`, as disjoint spans; returns how many."""
     count = 0
     for at in range(num_ngrams):
+        # An n-gram that touches the run before it extends that run; otherwise it starts another.
         if found[at]:
             if count and ends[count - 1] >= at:
                 ends[count - 1] = at + size
@@ -31,12 +32,15 @@ def _joined(starts: np.ndarray, ends: np.ndarray, count: int, threshold: float) 
 
     As BFF does it, going backward ends with the first gap that is too wide.
     """
+    # First find out how far a walk from the last span backward would join.
     low, high, covered = starts[count - 1], ends[count - 1], ends[count - 1] - starts[count - 1]
     for at in range(count - 2, -1, -1):
+        # The first gap that is too wide ends the walk.
         covered += ends[at] - starts[at]
         if covered < (high - starts[at]) * threshold:
             break
         low = starts[at]
+    # Then walk forward, and join each span to the one before where enough is covered.
     made, covered = 1, ends[0] - starts[0]
     for at in range(1, count):
         start, end = starts[at], ends[at]
@@ -46,6 +50,7 @@ def _joined(starts: np.ndarray, ends: np.ndarray, count: int, threshold: float) 
         else:
             starts[made], ends[made], covered = start, end, end - start
             made += 1
+    # Join what the backward walk has reached.
     while made > 1 and ends[made - 2] >= low:
         made -= 1
         ends[made - 1] = high
@@ -67,6 +72,7 @@ def judge_substrings(
     count = 0
     span_offsets[0] = 0
     for document in range(len(contained)):
+        # Ask for every n-gram before any of this document is put in.
         first, last = ngram_offsets[document], ngram_offsets[document + 1]
         found = np.empty(last - first, np.bool_)
         total = 0
@@ -77,6 +83,7 @@ def judge_substrings(
         contained[document] = total
         begin = count
         if total:
+            # Join the n-grams that were found into spans, and keep those that are long enough.
             starts, ends = np.empty(total, np.int64), np.empty(total, np.int64)
             made = _runs(found, last - first, size, starts, ends)
             made = _joined(starts, ends, made, threshold)
@@ -85,6 +92,7 @@ def judge_substrings(
                     spans[count], spans[count + 1] = starts[at], ends[at]
                     count += 2
         span_offsets[document + 1] = count
+        # Put in the n-grams that lie between the spans.
         if inserts[document]:
             at = 0
             for span in range(begin, count + 1, 2):
@@ -103,10 +111,12 @@ def unit_spans(
     for document in range(len(offsets) - 1):
         start, unit, at = 0, 0, offsets[document]
         for which in range(number_offsets[document], number_offsets[document + 1]):
+            # Walk from unit to unit up to the one that is wanted.
             while unit <= numbers[which]:
                 start = at - offsets[document]
                 if unit:
                     at += 1
+                # A unit ends before the next newline, or with the document.
                 while at < offsets[document + 1] and data[at] != NEWLINE:
                     at += 1
                 unit += 1
@@ -115,6 +125,7 @@ def unit_spans(
 
 def warm() -> None:
     """Compile the kernels of Bloom dedup, or load them from the cache, for the types it calls them with."""
+    # Arrays of the types that the stage hands over.
     texts = pa.array(["a b"])
     (data, offsets), tokens = views(texts), uax_tokens(texts)
     ngrams, ints, longs = np.zeros(2, np.uint64), np.zeros(4, np.int32), np.zeros(2, np.int64)

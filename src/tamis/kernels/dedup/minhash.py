@@ -18,6 +18,7 @@ from tamis.kernels.text.ngrams import decode_character, fold_table, run_hashes, 
 FUNCTIONS_PER_BLOCK = 128
 SHINGLES_PER_BLOCK = 1024
 LARGEST = np.uint64(0xFFFFFFFFFFFFFFFF)
+# Constants of the hashes. They are part of what is stored, and must not change.
 _BLANK = np.uint64(0x20)
 _KEY_START = np.uint64(0x9E3779B97F4A7C15)
 _KEY_STEP = np.uint64(0xD6E8FEB86659FD93)
@@ -42,6 +43,7 @@ def character_hashes(data: np.ndarray, offsets: np.ndarray, fold: np.ndarray) ->
     unit_offsets = np.zeros(num_documents + 1, np.int64)
     count = 0
     for document in range(num_documents):
+        # `parted` remembers that something other than a letter or digit stands before this character.
         at, end = offsets[document], offsets[document + 1]
         first, parted = count, False
         while at < end:
@@ -49,6 +51,7 @@ def character_hashes(data: np.ndarray, offsets: np.ndarray, fold: np.ndarray) ->
             at += used
             folded = fold[code_point]
             if folded:
+                # A gap between two letters or digits is one unit.
                 if parted and count > first:
                     hashes[count] = _character_hash(_BLANK)
                     count += 1
@@ -68,24 +71,29 @@ def lower_minima(
     `scratch` is `uint64[3 * FUNCTIONS_PER_BLOCK]`: one piece of memory for a block's parameters and minima, so that
     no two of them lie a multiple of 4,096 bytes apart, which would stall loads behind stores.
     """
+    # The parameters and minima of one block of functions lie side by side.
     a = scratch[:FUNCTIONS_PER_BLOCK]
     b = scratch[FUNCTIONS_PER_BLOCK : 2 * FUNCTIONS_PER_BLOCK]
     least = scratch[2 * FUNCTIONS_PER_BLOCK :]
     in_fours = len(shingles) - len(shingles) % 4
     for start in range(0, len(minima), FUNCTIONS_PER_BLOCK):
+        # Load the block.
         size = min(FUNCTIONS_PER_BLOCK, len(minima) - start)
         for f in range(size):
             a[f], b[f], least[f] = multipliers[start + f], increments[start + f], minima[start + f]
         for i in range(0, in_fours, 4):
+            # Four shingles a step, which share the loads of the parameters.
             x0, x1, x2, x3 = shingles[i], shingles[i + 1], shingles[i + 2], shingles[i + 3]
             for f in range(size):
                 low = min(min(a[f] * x0 + b[f], a[f] * x1 + b[f]), min(a[f] * x2 + b[f], a[f] * x3 + b[f]))
                 least[f] = min(least[f], low)
+        # The last one to three shingles.
         for i in range(in_fours, len(shingles)):
             x0 = shingles[i]
             for f in range(size):
                 least[f] = min(least[f], a[f] * x0 + b[f])
         for f in range(size):
+            # Store the minima.
             minima[start + f] = least[f]
 
 
@@ -105,6 +113,7 @@ def band_keys(
     keys are 0. `multipliers` (odd) and `increments`, uint64[num_bands * rows], are the hash functions, those of a band
     side by side.
     """
+    # The minima of one document at a time, and a key for each band.
     num_documents = len(unit_offsets) - 1
     rows = len(multipliers) // num_bands
     keys = np.zeros((num_bands, num_documents), np.uint64)
@@ -113,15 +122,19 @@ def band_keys(
     scratch = np.empty(3 * FUNCTIONS_PER_BLOCK, np.uint64)
     for document in range(num_documents):
         first, end = unit_offsets[document], unit_offsets[document + 1]
+        # A document without units has no shingles, and its keys stay 0.
         if end == first:
             empty[document] = True
             continue
+        # A document shorter than one shingle is a single shingle.
         length = min(ngram, end - first)
         minima[:] = LARGEST
         for start in range(first, end - length + 1, SHINGLES_PER_BLOCK):
+            # Hash a limited number of shingles at a time, so that they stay in the cache.
             stop = min(start + SHINGLES_PER_BLOCK + length - 1, end)
             lower_minima(run_hashes(units[start:stop], length), multipliers, increments, minima, scratch)
         for band in range(num_bands):
+            # The key of a band is a hash of its minima.
             key = _KEY_START
             for f in range(band * rows, (band + 1) * rows):
                 key = (key ^ minima[f]) * _KEY_STEP

@@ -28,14 +28,17 @@ class TextClassifier:
     """
 
     def __init__(self, source: Path | bytes) -> None:
+        # Read the dictionary, and index its words for the kernels.
         model = read_model(source)
         self.labels = [model.text(model.num_words + k).decode("utf-8", "replace") for k in range(model.num_labels)]
         """As in the file, with the prefix `__label__`."""
         self.num_words = model.num_words
         self._words = index_words(model.word_bytes, model.word_offsets, model.num_words)
+        # Multiply the rows by the output matrix beforehand where that makes them shorter.
         matrix = _all_rows(model.output).astype(np.float64)
         projection = _projection(model, matrix)
         self._features = _features(model, self._words, projection)
+        # Where the rows have been multiplied, no matrix is left to apply.
         self._outputs = Outputs(
             matrix=np.zeros((0, 0)) if projection is not None else matrix,
             num_labels=model.num_labels,
@@ -51,6 +54,7 @@ class TextClassifier:
         blanks. With `is_page` it is read as `" ".join(text.strip().splitlines())`. A text without any feature that the
         model knows is NaN (fastText: no prediction). Values run from 0.00001 to 1.00001, as fastText's do.
         """
+        # The kernels look a little beyond the end of a text: copy the texts with room behind them.
         start, end = int(offsets[0]), int(offsets[-1])
         padded = np.zeros(end - start + READ_AHEAD_BYTES, np.uint8)
         padded[: end - start] = data[start:end]
@@ -69,17 +73,20 @@ def _projection(model: ModelFile, matrix: np.ndarray) -> np.ndarray | None:
     """float64[width, dim] that every row is multiplied by beforehand; None where that would make rows longer."""
     if model.loss == SOFTMAX and model.num_labels == 2:
         return matrix[1:] - matrix[:1]  # softmax sees differences only
+    # A hierarchical softmax has one output fewer than labels.
     outputs = matrix[: model.num_labels - 1] if model.loss == HIERARCHICAL_SOFTMAX else matrix
     return outputs if 0 < len(outputs) <= model.dim else None
 
 
 def _features(model: ModelFile, words: Words, projection: np.ndarray | None) -> Features:
+    # Read the input matrix in pieces, since it can be larger than memory.
     rows = np.empty((model.input.shape[0], model.dim if projection is None else len(projection)), np.float32)
     for start, chunk in chunks(model.input):
         if projection is None:
             rows[start : start + len(chunk)] = chunk
         else:
             project(chunk, projection, rows[start : start + len(chunk)])
+    # Refuse a model with numbers that are not finite: its scores would mean nothing.
     if not (np.isfinite(rows).all() and (projection is not None or np.isfinite(_all_rows(model.output)).all())):
         raise ValueError("it holds numbers that are not finite: its training went wrong")
     features = Features(
@@ -92,6 +99,7 @@ def _features(model: ModelFile, words: Words, projection: np.ndarray | None) -> 
         minn=model.minn,
         maxn=model.maxn,
     )
+    # Add the character n-grams of every dictionary word to its row, once for all texts.
     if model.maxn > 0:
         line_ends = [place for place in range(model.num_words) if model.text(place) == LINE_END]
         add_word_subwords(words, features, line_ends[0] if line_ends else -1)
@@ -104,14 +112,17 @@ def _tree(counts: list[int]) -> np.ndarray:
     Labels are nodes 0 to labels - 1, inner nodes follow in the order in which they were joined; the root is last.
     Raises ValueError for counts that no training can have led to.
     """
+    # Counts decide the shape of the tree, so that they must be sane.
     if min(counts) < 0 or sum(counts) >= _MOST:
         raise ValueError("the counts of its labels make no sense")
+    # Two queues, both sorted: leaves from the rarest on, and joined nodes in the order they were made.
     num_labels = len(counts)
     weights = [*counts, *[_MOST] * (num_labels - 1)]
     children = np.zeros((num_labels - 1, 2), np.int32)
     leaf, inner = num_labels - 1, num_labels
     for node in range(num_labels - 1):
         for side in range(2):
+            # Join the two lightest nodes that are left.
             if leaf >= 0 and weights[leaf] < weights[inner]:
                 children[node, side] = leaf
                 leaf -= 1
@@ -124,5 +135,6 @@ def _tree(counts: list[int]) -> np.ndarray:
 
 def _sigmoid_table() -> np.ndarray:
     """float32[513]: the sigmoid from -8 to 8, as fastText tabulates it for losses other than softmax."""
+    # The table must be fastText's to the bit, since probabilities are compared with its own.
     x = (np.arange(513) * 16 / 512 - 8).astype(np.float32)
     return (1.0 / (1.0 + np.exp(-x))).astype(np.float32)

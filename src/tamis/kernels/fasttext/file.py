@@ -19,6 +19,7 @@ from tamis.kernels.jit import kernel
 MAGIC = 793712314
 NEWEST_VERSION = 12
 SUPERVISED = 3
+# Losses, as numbered in the files.
 HIERARCHICAL_SOFTMAX, NEGATIVE_SAMPLING, SOFTMAX, ONE_VS_ALL = 1, 2, 3, 4
 CENTROIDS = 256
 """Centroids of every sub-quantiser."""
@@ -36,12 +37,14 @@ class _Reader:
 
     def skip(self, num_bytes: int) -> int:
         """The place where the next `num_bytes` start; moves past them."""
+        # Check before moving, so that a damaged size never reads beyond the file.
         if num_bytes < 0 or num_bytes > len(self.buffer) - self.at:
             raise ValueError(f"the file ends inside a part of {num_bytes} bytes at byte {self.at}: it is cut short")
         self.at += num_bytes
         return self.at - num_bytes
 
     def numbers(self, layout: str) -> tuple[Any, ...]:
+        # Values are little-endian and packed without gaps.
         return struct.unpack_from(f"<{layout}", self.buffer, self.skip(struct.calcsize(f"<{layout}")))
 
     def array(self, dtype: np.dtype, count: int) -> np.ndarray:
@@ -63,9 +66,11 @@ class DenseMatrix:
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """float32[stop - start, dim], a copy; the file's pages are given back."""
+        # Only the wanted rows are read from the file.
         width = self.shape[1]
         place = self.place + start * width * _FLOAT.itemsize
         rows = array_at(self.buffer, place, _FLOAT, (stop - start) * width).reshape(-1, width)
+        # Give the pages back to the system: the matrix can be larger than memory.
         if isinstance(self.buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             self.buffer.madvise(mmap.MADV_DONTNEED)
         return rows
@@ -96,6 +101,7 @@ Matrix = DenseMatrix | QuantisedMatrix
 def chunks(matrix: Matrix) -> Iterator[tuple[int, np.ndarray]]:
     """`(first row, float32[rows, dim])` over a whole matrix, some 16 MB at a time."""
     num_rows, width = matrix.shape
+    # As many rows as make up one chunk, but at least one.
     step = max(1, _CHUNK_BYTES // (_FLOAT.itemsize * max(1, width)))
     for start in range(0, num_rows, step):
         yield start, matrix.rows(start, min(num_rows, start + step))
@@ -133,6 +139,7 @@ def read_model(source: Path | bytes) -> ModelFile:
 
     Raises ValueError, saying why, when it is no such file, is cut short, contradicts itself or is no classifier.
     """
+    # Bytes are read as they are, a file is mapped.
     if isinstance(source, bytes):
         return _read(_Reader(source))
     with source.open("rb") as file:
@@ -140,24 +147,30 @@ def read_model(source: Path | bytes) -> ModelFile:
 
 
 def _read(reader: _Reader) -> ModelFile:
+    # The head says what the file is and which version of the format it has.
     if len(reader.buffer) < 8 or (head := reader.numbers("ii"))[0] != MAGIC:
         raise ValueError("it does not start as fastText's files do")
     if not 11 <= head[1] <= NEWEST_VERSION:
         raise ValueError(f"format version {head[1]} is not known, only 11 and {NEWEST_VERSION}")
+    # The settings of the training; only those that bear on prediction are used.
     dim, _, _, _, _, word_ngrams, loss, kind, buckets, minn, maxn, _, _ = reader.numbers("12id")
     if kind != SUPERVISED:
         raise ValueError("it holds word vectors and is no classifier")
     if head[1] == 11:
         maxn = 0  # such classifiers had no character n-grams, whatever this number says
+    # Refuse settings that contradict themselves before memory is taken for them.
     if dim < 1 or loss not in (HIERARCHICAL_SOFTMAX, NEGATIVE_SAMPLING, SOFTMAX, ONE_VS_ALL):
         raise ValueError(f"dim {dim} and loss {loss} make no sense")
     if buckets < 1 and (word_ngrams > 1 or maxn > 0):
         raise ValueError(f"it uses n-grams but has {buckets} buckets for them")
+    # The dictionary, and the buckets that pruning has left.
     num_words, num_labels, word_bytes, word_offsets, counts, pruned = _read_dictionary(reader)
     bucket_rows = _read_bucket_rows(reader, pruned, buckets) if pruned >= 0 else None
+    # Both matrices; the output is quantised only where the input is.
     is_quantised = reader.numbers("?")[0]
     inputs = _read_quantised(reader) if is_quantised else _read_dense(reader)
     output = _read_quantised(reader) if reader.numbers("?")[0] and is_quantised else _read_dense(reader)
+    # The sizes of the matrices must fit the dictionary.
     num_rows = num_words + (max(buckets, 0) if bucket_rows is None else pruned)
     if inputs.shape != (num_rows, dim) or output.shape != (num_labels, dim):
         raise ValueError(
@@ -172,16 +185,19 @@ def _read(reader: _Reader) -> ModelFile:
 
 def _read_dictionary(reader: _Reader) -> tuple[int, int, np.ndarray, np.ndarray, np.ndarray, int]:
     """`(num words, num labels, word bytes, word offsets, counts, num pruned buckets or -1)`."""
+    # The counts must agree with each other and with the size of the file.
     size, num_words, num_labels, _, pruned = reader.numbers("iiiqq")
     if min(num_words, num_labels) < 0 or num_words + num_labels != size or num_labels == 0:
         raise ValueError(f"a dictionary of {num_words} words and {num_labels} labels that should be {size}")
     if size * 10 > len(reader.buffer) - reader.at:
         raise ValueError(f"the file ends inside its dictionary of {size} entries: it is cut short")
+    # Find where the entries lie, then copy the words together.
     data = np.frombuffer(reader.buffer, np.uint8)
     offsets, counts, is_label = np.zeros(size + 1, np.int64), np.zeros(size, np.int64), np.zeros(size, np.bool_)
     end = _scan_entries(data, reader.at, offsets, counts, is_label)
     if end < 0:
         raise ValueError(f"the file ends inside its dictionary of {size} entries: it is cut short")
+    # All words stand before all labels.
     if is_label[:num_words].any() or not is_label[num_words:].all():
         raise ValueError("words and labels of the dictionary are not in order")
     word_bytes = np.empty(offsets[-1], np.uint8)
@@ -196,11 +212,13 @@ def _scan_entries(data: np.ndarray, at: int, offsets: np.ndarray, counts: np.nda
     """Offsets, counts and kinds of the entries from `at`: word, 0, count (int64), kind (int8). Returns where they end,
     -1 if the data end before."""
     for entry in range(len(counts)):
+        # The word ends with a zero byte.
         start = at
         while at < len(data) and data[at] != 0:
             at += 1
         if at + 10 > len(data):
             return -1
+        # Its count and its kind follow.
         offsets[entry + 1] = offsets[entry] + (at - start)
         for byte in range(8):
             counts[entry] |= np.int64(data[at + 1 + byte]) << (8 * byte)
@@ -215,10 +233,12 @@ def _copy_words(data: np.ndarray, at: int, offsets: np.ndarray, word_bytes: np.n
         for place in range(offsets[entry], offsets[entry + 1]):
             word_bytes[place] = data[at]
             at += 1
+        # Skip the zero byte, the count and the kind.
         at += 10
 
 
 def _read_bucket_rows(reader: _Reader, pruned: int, buckets: int) -> np.ndarray:
+    # Pairs of a bucket and its row; all other buckets were pruned.
     pairs = reader.array(np.dtype("<i4"), 2 * pruned).reshape(-1, 2)
     rows = np.full(max(buckets, 0), -1, np.int32)
     if len(pairs) and not (pairs.min() >= 0 and pairs[:, 0].max() < buckets and pairs[:, 1].max() < pruned):
@@ -228,6 +248,7 @@ def _read_bucket_rows(reader: _Reader, pruned: int, buckets: int) -> np.ndarray:
 
 
 def _read_dense(reader: _Reader) -> DenseMatrix:
+    # The rows stay in the file; only their place is kept.
     num_rows, width = reader.numbers("qq")
     if min(num_rows, width) < 0:
         raise ValueError(f"a matrix of {num_rows} x {width}")
@@ -235,11 +256,13 @@ def _read_dense(reader: _Reader) -> DenseMatrix:
 
 
 def _read_quantised(reader: _Reader) -> QuantisedMatrix:
+    # Codes of the pieces of every row, and the centroids that they stand for.
     has_norms, num_rows, width, num_codes = reader.numbers("?qqi")
     codes = reader.array(np.dtype(np.uint8), num_codes)
     centroids = _read_centroids(reader, width)
     if min(num_rows, width) < 0 or num_codes != num_rows * len(centroids):
         raise ValueError(f"{num_codes} codes for {num_rows} rows of {len(centroids)} pieces")
+    # The lengths of the rows are quantised in the same way, as pieces of one number.
     norms = None
     if has_norms:
         norm_codes = reader.array(np.dtype(np.uint8), num_rows)
@@ -252,6 +275,7 @@ def _read_centroids(reader: _Reader, width: int) -> list[np.ndarray]:
     dim, num_pieces, piece, last = reader.numbers("4i")
     if dim != width or min(num_pieces, piece, last) < 1 or (num_pieces - 1) * piece + last != width:
         raise ValueError(f"{num_pieces} pieces of {piece}, the last of {last}, do not make up rows of {width}")
+    # The tables of all pieces stand one after the other.
     values = reader.array(_FLOAT, dim * CENTROIDS)
     split = CENTROIDS * piece * (num_pieces - 1)
     tables = values[:split].reshape(num_pieces - 1, CENTROIDS, piece)

@@ -21,6 +21,7 @@ _END_KEY = np.uint64(int.from_bytes(LINE_END, "little"))
 _PREFIX_KEY = np.uint64(int.from_bytes(LABEL_PREFIX[:8], "little"))
 _END_HASH = np.uint32(3617362777)
 """Key and hash of `</s>`."""
+# Constants of the table's hash, and masks over eight bytes at a time.
 _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _SLOT_SHIFT = np.uint64(32)
 _ALL, _LOW_HALF = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0xFFFFFFFF)
@@ -36,7 +37,9 @@ def byte_classes(at_line_breaks: bool) -> np.ndarray:
     """uint8[256]: bytes that part words for fastText; with `at_line_breaks` those of `str.splitlines` as well, U+0085,
     U+2028 and U+2029 by their first bytes."""
     classes = np.zeros(256, np.uint8)
+    # The separators of fastText itself.
     classes[list(b" \n\r\t\v\f\0")] = _BLANK
+    # Line breaks of Python that have more than one byte are recognised by their first byte.
     if at_line_breaks:
         classes[list(b"\x1c\x1d\x1e")] = _BLANK
         classes[[0xC2, 0xE2]] = _LEAD
@@ -61,6 +64,7 @@ class Words(NamedTuple):
 @kernel
 def index_words(word_bytes: np.ndarray, word_offsets: np.ndarray, num_words: int) -> Words:
     """The table of a dictionary, at most two thirds full."""
+    # A power of two, so that a mask takes the place of a division.
     size = 16
     while 2 * size < 3 * len(word_offsets):
         size *= 2
@@ -68,10 +72,12 @@ def index_words(word_bytes: np.ndarray, word_offsets: np.ndarray, num_words: int
     slots = np.zeros(size, np.uint64)
     known = np.zeros((n, 3), np.uint64)
     for place in range(n):
+        # What a look-up compares stands together: both ends of the word, its length and its hash.
         start, end = word_offsets[place], word_offsets[place + 1]
         first, last = _keys(word_bytes, start, end)
         known[place, 0], known[place, 1] = first, last
         known[place, 2] = (np.uint64(end - start) << np.uint64(32)) | np.uint64(hash_word(word_bytes, start, end))
+        # Put the word into the first free slot behind the one that its key names.
         mixed = _mix(first, last, end - start)
         slot = mixed >> _SLOT_SHIFT & np.uint64(size - 1)
         while slots[slot] != 0:
@@ -89,6 +95,7 @@ def _mix(first: np.uint64, last: np.uint64, length: int) -> np.uint64:
 @kernel
 def _keys(data: np.ndarray, start: int, end: int) -> tuple[np.uint64, np.uint64]:
     """First and last eight bytes of the word `data[start:end]`; of a word of eight bytes or less, the word and 0."""
+    # Byte by byte, since the word may stand at the end of its array.
     first, last = np.uint64(0), np.uint64(0)
     for i in range(min(8, end - start)):
         first |= np.uint64(data[start + i]) << np.uint64(8 * i)
@@ -100,7 +107,9 @@ def _keys(data: np.ndarray, start: int, end: int) -> tuple[np.uint64, np.uint64]
 @kernel
 def _doubtful(word: np.uint64) -> np.uint64:
     """The highest bits of those of eight bytes that can be blanks: up to 32, or first of U+0085, U+2028, U+2029."""
+    # The highest bit of each byte says whether it is above 32.
     is_word = (word & _LOW) + _TO_33 | word
+    # The same for bytes that differ from the two lead bytes.
     not_c2 = ((word ^ _C2) & _LOW) + _LOW | (word ^ _C2)
     not_e2 = ((word ^ _E2) & _LOW) + _LOW | (word ^ _E2)
     return ~(is_word & not_c2 & not_e2) & _HIGH
@@ -109,6 +118,7 @@ def _doubtful(word: np.uint64) -> np.uint64:
 @kernel
 def _break_bytes(word: np.uint64, room: int) -> int:
     """Bytes of the line break that `word` starts with, of which `room` bytes are text; 0 if it is none."""
+    # U+0085 has two bytes, U+2028 and U+2029 have three.
     if word & np.uint64(0xFFFF) == 0x85C2 and room >= 2:
         return 2
     three = word & np.uint64(0xFFFFFF)
@@ -141,13 +151,16 @@ def split_words(
     """
     count = np.uint64(0)
     for block in range(at, end, 64):
+        # A bit for each of the next 64 bytes that may separate words.
         blanks = np.uint64(0)
         for i in range(8):
             doubtful = _doubtful(load_word(data, block + 8 * i))
             blanks |= (((doubtful >> np.uint64(7)) * _GATHER) >> np.uint64(56)) << np.uint64(8 * i)
+        # Bytes behind the end of the text do not count.
         if end - block < 64:
             blanks &= (np.uint64(1) << np.uint64(end - block)) - np.uint64(1)
         while blanks:
+            # Take the candidates in order; a lead byte separates only as part of a line break.
             stop = block + trailing_zeros(blanks)
             blanks &= blanks - np.uint64(1)
             width = 1
@@ -157,6 +170,7 @@ def split_words(
                     width = _break_bytes(load_word(data, stop), end - stop)
                 if width == 0:
                     continue
+            # What lies before the separator is a word, unless two separators stand side by side.
             length = stop - at
             if length > 0:
                 first, last = load_word(data, at), load_word(data, max(at, stop - 8))
@@ -170,12 +184,14 @@ def split_words(
             at = max(at, stop + width)
         if end <= at:
             break
+    # The last word ends with the text.
     if at < end:
         first, last = _keys(data, at, end)
         if first != _END_KEY or end - at != 4:
             starts[count], ends[count] = at, end
             keys[count, 0], keys[count, 1] = first, last
             count += np.uint64(1)
+    # The line's end is an entry of its own.
     starts[count] = ends[count] = end
     keys[count, 0], keys[count, 1] = _END_KEY, np.uint64(0)
     return int(np.int64(count)) + 1
@@ -198,16 +214,19 @@ def find_words(
     mask = np.uint64(len(slots) - 1)
     left = 0
     for i in range(len(starts)):
+        # The key of a word is its two ends and its length.
         start, end, first, last = starts[i], ends[i], keys[i, 0], keys[i, 1]
         length = end - start if end > start else len(LINE_END)
         mixed = _mix(first, last, length)
         slot = mixed >> _SLOT_SHIFT & mask
         place = -1
         while True:
+            # Search from the key's slot; a free slot means that the word is unknown.
             entry = slots[slot]
             if entry == 0:
                 break
             if (entry ^ mixed << np.uint64(32)) >> np.uint64(32) == 0:
+                # The slot holds part of the key only: compare the rest, and the middle of long words.
                 k = (entry & _LOW_HALF) - np.uint64(1)
                 has_length = known[k, 2] >> np.uint64(32) == np.uint64(length)
                 is_like = known[k, 0] == first and known[k, 1] == last and has_length
@@ -217,6 +236,7 @@ def find_words(
             slot = (slot + np.uint64(1)) & mask
         if place >= num_words:
             continue  # a label
+        # The hash of a known word is stored; that of an unknown one is computed.
         h = _END_HASH
         if place >= 0:
             h = np.uint32(known[np.uint64(place), 2] & _LOW_HALF)
@@ -224,6 +244,7 @@ def find_words(
             if first == _PREFIX_KEY and _starts_with(data, start, end, _PREFIX):
                 continue  # a label that the model does not know
             h = hash_word(data, start, end)
+        # Keep the word, in front of those that are labels.
         starts[left], ends[left], places[left], hashes[left] = start, end, place, h
         left += 1
     return left
@@ -250,12 +271,14 @@ def _starts_with(data: np.ndarray, start: int, end: int, prefix: np.ndarray) -> 
 @kernel
 def strip(data: np.ndarray, start: int, end: int) -> tuple[int, int]:
     """`start` and `end` without the white space of `str.strip` at both ends of UTF-8 `data[start:end]`."""
+    # Skip white space at the start, one character at a time.
     while start < end:
         used = _space_bytes(data, start, end)
         if used == 0:
             break
         start += used
     while start < end:
+        # At the end, step back to the first byte of the last character.
         lead = end - 1
         while lead > start and end - lead < 3 and data[lead] & 0xC0 == 0x80:
             lead -= 1
@@ -268,6 +291,7 @@ def strip(data: np.ndarray, start: int, end: int) -> tuple[int, int]:
 @kernel
 def _space_bytes(data: np.ndarray, at: int, end: int) -> int:
     """Bytes of the white space character at `at`, 0 if it is none."""
+    # One, two or three bytes; no white space has four.
     byte = data[at]
     if byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31:
         return 1
@@ -275,6 +299,7 @@ def _space_bytes(data: np.ndarray, at: int, end: int) -> int:
         return 2
     if byte < 0xE1 or byte > 0xE3 or at + 2 >= end:
         return 0
+    # Decode the three bytes, and compare with the white space of that length.
     code = (np.int64(byte & 0x0F) << 12) | (np.int64(data[at + 1] & 0x3F) << 6) | np.int64(data[at + 2] & 0x3F)
     is_space = code == 0x1680 or 0x2000 <= code <= 0x200A or code == 0x2028 or code == 0x2029 or code == 0x202F
     return 3 if is_space or code == 0x205F or code == 0x3000 else 0

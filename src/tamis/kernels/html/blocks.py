@@ -66,6 +66,7 @@ _BODY, _HTML, _HR = TAG["body"], TAG["html"], TAG["hr"]
 @kernel
 def _end_block(text: np.ndarray, blocks: np.ndarray, state: np.ndarray) -> None:
     state[_BREAKS] = state[_SPACE] = 0
+    # Close the open block, if there is one, and count what its text holds.
     if state[_OPEN]:
         state[_OPEN] = 0
         row = blocks[state[_BLOCKS]]
@@ -77,6 +78,7 @@ def _end_block(text: np.ndarray, blocks: np.ndarray, state: np.ndarray) -> None:
 @kernel
 def _start_block(blocks: np.ndarray, elements: np.ndarray, state: np.ndarray) -> None:
     state[_OPEN] = 1
+    # The counters of a new block start at 0; it belongs to the nearest block-level element.
     row = blocks[state[_BLOCKS]]
     row[:] = 0
     row[START] = state[_WRITTEN]
@@ -91,6 +93,7 @@ def _measure(text: np.ndarray, row: np.ndarray) -> None:
     # 0 between words, 1 + the number of small letters of a word made of nothing else so far, at most 5; 9 for others.
     letters = 0
     for i in range(row[START], row[END]):
+        # Small letters are by far the most frequent bytes, and are counted with the fewest tests.
         b = text[i]
         kind = int(CLASSES[b])
         if kind & LOWER:
@@ -98,13 +101,16 @@ def _measure(text: np.ndarray, row: np.ndarray) -> None:
             last = b
             letters += (letters < 5) + (letters == 0)
             continue
+        # Further bytes of a character do not count as characters.
         if kind & CONTINUATION:
             continue
+        # White space ends a word, which is short when it had one to three small letters.
         if kind & SPACE:
             words += letters > 0
             shorts += 0 < letters <= 4
             letters = 0
             continue
+        # Marks of Chinese and Japanese have three bytes and a class of their own.
         if b == 0xE3 or b == 0xEF:
             kind = ideographic_class(text, i, row[END])
         chars += 1
@@ -116,6 +122,7 @@ def _measure(text: np.ndarray, row: np.ndarray) -> None:
         stops += (kind & STOP) != 0
         digits += (kind & DIGIT) != 0
         marks += (kind & MARK) != 0
+    # Store the counts; the last word has no white space after it.
     row[CHARS], row[COMMAS], row[STOPS], row[DIGITS], row[MARKS] = chars, commas, stops, digits, marks
     row[CAPITALS], row[WORDS], row[SHORTS], row[LAST] = (
         capitals,
@@ -130,6 +137,7 @@ def _add_text(
     html: np.ndarray, at: int, end: int, text: np.ndarray, blocks: np.ndarray, elements: np.ndarray, state: np.ndarray
 ) -> None:
     """Text `[at, end)` of the current element."""
+    # The state in local variables, since the loop runs over every byte.
     in_block = state[_OPEN] != 0
     keeps_space = state[_PRES] != 0
     space = state[_SPACE] != 0
@@ -138,10 +146,12 @@ def _add_text(
     while at < end:
         b = html[at]
         used = 1
+        # An ampersand starts an escape, which stands for one character.
         if b == 38:
             code, used = read_escape(html, at, end)
             b = np.uint8(code)
         at += used
+        # White space is kept only inside `pre`; elsewhere one space becomes due.
         if b <= 32 and CLASSES[b] & SPACE:
             if in_block and keeps_space:
                 text[written] = b
@@ -149,6 +159,7 @@ def _add_text(
             else:
                 space = in_block
             continue
+        # The first other character opens a block, and pays the space that is due.
         if not in_block:
             in_block = True
             _start_block(blocks, elements, state)
@@ -159,6 +170,7 @@ def _add_text(
         text[written] = b
         written += 1
         chars += (b & 0xC0) != 0x80
+    # Write the state back, and credit the characters to links and bold text.
     state[_SPACE] = space
     state[_WRITTEN] = written
     if chars:
@@ -176,6 +188,7 @@ def _add_text(
 def _break_line(text: np.ndarray, blocks: np.ndarray, state: np.ndarray) -> None:
     if not state[_OPEN]:
         return
+    # A second line break in a row is an empty line, which ends the block.
     if state[_BREAKS] and not state[_PRES]:
         _end_block(text, blocks, state)
         return
@@ -196,6 +209,7 @@ def _open_element(
     groups: np.ndarray,
     state: np.ndarray,
 ) -> None:
+    # Record the element with its parent, depth and nearest block-level element.
     kind = TAG_KINDS[tag]
     number = state[_ELEMENTS]
     parent = state[_CURRENT]
@@ -205,8 +219,10 @@ def _open_element(
     elements[number, NEAREST] = number if kind in (BLOCK, PRE) else elements[parent, NEAREST]
     # Themes write what the whole site has on its root: it tells nothing of a block.
     groups[number] = 0 if tag in (_BODY, _HTML) else bits
+    # A block-level element ends the text before it.
     if kind in (BLOCK, PRE):
         _end_block(text, blocks, state)
+    # It is the open element now; count the kinds that bear on text inside it.
     state[_CURRENT] = number
     state[_ELEMENTS] += 1
     state[_SKIPPED] += kind == SKIPPED
@@ -220,11 +236,13 @@ def _open_element(
 @kernel
 def _close_element(tag: int, text: np.ndarray, blocks: np.ndarray, elements: np.ndarray, state: np.ndarray) -> None:
     """Close the innermost open element with that tag, and those in it; nothing when there is none."""
+    # Look for the innermost open element with this tag.
     found = state[_CURRENT]
     while found > 0 and elements[found, TAG_ID] != tag:
         found = elements[found, PARENT]
     if found <= 0:
         return
+    # Close it and everything inside it, from the inside out.
     number = state[_CURRENT]
     while True:
         kind = TAG_KINDS[elements[number, TAG_ID]]
@@ -250,19 +268,23 @@ def scan(
     int64[k] (keyword groups of each element) are filled, k being the number of `<` in `html` + 2. Element
     0 is the root.
     """
+    # A second view of the page, eight bytes a word, serves the search for single bytes.
     n = len(html)
     words = html[: n // 8 * 8].view(np.uint64)
+    # Element 0 is a root that no tag opens.
     state = np.zeros(12, np.int64)
     state[_ELEMENTS] = 1
     elements[0, :] = 0
     groups[0] = 0
     at = 0
     while at < n:
+        # Text runs up to the next `<`.
         if html[at] != 60:
             start = at
             at = find_byte(html, words, at, n, 60)
             if not state[_SKIPPED]:
                 _add_text(html, start, at, text, blocks, elements, state)
+        # Then follows a comment, a closing tag, or an opening one.
         elif at + 1 < n and html[at + 1] == 33:
             at = behind_comment(html, words, at, n)
         elif at + 1 < n and html[at + 1] == 47:

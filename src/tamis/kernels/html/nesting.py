@@ -4,6 +4,7 @@ import numpy as np
 
 from tamis.kernels.jit import kernel
 
+# Constants with the same value in each of the eight bytes of a word.
 _ONES = np.uint64(0x0101010101010101)
 _LOW_BITS = np.uint64(0x7F7F7F7F7F7F7F7F)
 _LESS_THAN, _SLASH = np.uint64(0x3C3C3C3C3C3C3C3C), np.uint64(0x2F2F2F2F2F2F2F2F)
@@ -52,6 +53,7 @@ def _is_zero(word: np.uint64) -> np.uint64:
 
 @kernel
 def _bound(words: np.ndarray, following: np.ndarray, data: np.ndarray) -> int:
+    # Blocks of 128 bytes: count all tags and all closing tags, a byte of a word for each lane.
     excess = deepest = 0
     num_blocks = words.size // BLOCK_WORDS
     for block in range(num_blocks):
@@ -60,10 +62,13 @@ def _bound(words: np.ndarray, following: np.ndarray, data: np.ndarray) -> int:
             tag = _is_zero(words[i] ^ _LESS_THAN)
             tags += tag
             ends += tag & _is_zero(following[i] ^ _SLASH)
+        # The product with _ONES sums the eight lanes in the highest byte.
         num_ends = int((ends * _ONES) >> _TO_TOTAL)
         num_starts = int((tags * _ONES) >> _TO_TOTAL) - num_ends
+        # Within a block all opening tags are taken to stand before all closing ones.
         deepest = max(deepest, excess + num_starts)
         excess = max(excess + num_starts - num_ends, num_starts)
+    # What is left after the last whole block is counted exactly.
     for i in range(num_blocks * 8 * BLOCK_WORDS, data.size):
         if data[i] == ord("<"):
             excess += -1 if i + 1 < data.size and data[i + 1] == ord("/") else 1
@@ -78,11 +83,13 @@ def _depth(data: np.ndarray, limit: int) -> int:
     foreign = 0  # depth at which an svg or math element was opened
     while at < data.size and deepest <= limit:
         if data[at] != ord("<"):
+            # Find the next tag.
             at += 1
             continue
         at += 1
         closes = at < data.size and data[at] == ord("/")
         at += closes
+        # Read its name into an integer, a byte for each letter.
         begin, name = at, 0
         while at < data.size:
             # Bit 5 makes ASCII letters lower case; digits have it set.
@@ -94,9 +101,11 @@ def _depth(data: np.ndarray, limit: int) -> int:
             at += 1
         if at == begin:
             continue
+        # Leave out elements that do not nest, and tags that close themselves inside foreign elements.
         known = at - begin <= _LONGEST
         if (known and name in _PACKED) or (foreign and _closes_itself(data, at)):
             continue
+        # Count the tag; it may open or close a foreign element.
         depth = max(0, depth - 1) if closes else depth + 1
         if known and name in _PACKED_FOREIGN and not (foreign and depth >= foreign):
             foreign = 0 if closes else depth

@@ -8,12 +8,14 @@ import numpy as np
 # What an element does to the text around it.
 INLINE, BLOCK, VOID, SKIPPED, RAW_SKIPPED, LINK, BOLD, BREAK, PRE = range(9)
 
+# Elements that end a run of text where they start and where they end.
 _BLOCKS = (
     "body", "div", "p", "li", "td", "th", "tr", "ul", "ol", "dl", "dt", "dd", "table", "tbody", "thead", "tfoot", "h1",
     "h2", "h3", "h4", "h5", "h6", "section", "article", "main", "nav", "aside", "header", "footer", "form", "fieldset",
     "legend", "figure", "figcaption", "blockquote", "address", "center", "details", "summary", "dialog", "hgroup",
     "caption", "menu", "dir", "html", "frameset", "hr", "search",
 )  # fmt: skip
+# Every kind with its elements; an element that is not listed is inline.
 _KINDS = {
     BLOCK: _BLOCKS,
     PRE: ("pre", "listing", "xmp", "plaintext"),
@@ -29,6 +31,7 @@ _KINDS = {
 TAG_NAMES = ("", *(name for names in _KINDS.values() for name in names))
 """Name by tag id; id 0 is every other element, which is inline."""
 TAG = {name: i for i, name in enumerate(TAG_NAMES) if name}
+# The kind of each tag id, and tags that have no content or hold raw text.
 TAG_KINDS = np.array([INLINE] + [kind for kind, names in _KINDS.items() for _ in names], np.int8)
 VOID_TAGS = frozenset((*_KINDS[VOID], "br", "hr"))
 RAW_TEXT_TAGS = frozenset((*_KINDS[RAW_SKIPPED], "xmp", "plaintext"))
@@ -74,9 +77,11 @@ GROUPS: dict[str, str] = {
     "references": "references footnote footnotes reflist citation toc notes",
 }
 """Groups of words that authors name parts of pages with, in the languages of much of the web."""
+# The number of a group is its place here and its bit in a bit set.
 GROUP_NAMES = tuple(GROUPS)
 HIDDEN_GROUP = GROUP_NAMES.index("hidden")
 
+# Parameters of the 64-bit FNV-1a hash.
 _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 
@@ -93,6 +98,7 @@ def _table(entries: dict[str, int], slots: int) -> tuple[np.ndarray, np.ndarray]
     """Open addressing with linear steps; `slots` is a power of two. Key 0 marks an empty slot."""
     keys, values = np.zeros(slots, np.uint64), np.zeros(slots, np.int64)
     for name, value in entries.items():
+        # Step to the first free slot behind the one that the hash names.
         at = fnv1a(name) & (slots - 1)
         while keys[at]:
             at = (at + 1) & (slots - 1)
@@ -103,6 +109,7 @@ def _table(entries: dict[str, int], slots: int) -> tuple[np.ndarray, np.ndarray]
 def _group_bits() -> dict[str, int]:
     bits: dict[str, int] = {}
     for number, words in enumerate(GROUPS.values()):
+        # A word can belong to several groups.
         for word in words.split():
             bits[word] = bits.get(word, 0) | (1 << number)
     return bits
@@ -110,5 +117,6 @@ def _group_bits() -> dict[str, int]:
 
 GROUP_BITS = _group_bits()
 """Word -> bit set of its groups."""
+# Both tables are less than half full, so that a look-up takes few steps.
 TAG_KEYS, TAG_VALUES = _table(TAG, 1024)
 WORD_KEYS, WORD_VALUES = _table(GROUP_BITS, 2048)

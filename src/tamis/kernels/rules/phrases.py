@@ -44,16 +44,20 @@ def pack(lists: tuple[tuple[str, ...], ...]) -> PhraseData:
     phrases: list[np.ndarray] = []
     firsts = np.zeros((len(lists), BUCKETS + 1), np.int64)
     starting = np.zeros((len(lists), BUCKETS), np.bool_)
+    # Sort the phrases of each list into buckets by their first character, the longest first.
     for row, entries in enumerate(lists):
         buckets: list[list[str]] = [[] for _ in range(BUCKETS)]
         for phrase in sorted({lower_each(entry) for entry in entries if entry}, key=lambda p: (-len(p), p)):
             buckets[ord(phrase[0]) % BUCKETS].append(phrase)
+        # Write the phrases of the buckets one after the other, and note where each bucket starts.
         for number, bucket in enumerate(buckets):
             firsts[row, number] = len(phrases)
             phrases += [np.array([ord(c) for c in phrase], np.int32) for phrase in bucket]
         firsts[row, BUCKETS] = len(phrases)
+        # A character starts a phrase when its lower-case form is the first character of one.
         first_characters = [ord(phrase[0]) for bucket in buckets for phrase in bucket]
         starting[row, np.flatnonzero(np.isin(_folded(), first_characters)) % BUCKETS] = True
+    # All phrases as one array of code points.
     offsets = np.cumsum([0] + [len(phrase) for phrase in phrases]).astype(np.int64)
     flat = np.concatenate([*phrases, np.zeros(0, np.int32)])
     return flat, offsets, firsts, starting, *unicode_tables.load()[2:]
@@ -67,10 +71,13 @@ def _word_at(properties: np.ndarray, at: int, start: int, end: int) -> bool:
 @kernel
 def _bounded(properties: np.ndarray, first: int, last: int, start: int, end: int, kind: int) -> bool:
     """Whether the match `[first, last)` in the span `[start, end)` has the boundaries that `kind` asks for."""
+    # A substring has no boundaries to respect.
     if kind == SUBSTRINGS:
         return True
+    # Which characters around both ends of the match are word characters.
     before, opening = _word_at(properties, first - 1, start, end), _word_at(properties, first, start, end)
     closing, after = _word_at(properties, last - 1, start, end), _word_at(properties, last, start, end)
+    # A boundary lies where exactly one of two neighbours is a word character.
     if kind == BOUNDED:
         return before != opening and closing != after
     return not (before and opening) and not (closing and after)
@@ -93,20 +100,24 @@ def _match_length(
 ) -> int:
     """Length of the longest phrase (of the list whose buckets are `firsts`) at `at`, or 0. The text is
     `[start, end)`."""
+    # Lower-case the first character and go to its bucket.
     c = code_points[at]
     folded = c + shifts[(np.int64(index[c >> 7]) << 7) | (c & 127)]
     bucket = folded % BUCKETS
     for number in range(firsts[bucket], firsts[bucket + 1]):
+        # Phrases that share the bucket only, or do not fit in the span, are left out at once.
         first = offsets[number]
         length = offsets[number + 1] - first
         if folded != flat[first] or at + length > end or (place == SUFFIX and at + length != end):
             continue
+        # Compare the other characters, each lower-cased by itself.
         i = 1
         while i < length:
             c = code_points[at + i]
             if c + shifts[(np.int64(index[c >> 7]) << 7) | (c & 127)] != flat[first + i]:
                 break
             i += 1
+        # The phrases are sorted by length, so that the first match is the longest.
         if i == length and _bounded(properties, at, at + length, start, end, kind):
             return length
     return 0
@@ -132,16 +143,19 @@ def count_phrases(
     found = 0
     at = start
     while at < end and found < most:
+        # Look closer only where a phrase can start; a whole word cannot start inside a word.
         if starting[code_points[at] & (BUCKETS - 1)] and not (
             kind != SUBSTRINGS and at > start and properties[at] & properties[at - 1] & WORD
         ):
             length = _match_length(
                 code_points, properties, at, start, end, kind, place, flat, offsets, firsts, index, shifts
             )
+            # Matches do not overlap: go on behind the match.
             found += length > 0
             at += max(length, 1)
         else:
             at += 1
+        # A prefix can only stand at the start of the span.
         if place == PREFIX:
             break
     return found
@@ -161,10 +175,12 @@ def measure_phrases(
     """The number of matches, and that number per word of str.split (infinite where there is none)."""
     words = 0
     before = np.uint16(SPACE)
+    # Words of str.split, counted where a blank is followed by another character.
     for i in range(n):
         words += ((before & ~properties[i]) // SPACE) & 1
         before = properties[i]
     found = count_phrases(code_points, properties, 0, n, which, kind, place, n + 1, data)
+    # The number of matches, then matches per word.
     out[0] = found
     out[1] = found / words if words else (np.inf if found else 0.0)
 
@@ -188,10 +204,12 @@ def drop_phrase_lines(
     `counts` has the words); returns the new `last`."""
     kept = first
     for k in range(first, last):
+        # One match is enough to drop a line.
         if counts[2, k] <= max_words and count_phrases(
             code_points, properties, starts[k], ends[k], which, kind, place, 1, data
         ):
             continue
+        # Lines that stay move up in the list.
         if k != kept:
             starts[kept] = starts[k]
             ends[kept] = ends[k]

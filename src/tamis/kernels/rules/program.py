@@ -16,6 +16,7 @@ from tamis.kernels.rules import casing, counts, edits, line_ends, lines, links, 
 from tamis.kernels.text import bits, decoding, sentences, unicode_tables
 
 (
+    # Operations, in an order that counts: DROP_LINES to STRIP work on the list of lines, CHARACTERS and later ones measure.
     NAMED_LINKS, NUMBERED_LINKS, COLLAPSE_NEWLINES, REMOVE_CITATIONS, DROP_REPEATED, DROP_LINES, REMOVE_PHRASE,
     DROP_PHRASE_LINES, STRIP, CHARACTERS, WORDS, TOKENS, LINES, REPETITION, LINE_ENDS, SENTENCES, PHRASES,
 ) = range(17)  # fmt: skip
@@ -46,6 +47,7 @@ phrase lists (`phrases.PhraseData`)."""
 class Program:
     """Steps in order; build it with the methods, each of which returns the program."""
 
+    # A step is an operation and up to four numbers, whose meaning depends on the operation.
     steps: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     phrases: list[np.ndarray] = field(default_factory=list)
@@ -60,6 +62,7 @@ class Program:
 
     def _list(self, entries: Sequence[str]) -> int:
         """Number of a phrase list, which is packed once however often it is used."""
+        # The list's place among the program's lists is its number.
         if tuple(entries) not in self.phrase_lists:
             self.phrase_lists.append(tuple(entries))
         return self.phrase_lists.index(tuple(entries))
@@ -78,6 +81,7 @@ class Program:
 
     def measure(self, group: int, suffix: str = "") -> "Program":
         """Measure the columns MEASURES[group], their names followed by `suffix`."""
+        # The step remembers where its first column goes.
         self._add(group, len(self.columns))
         self.columns.extend(name + suffix for name in MEASURES[group])
         return self
@@ -116,6 +120,7 @@ class Program:
         """Delete an ASCII phrase from short lines as `lines.remove_phrase`, then strip; `wildcard` stands for any
         character."""
         assert phrase.isascii() and "\0" not in phrase
+        # The kernel compares folded code points; the wildcard has a code of its own.
         codes = [lines.ANY_CHARACTER if c == wildcard else ord(c) for c in phrase.lower()]
         self.phrases.append(np.array(codes, np.int32))
         return self._add(REMOVE_PHRASE, len(self.phrases) - 1, place, max_words).strip()
@@ -123,19 +128,23 @@ class Program:
     def run(self, column: pa.Array, live: np.ndarray | None = None, gate: np.ndarray | None = None) -> "Outcome":
         """Run over a string column. `live` (bool[len]) marks the rows to work on (default: all that are not null), the
         others get NaN signals and keep their text; `gate` (bool[len]) the rows whose links by name are removed."""
+        # The column's buffers as arrays; by default all rows that are not null are live.
         data, offsets = decoding.views(column)
         count = len(column)
         live = ~column.is_null().to_numpy(zero_copy_only=False) if live is None else live
         gate = np.ones(count, np.bool_) if gate is None else gate
+        # Everything that the kernel fills in, one row for each document.
         values = np.full((count, len(self.columns)), np.nan)
         emptied = np.full(count, NOT_EMPTIED, np.int32)
         changed = np.zeros(count, np.bool_)
+        # Single phrases, lists of phrases, domains and character tables travel to the kernel in one tuple.
         singles = np.concatenate([*self.phrases, np.zeros(0, np.int32)])
         single_offsets = np.cumsum([0] + [len(phrase) for phrase in self.phrases]).astype(np.int64)
         edit_data = (
             singles, single_offsets, *_packed_domains(tuple(self.domains)),
             unicode_tables.load(), phrases.pack(tuple(self.phrase_lists)),
         )  # fmt: skip
+        # One call runs all steps over all documents.
         steps = np.array(self.steps, np.float64).reshape(-1, 5)
         out, out_offsets = _run(
             data, offsets, live.astype(np.bool_), gate.astype(np.bool_), steps, edit_data, values, emptied, changed
@@ -146,6 +155,7 @@ class Program:
 @lru_cache(maxsize=8)
 def _packed_domains(domains: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Top-level domains as the kernels take them: code points, offsets, index."""
+    # A program without links has no domains to pack.
     flat, offsets = links.pack_domains(list(domains)) if domains else (np.zeros(0, np.int32), np.zeros(1, np.int64))
     return flat, offsets, links.index_domains(flat, offsets)
 
@@ -185,6 +195,7 @@ def _measure(
     data: EditData,
     out: np.ndarray,
 ) -> None:
+    # Each operation has a kernel of its own, which fills its columns of the row.
     operation = int(step[0])
     if operation == CHARACTERS:
         counts.measure_characters(code_points, properties, n, out)
@@ -201,6 +212,7 @@ def _measure(
     elif operation == SENTENCES:
         sentences.measure_sentences(code_points, properties, n, out)
     else:
+        # What is left is PHRASES, whose parameters say what to look for.
         which, kind, place = int(step[2]), int(step[3]), int(step[4])
         phrases.measure_phrases(code_points, properties, n, which, kind, place, data[6], out)
 
@@ -210,12 +222,14 @@ def _edit(step: np.ndarray, scratch: Scratch, n: int, gate: bool, data: EditData
     """Apply an edit of the whole document; returns its new length."""
     code_points, properties = scratch[0], scratch[1]
     operation = int(step[0])
+    # Links by name are removed only where the caller's gate lets them.
     if operation == NAMED_LINKS:
         if not gate:
             return n
         return links.remove_named(code_points, properties, n, data[2], data[3], data[4], step[1] != 0.0)
     if operation == NUMBERED_LINKS:
         return links.remove_numbered(code_points, properties, n)
+    # The other edits need no more than the text and their parameter.
     if operation == COLLAPSE_NEWLINES:
         return edits.collapse_newlines(code_points, properties, n, int(step[1]))
     if operation == REMOVE_CITATIONS:
@@ -230,12 +244,14 @@ def _edit_lines(step: np.ndarray, scratch: Scratch, first: int, last: int, data:
     """Apply an edit of the list of lines; returns which lines are left."""
     code_points, properties, starts, ends, counted = scratch
     operation, which = int(step[0]), int(step[1])
+    # Each operation drops lines from the list, or shortens lines in place.
     if operation == DROP_LINES:
         kept = lines.drop_lines(
             code_points, properties, starts, ends, counted, first, last, which, step[2], step[3]
         )  # fmt: skip
         return first, kept
     if operation == REMOVE_PHRASE:
+        # The phrase is a slice of the array of single phrases.
         phrase = data[0][data[1][which] : data[1][which + 1]]
         kept = lines.remove_phrase(
             code_points, properties, starts, ends, counted, first, last, phrase, int(step[2]), int(step[3])
@@ -247,6 +263,7 @@ def _edit_lines(step: np.ndarray, scratch: Scratch, first: int, last: int, data:
             data[6],
         )  # fmt: skip
         return first, kept
+    # What is left is STRIP.
     return lines.strip_lines(properties, starts, ends, counted, first, last)
 
 
@@ -256,19 +273,24 @@ def _run_row(
 ) -> tuple[int, int]:
     """All steps on one decoded document; returns its new length and the step that left nothing, or NOT_EMPTIED."""
     code_points, properties, starts, ends, counted = scratch
+    # While `listed`, the document is its list of lines; its text is joined again only when a step needs it.
     listed = False
     first = 0
     last = 0
     for k in range(len(steps)):
+        # Line edits in a row share one list of lines.
         operation = int(steps[k, 0])
         if DROP_LINES <= operation <= STRIP and (listed or operation < STRIP):
+            # The first of them lists the lines.
             if not listed:
                 first, last = 0, lines.list_lines(properties, n, starts, ends, counted)
                 listed = True
             first, last = _edit_lines(steps[k], scratch, first, last, data)
+            # An edit that leaves no text ends the work on this document.
             if first == last or (first + 1 == last and starts[first] == ends[first]):
                 return 0, k
             continue
+        # Any other step works on the text: write back the lines that are left.
         if listed:
             n = lines.join_lines(code_points, properties, starts, ends, first, last)
             listed = False
@@ -295,6 +317,7 @@ def _run(
     emptied: np.ndarray,
     changed: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
+    # The scratch arrays have room for the longest document, and are used for all of them.
     num_rows = len(offsets) - 1
     room = 2
     for row in range(num_rows):
@@ -303,6 +326,7 @@ def _run(
     properties = np.empty(room + bits.READ_AHEAD, np.uint16)
     starts, ends = np.empty(room, np.int32), np.empty(room, np.int32)
     scratch = (code_points, properties, starts, ends, np.empty((3, room), np.int32))
+    # The output is made only when a document has changed.
     tables = edit_data[5]
     out = np.empty(0, np.uint8)
     out_offsets = np.zeros(num_rows + 1, np.int64)
@@ -311,17 +335,20 @@ def _run(
     for row in range(num_rows):
         start, end = offsets[row], offsets[row + 1]
         length = end - start
+        # Decode the document, run its steps and see whether its length has changed.
         if live[row]:
             before = decoding.decode(data, start, end, tables[0], tables[1], code_points, properties)
             n, emptied[row] = _run_row(steps, scratch, before, gate[row], edit_data, values[row])
             changed[row] = n != before
             if changed[row]:
+                # Copy all unchanged documents before it in one go, then encode the changed one.
                 out = _with_room(out, at, start - offsets[written] + 4 * n, offsets[num_rows] - offsets[0])
                 bits.copy(data, offsets[written], start - offsets[written], out, out_offsets[written])
                 length = decoding.encode(code_points, n, out, at) - at
                 written = row + 1
         at += length
         out_offsets[row + 1] = at
+    # Unchanged documents at the end are copied too; without any change the source array serves.
     if written:
         out = _with_room(out, at, 0, 0)
         bits.copy(data, offsets[written], offsets[num_rows] - offsets[written], out, out_offsets[written])
@@ -333,6 +360,7 @@ def _with_room(out: np.ndarray, used: int, more: int, least: int) -> np.ndarray:
     """`out`, or a longer copy of it, with room for `more` bytes after `used`, but `least` at first."""
     if used + more <= len(out):
         return out
+    # Doubling keeps the cost of growing proportional to the output.
     grown = np.empty(max(2 * len(out), least) + used + more, np.uint8)
     bits.copy(out, 0, len(out), grown, 0)
     return grown

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from tamis.kernels.jit import kernel
 from tamis.kernels.text import bits
 
+# What stands for bytes that are not UTF-8.
 REPLACEMENT = 0xFFFD
 SHORTEST_RUN = 16
 """Bytes of ASCII in a row that are worth taking LANES at a time."""
@@ -22,12 +23,14 @@ def views(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
     The data are not copied; a null has length 0. Raises TypeError for any other Arrow type.
     """
+    # The width of the offsets depends on the type.
     if pa.types.is_large_string(column.type):
         width: np.dtype = np.dtype(np.int64)
     elif pa.types.is_string(column.type):
         width = np.dtype(np.int32)
     else:
         raise TypeError(f"expected a string column, got {column.type}")
+    # A slice of an array shares the buffers of the whole: start at its own offset.
     _, offsets_buffer, data_buffer = column.buffers()
     if len(column) == 0 or data_buffer is None:
         return np.frombuffer(b"", np.uint8), np.zeros(len(column) + 1, np.int64)
@@ -42,6 +45,7 @@ def from_buffers(data: np.ndarray, offsets: np.ndarray, nulls: pa.Array | None =
 
     `nulls`, a boolean array, marks rows that are null.
     """
+    # Arrow marks valid rows, `nulls` the others.
     validity = None if nulls is None else pc.invert(nulls).buffers()[1]
     wide = int(offsets[-1]) > np.iinfo(np.int32).max
     kind, width = (pa.large_string(), np.int64) if wide else (pa.string(), np.int32)
@@ -52,6 +56,7 @@ def from_buffers(data: np.ndarray, offsets: np.ndarray, nulls: pa.Array | None =
 def choose(wanted: np.ndarray, column: pa.Array, other: pa.Array) -> pa.Array:
     """String array of `column` where `wanted` (bool[len]), elsewhere of `other`; pyarrow's `if_else` takes ten times as
     long."""
+    # Work out the nulls only where there are any.
     nulls = None
     if column.null_count or other.null_count:
         nulls = pc.if_else(pa.array(wanted), column.is_null(), other.is_null())
@@ -63,10 +68,12 @@ def choose(wanted: np.ndarray, column: pa.Array, other: pa.Array) -> pa.Array:
 def _choose(
     wanted: np.ndarray, data: np.ndarray, offsets: np.ndarray, other_data: np.ndarray, other_offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    # The lengths first, so that the output is made in one piece.
     out_offsets = np.zeros(len(wanted) + 1, np.int64)
     for row in range(len(wanted)):
         source = offsets if wanted[row] else other_offsets
         out_offsets[row + 1] = out_offsets[row] + source[row + 1] - source[row]
+    # Then copy each text from the column that it is taken from.
     out = np.empty(out_offsets[-1], np.uint8)
     for row in range(len(wanted)):
         to = out_offsets[row]
@@ -81,6 +88,7 @@ def _choose(
 @kernel
 def _multibyte(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
     """`(code point, bytes used)` of the sequence that starts with a non-ASCII byte at `at`."""
+    # The lead byte says how many bytes follow and what the first of them may be.
     lead = data[at]
     if 0xC2 <= lead <= 0xDF:
         need, low, high, code = 1, 0x80, 0xBF, lead & 0x1F
@@ -94,6 +102,7 @@ def _multibyte(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
         high = 0x8F if lead == 0xF4 else 0xBF
     else:
         return REPLACEMENT, 1
+    # Every further byte adds six bits; a wrong one ends the broken part before it.
     code_point = int(code)
     for step in range(1, need + 1):
         if at + step >= end or data[at + step] < low or data[at + step] > high:
@@ -119,6 +128,7 @@ def decode(
     few_until = start
     ascii_base = np.int64(index[0]) << 7
     while at < end:
+        # Any character that is not ASCII is decoded by itself.
         byte = data[at]
         if byte >= 0x80:
             code_point, used = _multibyte(data, at, end)
@@ -127,9 +137,11 @@ def decode(
             at += used
             n += 1
             continue
+        # See whether a long run of ASCII starts here, unless a look ahead has said no.
         if at >= few_until and at + bits.LANES <= end:
             run = bits.first(bits.within(data, at, 0x80, 0xFF))
             if run >= SHORTEST_RUN:
+                # Widen a whole block; what lies behind the run is overwritten afterwards.
                 bits.widen(data, at, code_points, n)
                 source, target = np.uint64(at), np.uint64(n)  # no test for negative places
                 for i in range(bits.LANES):
@@ -137,7 +149,9 @@ def decode(
                 at += run
                 n += run
                 continue
+            # No long run starts before the next byte that is not ASCII.
             few_until = at + run
+        # A single ASCII character.
         code_points[n] = byte
         properties[n] = table[ascii_base + byte]
         at += 1
@@ -151,6 +165,7 @@ def encode(code_points: np.ndarray, n: int, out: np.ndarray, at: int) -> int:
     wide_from = 0
     i = 0
     while i < n:
+        # Copy a whole block where it is ASCII; otherwise do not try again before its end.
         c = code_points[i]
         if i >= wide_from and i + bits.LANES <= n:
             if bits.within(code_points, i, 0x80, 0x10FFFF) == 0:
@@ -161,6 +176,7 @@ def encode(code_points: np.ndarray, n: int, out: np.ndarray, at: int) -> int:
                 continue
             wide_from = i + bits.LANES
         i += 1
+        # One to four bytes, by the size of the code point.
         if c < 0x80:
             out[at] = c
             at += 1

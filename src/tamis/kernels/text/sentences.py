@@ -33,36 +33,43 @@ def _packed(word: str) -> int:
     return key
 
 
+# Words as integers, a byte for each letter, sorted for binary search.
 _ABBREVIATIONS = np.array(sorted(map(_packed, ABBREVIATIONS)), np.int64)
 _LONGEST = max(map(len, ABBREVIATIONS))
 
 
 @kernel
 def _wide(c: int) -> bool:
+    # The full-width full stop, exclamation mark and question mark.
     return c == 0x3002 or c == 0xFF01 or c == 0xFF1F
 
 
 @kernel
 def _mark(c: int) -> bool:
+    # The full stop, exclamation mark, question mark, ellipsis, and the full-width marks.
     return c == FULL_STOP or c == 33 or c == 63 or c == 0x2026 or _wide(c)
 
 
 @kernel
 def _closes(c: int) -> bool:
+    # Quotation marks, apostrophes and closing brackets.
     return c == 34 or c == 39 or c == 41 or c == 93 or c == 125 or c == 0xBB or c == 0x2019 or c == 0x201D
 
 
 @kernel
 def _abbreviates(code_points: np.ndarray, properties: np.ndarray, at: int) -> bool:
     """Whether the word before the full stop at `at` is a single letter or one of ABBREVIATIONS."""
+    # Walk back over the word, but no further than the longest abbreviation.
     start = at
     while start > 0 and at - start <= _LONGEST and properties[start - 1] & ALNUM:
         start -= 1
     length = at - start
     if length == 0 or length > _LONGEST:
         return False
+    # A single letter is an initial; a single digit is not.
     if length == 1:
         return properties[start] & ALPHA != 0
+    # Pack the word into an integer in lower case, and look it up.
     key = np.int64(0)
     for i in range(start, at):
         c = code_points[i]
@@ -78,6 +85,7 @@ def next_sentence(code_points: np.ndarray, properties: np.ndarray, start: int, n
     """End of the sentence that `start` lies in: a place after its last mark and what closes it, or `n`."""
     at = start
     while at < n:
+        # Find the next run of marks, and what closes after it.
         if not _mark(code_points[at]):
             at += 1
             continue
@@ -89,12 +97,15 @@ def next_sentence(code_points: np.ndarray, properties: np.ndarray, start: int, n
         last = at
         while at < n and _closes(code_points[at]):
             at += 1
+        # At the end of the text the sentence ends in any case.
         if at == n:
             return n
+        # Without a blank only a full-width mark ends a sentence.
         if not (properties[at] & SPACE):
             if wide:
                 return at
             continue
+        # A single full stop may belong to an abbreviation, or stand before a small letter.
         if last - first == 1 and code_points[first] == FULL_STOP:
             if _abbreviates(code_points, properties, first):
                 continue
@@ -113,6 +124,7 @@ def _count(code_points: np.ndarray, properties: np.ndarray, n: int) -> int:
     count = 0
     start = 0
     while start < n:
+        # Skip blanks; whatever follows is a sentence.
         while start < n and properties[start] & SPACE:
             start += 1
         if start == n:
@@ -129,6 +141,7 @@ def measure_sentences(code_points: np.ndarray, properties: np.ndarray, n: int, o
     by_line = 0
     start = 0
     while start < n:
+        # Line by line, as C4 and FineWeb count.
         end = start
         while end < n and code_points[end] != NEWLINE:
             end += 1
@@ -139,6 +152,7 @@ def measure_sentences(code_points: np.ndarray, properties: np.ndarray, n: int, o
 
 def split_sentences(page: str) -> list[str]:
     """The sentences of `page`, stripped, without blank ones."""
+    # The same decoding as for whole columns, for a single text.
     code_points = np.frombuffer(page.encode("utf-32-le", "surrogatepass"), np.int32)
     index, table = unicode_tables.load()[:2]
     properties = table[(index[code_points >> 7].astype(np.int64) << 7) | (code_points & 127)]

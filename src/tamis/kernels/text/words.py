@@ -20,6 +20,7 @@ def _skipped(kind: int) -> bool:
 @kernel
 def _following(properties: np.ndarray, at: int, n: int) -> int:
     """Word_Break of the first character after `at` that WB4 does not skip; Other at the end."""
+    # Skip characters that WB4 looks through.
     at += 1
     while at < n and _skipped(properties[at] & WORD_BREAK_MASK):
         at += 1
@@ -93,12 +94,14 @@ def next_boundary(properties: np.ndarray, start: int, n: int) -> int:
             at += 1
         if at == n or properties[at] & WORD_BREAK_MASK == SPACE:
             return at
+    # The classes of the last two characters, as WB4 sees them.
     before = OTHER
     last = OTHER if _skipped(raw) else raw
     odd_regional = raw == REGIONAL
     if at > start + 1:
         before = ALETTER
     while at < n:
+        # Letters after letters need no rule.
         word = properties[at]
         kind = word & WORD_BREAK_MASK
         if kind == ALETTER and raw == ALETTER:
@@ -171,15 +174,18 @@ def list_words(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndar
     carry = 0
     unended = False
     for at in range(0, n, bits.LANES):
+        # A block of characters at a time; a class that needs more rules hands over to the slow way.
         live = bits.before(n, at)
         if bits.classed(properties, at, EXTEND, HEBREW) & live:
             return _list_words_by_token(properties, n, starts, ends)
         joins, carry = _joins_ahead(properties, at, n, carry)
+        # A token starts where the character before does not join the next one.
         tokens = ~bits.upwards(joins, joined) & live
         joined = bits.last(joins)
         if unended and tokens:
             ends[count - 1] = at + bits.first(tokens)
             unended = False
+        # Every token that starts with a letter or digit is a word, and ends where the next token starts.
         words = tokens & bits.has(properties, at, ALNUM)
         while words:
             place = bits.first(words)
