@@ -115,6 +115,7 @@ def fetch_ahead(table: np.ndarray, num_blocks: np.uint64, ngrams: np.ndarray, at
 
 @kernel
 def contains(table: np.ndarray, num_blocks: np.uint64, ngram: np.uint64, per_word: int) -> bool:
+    """Whether the filter has the n-gram, or seems to."""
     # The upper part of the hash picks the block, other bits of it the bits within.
     block = WORDS_PER_BLOCK * np.int64(high_product(ngram, num_blocks))
     bits, missing = mix(ngram), _ZERO
@@ -130,6 +131,7 @@ def contains(table: np.ndarray, num_blocks: np.uint64, ngram: np.uint64, per_wor
 
 @kernel
 def insert(table: np.ndarray, num_blocks: np.uint64, ngram: np.uint64, per_word: int) -> None:
+    """Put the n-gram into the filter."""
     # The same block and the same bits as in `contains`.
     block = WORDS_PER_BLOCK * np.int64(high_product(ngram, num_blocks))
     bits = mix(ngram)

@@ -28,6 +28,7 @@ _CHARACTER_STEP_2 = np.uint64(0x94D049BB133111EB)
 
 @kernel
 def _character_hash(code_point: np.uint64) -> np.uint64:
+    """A hash of one character, in which every bit depends on all of its bits."""
     h = (code_point + _KEY_START) * _CHARACTER_STEP_1
     h = (h ^ (h >> np.uint64(30))) * _CHARACTER_STEP_2
     return h ^ (h >> np.uint64(31))
@@ -43,21 +44,21 @@ def character_hashes(data: np.ndarray, offsets: np.ndarray, fold: np.ndarray) ->
     unit_offsets = np.zeros(num_documents + 1, np.int64)
     count = 0
     for document in range(num_documents):
-        # `parted` remembers that something other than a letter or digit stands before this character.
+        # `gap` remembers that something other than a letter or digit stands before this character.
         at, end = offsets[document], offsets[document + 1]
-        first, parted = count, False
+        first, gap = count, False
         while at < end:
             code_point, used = decode_character(data, at)
             at += used
             folded = fold[code_point]
             if folded:
                 # A gap between two letters or digits is one unit.
-                if parted and count > first:
+                if gap and count > first:
                     hashes[count] = _character_hash(_BLANK)
                     count += 1
                 hashes[count] = _character_hash(np.uint64(folded))
                 count += 1
-            parted = not folded
+            gap = not folded
         unit_offsets[document + 1] = count
     return hashes[:count], unit_offsets
 

@@ -212,6 +212,7 @@ def find_runs(
 
 @kernel
 def _line_breaks(data: np.ndarray, start: int, end: int) -> int:
+    """How many newlines stand in `data[start:end]`."""
     count = 0
     for at in range(start, end):
         count += data[at] == 0x0A

@@ -28,6 +28,7 @@ class TextClassifier:
     """
 
     def __init__(self, source: Path | bytes) -> None:
+        """Read a model and prepare it for `probabilities`."""
         # Read the dictionary, and index its words for the kernels.
         model = read_model(source)
         self.labels = [model.text(model.num_words + k).decode("utf-8", "replace") for k in range(model.num_labels)]
@@ -66,6 +67,7 @@ class TextClassifier:
 
 
 def _all_rows(matrix: Matrix) -> np.ndarray:
+    """The whole matrix, for one that is small."""
     return matrix.rows(0, matrix.shape[0])
 
 
@@ -79,6 +81,7 @@ def _projection(model: ModelFile, matrix: np.ndarray) -> np.ndarray | None:
 
 
 def _features(model: ModelFile, words: Words, projection: np.ndarray | None) -> Features:
+    """The rows of words and buckets, multiplied by `projection` (if any) while they are read."""
     # Read the input matrix in pieces, since it can be larger than memory.
     rows = np.empty((model.input.shape[0], model.dim if projection is None else len(projection)), np.float32)
     for start, chunk in chunks(model.input):

@@ -44,6 +44,7 @@ class _Reader:
         return self.at - num_bytes
 
     def numbers(self, layout: str) -> tuple[Any, ...]:
+        """Values in the layout of `struct`, little-endian."""
         # Values are little-endian and packed without gaps.
         return struct.unpack_from(f"<{layout}", self.buffer, self.skip(struct.calcsize(f"<{layout}")))
 
@@ -53,6 +54,7 @@ class _Reader:
 
 
 def array_at(buffer: mmap.mmap | bytes, place: int, dtype: np.dtype, count: int) -> np.ndarray:
+    """`count` values that start at the byte `place`, as a copy."""
     return np.frombuffer(buffer[place : place + dtype.itemsize * count], dtype)
 
 
@@ -131,6 +133,7 @@ class ModelFile:
     output: Matrix
 
     def text(self, entry: int) -> bytes:
+        """The bytes of an entry of the dictionary: a word, or a label after all words."""
         return self.word_bytes[self.word_offsets[entry] : self.word_offsets[entry + 1]].tobytes()
 
 
@@ -147,6 +150,7 @@ def read_model(source: Path | bytes) -> ModelFile:
 
 
 def _read(reader: _Reader) -> ModelFile:
+    """The parts of a model in the order in which they stand in the file."""
     # The head says what the file is and which version of the format it has.
     if len(reader.buffer) < 8 or (head := reader.numbers("ii"))[0] != MAGIC:
         raise ValueError("it does not start as fastText's files do")
@@ -229,6 +233,7 @@ def _scan_entries(data: np.ndarray, at: int, offsets: np.ndarray, counts: np.nda
 
 @kernel
 def _copy_words(data: np.ndarray, at: int, offsets: np.ndarray, word_bytes: np.ndarray) -> None:
+    """Copy the words of the entries that start at `at` together, without what stands between them."""
     for entry in range(len(offsets) - 1):
         for place in range(offsets[entry], offsets[entry + 1]):
             word_bytes[place] = data[at]
@@ -238,6 +243,7 @@ def _copy_words(data: np.ndarray, at: int, offsets: np.ndarray, word_bytes: np.n
 
 
 def _read_bucket_rows(reader: _Reader, pruned: int, buckets: int) -> np.ndarray:
+    """Where the rows of the buckets are that pruning has left; -1 for the others."""
     # Pairs of a bucket and its row; all other buckets were pruned.
     pairs = reader.array(np.dtype("<i4"), 2 * pruned).reshape(-1, 2)
     rows = np.full(max(buckets, 0), -1, np.int32)
@@ -248,6 +254,7 @@ def _read_bucket_rows(reader: _Reader, pruned: int, buckets: int) -> np.ndarray:
 
 
 def _read_dense(reader: _Reader) -> DenseMatrix:
+    """A matrix of which only the place in the file is read."""
     # The rows stay in the file; only their place is kept.
     num_rows, width = reader.numbers("qq")
     if min(num_rows, width) < 0:
@@ -256,6 +263,7 @@ def _read_dense(reader: _Reader) -> DenseMatrix:
 
 
 def _read_quantised(reader: _Reader) -> QuantisedMatrix:
+    """A matrix of codes, read whole."""
     # Codes of the pieces of every row, and the centroids that they stand for.
     has_norms, num_rows, width, num_codes = reader.numbers("?qqi")
     codes = reader.array(np.dtype(np.uint8), num_codes)

@@ -34,8 +34,8 @@ _WORD, _BLANK, _LEAD = 0, 1, 2
 
 
 def byte_classes(at_line_breaks: bool) -> np.ndarray:
-    """uint8[256]: bytes that part words for fastText; with `at_line_breaks` those of `str.splitlines` as well, U+0085,
-    U+2028 and U+2029 by their first bytes."""
+    """uint8[256]: bytes that separate words for fastText; with `at_line_breaks` those of `str.splitlines` as well,
+    U+0085, U+2028 and U+2029 by their first bytes."""
     classes = np.zeros(256, np.uint8)
     # The separators of fastText itself.
     classes[list(b" \n\r\t\v\f\0")] = _BLANK
@@ -88,6 +88,7 @@ def index_words(word_bytes: np.ndarray, word_offsets: np.ndarray, num_words: int
 
 @kernel
 def _mix(first: np.uint64, last: np.uint64, length: int) -> np.uint64:
+    """A hash of the key of a word, for its slot in the table."""
     h = (first + last * _MIX_1 + np.uint64(length)) * _MIX_2
     return h ^ (h >> np.uint64(29))
 
@@ -252,6 +253,7 @@ def find_words(
 
 @kernel
 def _same(data: np.ndarray, start: int, end: int, word_bytes: np.ndarray, offset: int) -> bool:
+    """Whether `data[start:end]` equals the bytes of the dictionary from `offset` on."""
     for at in range(start, end):  # noqa: SIM110 - Numba compiles loops, not generators
         if word_bytes[offset + at - start] != data[at]:
             return False
@@ -260,6 +262,7 @@ def _same(data: np.ndarray, start: int, end: int, word_bytes: np.ndarray, offset
 
 @kernel
 def _starts_with(data: np.ndarray, start: int, end: int, prefix: np.ndarray) -> bool:
+    """Whether `data[start:end]` starts with `prefix`."""
     if end - start < len(prefix):
         return False
     for i in range(len(prefix)):  # noqa: SIM110 - Numba compiles loops, not generators

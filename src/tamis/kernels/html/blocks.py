@@ -42,8 +42,8 @@ from tamis.kernels.html.words import (
 )
 from tamis.kernels.jit import kernel
 
-# Columns of `blocks`, int32. WORDS are parted by white space; STOPS end sentences; CAPITALS are words that start with
-# A-Z; SHORTS are words of one to three a-z, commas and stops aside; MARKS are signs that part short entries.
+# Columns of `blocks`, int32. White space separates WORDS; STOPS end sentences; CAPITALS are words that start with A-Z;
+# SHORTS are words of one to three a-z, commas and stops aside; MARKS are signs that separate short entries.
 (START, END, ELEMENT, CHARS, WORDS, LINK_CHARS, LINKS, COMMAS, STOPS, DIGITS, CAPITALS, SHORTS, BOLD_CHARS, BREAKS,
  MARKS, LAST) = range(16)  # fmt: skip
 NUM_BLOCK_COLUMNS = 16
@@ -65,6 +65,7 @@ _BODY, _HTML, _HR = TAG["body"], TAG["html"], TAG["hr"]
 
 @kernel
 def _end_block(text: np.ndarray, blocks: np.ndarray, state: np.ndarray) -> None:
+    """Close the open block, if there is one, and count what its text holds."""
     state[_BREAKS] = state[_SPACE] = 0
     # Close the open block, if there is one, and count what its text holds.
     if state[_OPEN]:
@@ -77,6 +78,7 @@ def _end_block(text: np.ndarray, blocks: np.ndarray, state: np.ndarray) -> None:
 
 @kernel
 def _start_block(blocks: np.ndarray, elements: np.ndarray, state: np.ndarray) -> None:
+    """Open a block for the current element."""
     state[_OPEN] = 1
     # The counters of a new block start at 0; it belongs to the nearest block-level element.
     row = blocks[state[_BLOCKS]]
@@ -186,6 +188,7 @@ def _add_text(
 
 @kernel
 def _break_line(text: np.ndarray, blocks: np.ndarray, state: np.ndarray) -> None:
+    """Take a `br`: a newline within the block, or the end of the block where the line is empty."""
     if not state[_OPEN]:
         return
     # A second line break in a row is an empty line, which ends the block.
@@ -209,6 +212,7 @@ def _open_element(
     groups: np.ndarray,
     state: np.ndarray,
 ) -> None:
+    """Record an element that has been opened and make it the current one."""
     # Record the element with its parent, depth and nearest block-level element.
     kind = TAG_KINDS[tag]
     number = state[_ELEMENTS]

@@ -28,6 +28,7 @@ from tamis.kernels.html.blocks import (
     TAG_ID,
     WORDS,
 )
+from tamis.kernels.html.equal import count_equal
 from tamis.kernels.html.words import GROUP_NAMES, TAG, TAG_NAMES
 from tamis.kernels.jit import kernel
 
@@ -72,6 +73,7 @@ _STEPS = np.array(NEIGHBOURS, np.int64)
 
 
 def _codes(order: tuple[str, ...], other: int) -> np.ndarray:
+    """int64[tags]: the place of each element name in `order`, or `other`."""
     return np.array([order.index(name) if name in order else other for name in TAG_NAMES], np.int64)
 
 
@@ -87,6 +89,7 @@ _T_CHARS, _T_LINK, _T_LONG, _T_BLOCKS, _T_SCORE = range(5)
 
 @kernel
 def _is_long(block: np.ndarray) -> bool:
+    """Whether a block is running text: long, with few links."""
     return block[CHARS] >= LONG_CHARS and block[LINK_CHARS] < _LONG_LINK_SHARE * block[CHARS]
 
 
@@ -119,6 +122,7 @@ def _totals(blocks: np.ndarray, elements: np.ndarray) -> np.ndarray:
 
 @kernel
 def _own(out: np.ndarray, block: np.ndarray, elements: np.ndarray) -> None:
+    """What is known of a block by itself."""
     # Sizes enter as logarithms, everything else as a share of characters or words.
     chars = max(1.0, block[CHARS])
     words = max(1.0, block[WORDS])
@@ -144,36 +148,6 @@ def _own(out: np.ndarray, block: np.ndarray, elements: np.ndarray) -> None:
 
 
 @kernel
-def _count_equal(keys: np.ndarray, counts: np.ndarray, before: np.ndarray) -> None:
-    """`counts[k]`: how many keys equal `keys[k]`; `before[k]`: how many of those stand before it. Key 0 is none."""
-    # An open-addressing table from a key to the first place where it stands.
-    slots = 16
-    while slots < 2 * len(keys):
-        slots *= 2
-    table = np.full(slots, -1, np.int64)
-    first = np.empty(len(keys), np.int64)
-    mask = np.uint64(slots - 1)
-    for k in range(len(keys)):
-        counts[k] = before[k] = 0
-        first[k] = k
-        if keys[k] == 0:
-            continue
-        # Search from the key's slot until the key or a free slot is found.
-        at = (keys[k] ^ (keys[k] >> np.uint64(29))) & mask
-        while table[at] >= 0 and keys[table[at]] != keys[k]:
-            at = (at + np.uint64(1)) & mask
-        if table[at] < 0:
-            table[at] = k
-        # The first place keeps the count for all its equals.
-        first[k] = table[at]
-        before[k] = counts[first[k]]
-        counts[first[k]] += 1
-    # Hand the counts to the other places.
-    for k in range(len(keys)):
-        counts[k] = counts[first[k]]
-
-
-@kernel
 def _alike(elements: np.ndarray, groups: np.ndarray, totals: np.ndarray) -> np.ndarray:
     """How many children of its parent have an element's tag and names, itself included; 0 where there is no text."""
     # The key of an element with text joins its parent, its tag and its names.
@@ -183,7 +157,7 @@ def _alike(elements: np.ndarray, groups: np.ndarray, totals: np.ndarray) -> np.n
             key = np.uint64(elements[e, PARENT]) * _MIX + np.uint64(elements[e, TAG_ID])
             keys[e] = (key * _MIX ^ np.uint64(groups[e])) * _MIX | np.uint64(1)
     counts, before = np.empty(len(elements), np.int32), np.empty(len(elements), np.int32)
-    _count_equal(keys, counts, before)
+    count_equal(keys, counts, before)
     return counts
 
 
@@ -198,7 +172,7 @@ def _copies(out: np.ndarray, text: np.ndarray, blocks: np.ndarray) -> None:
             key = (key ^ np.uint64(text[i])) * _FNV_PRIME
         keys[k] = key
     counts, before = np.empty(len(blocks), np.int32), np.empty(len(blocks), np.int32)
-    _count_equal(keys, counts, before)
+    count_equal(keys, counts, before)
     # Beyond twenty copies the number says nothing more.
     for k in range(len(blocks)):
         out[k, _PLACES + 16] = min(counts[k], 20)
@@ -254,7 +228,7 @@ def _ancestors(
 
 @kernel
 def _level(out: np.ndarray, at: int, total: np.ndarray, share: float) -> None:
-    # Share of the page, share of links, number and size of blocks, share of running text, size.
+    """Share of the page, share of links, number and size of blocks, share of running text, size."""
     chars = max(1.0, total[_T_CHARS])
     out[at] = share
     out[at + 1] = total[_T_LINK] / chars
@@ -347,6 +321,7 @@ def _run_forward(out: np.ndarray, blocks: np.ndarray, elements: np.ndarray, tota
 
 @kernel
 def _neighbours(out: np.ndarray, blocks: np.ndarray, elements: np.ndarray) -> None:
+    """What is known of the blocks before and after each block."""
     n = len(blocks)
     # Depth of the innermost element that holds a block and the one before it.
     depths = np.zeros(n + 1)

@@ -53,6 +53,7 @@ def _is_zero(word: np.uint64) -> np.uint64:
 
 @kernel
 def _bound(words: np.ndarray, following: np.ndarray, data: np.ndarray) -> int:
+    """See `nesting_bound`; `following` holds the same bytes as `words`, one place on."""
     # Blocks of 128 bytes: count all tags and all closing tags, a byte of a word for each lane.
     excess = deepest = 0
     num_blocks = words.size // BLOCK_WORDS
@@ -79,6 +80,7 @@ def _bound(words: np.ndarray, following: np.ndarray, data: np.ndarray) -> int:
 
 @kernel
 def _depth(data: np.ndarray, limit: int) -> int:
+    """See `nesting_depth`."""
     depth = deepest = at = 0
     foreign = 0  # depth at which an svg or math element was opened
     while at < data.size and deepest <= limit:

@@ -9,6 +9,7 @@ SPACE, COMMA, STOP, DIGIT, UPPER, LOWER, CONTINUATION, MARK = (1 << k for k in r
 
 
 def _byte_classes() -> np.ndarray:
+    """uint8[256]: the bit sets of the classes of each byte."""
     classes = np.zeros(256, np.uint8)
     for byte in range(256):
         character = chr(byte)
@@ -60,6 +61,7 @@ def find_byte(html: np.ndarray, words: np.ndarray, at: int, n: int, byte: int) -
 
 @kernel
 def _look_up(key: np.uint64, keys: np.ndarray, values: np.ndarray) -> int:
+    """The value of `key` in an open-addressing table, 0 where it has none."""
     # Step through the table from the key's slot; a free slot means that the key is unknown.
     mask = np.uint64(len(keys) - 1)
     at = key & mask
@@ -72,7 +74,7 @@ def _look_up(key: np.uint64, keys: np.ndarray, values: np.ndarray) -> int:
 
 @kernel
 def _words_of(html: np.ndarray, at: int, end: int) -> int:
-    """Bits of the keyword groups of the words in `[at, end)`: runs of letters, parted again where a small letter meets
+    """Bits of the keyword groups of the words in `[at, end)`: runs of letters, split again where a small letter meets
     a capital one."""
     bits = 0
     h = _FNV_OFFSET

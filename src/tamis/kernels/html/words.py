@@ -88,6 +88,7 @@ _FNV_PRIME = 0x100000001B3
 
 def fnv1a(name: str) -> int:
     """64-bit FNV-1a of the UTF-8 bytes."""
+    # Python integers do not wrap around, so that the product is cut to 64 bits.
     value = _FNV_OFFSET
     for byte in name.encode():
         value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
@@ -96,6 +97,7 @@ def fnv1a(name: str) -> int:
 
 def _table(entries: dict[str, int], slots: int) -> tuple[np.ndarray, np.ndarray]:
     """Open addressing with linear steps; `slots` is a power of two. Key 0 marks an empty slot."""
+    # Twice as many slots as entries, at least, keep the steps few.
     keys, values = np.zeros(slots, np.uint64), np.zeros(slots, np.int64)
     for name, value in entries.items():
         # Step to the first free slot behind the one that the hash names.
@@ -107,6 +109,7 @@ def _table(entries: dict[str, int], slots: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _group_bits() -> dict[str, int]:
+    """Word -> bits of its groups, one bit for each group in the order of GROUPS."""
     bits: dict[str, int] = {}
     for number, words in enumerate(GROUPS.values()):
         # A word can belong to several groups.
@@ -115,6 +118,7 @@ def _group_bits() -> dict[str, int]:
     return bits
 
 
+# The scanner looks names and words up in tables that are made of these.
 GROUP_BITS = _group_bits()
 """Word -> bit set of its groups."""
 # Both tables are less than half full, so that a look-up takes few steps.

@@ -78,6 +78,7 @@ def automaton(
 
 
 def _depth(next_of_row: np.ndarray, state_row: np.ndarray) -> int:
+    """The length of the longest path that reaches a new state."""
     # Breadth-first search from the start: as many levels as the longest n-gram has bytes.
     seen = np.zeros(len(state_row), np.bool_)
     seen[0] = True
@@ -127,11 +128,13 @@ def scores(texts: list[bytes], machine: Automaton, weights: np.ndarray, priors: 
 
 @kernel
 def _step(steps: np.ndarray, state: np.uint32, byte: np.uint8) -> np.uint32:
+    """The state after `byte`."""
     return steps[np.uint64(state & _ROW) << _BYTE | np.uint64(byte)]
 
 
 @kernel
 def _feature(machine: Automaton, state: np.uint32) -> np.int32:
+    """The feature that `state` completes."""
     return machine.feature[np.uint64(machine.first_state[np.uint64(state & _ROW)]) + np.uint64(state >> _WHICH)]
 
 

@@ -118,15 +118,15 @@ def _spaced_dots(code_points: np.ndarray, at: int, end: int) -> bool:
 
 
 @kernel
-def _parts_tokens(c: int) -> bool:
-    """Where fastText parts tokens: space, tab to carriage return, NUL."""
+def _separates_tokens(c: int) -> bool:
+    """Where fastText separates tokens: space, tab to carriage return, NUL."""
     return c <= 32 and (c == 32 or 9 <= c <= 13 or c == 0)
 
 
 @kernel
 def _summarise(code_points: np.ndarray, properties: np.ndarray, n: int) -> tuple[int, int, int, int, int]:
     """Words of str.split, those that start with a letter or digit, blanks, newlines, and characters at which str.split
-    and fastText part words differently (controls, wide blanks)."""
+    and fastText separate words differently (controls, wide blanks)."""
     words = 0
     alphanumeric = 0
     blanks = 0
@@ -171,7 +171,7 @@ def _walk_tokens(code_points: np.ndarray, properties: np.ndarray, n: int, out: n
     i = 0
     while i < n:
         # Separators are skipped, but every newline is the token that fastText calls the end of a line.
-        if _parts_tokens(code_points[i]):
+        if _separates_tokens(code_points[i]):
             if code_points[i] == NEWLINE:
                 tokens += 1
             i += 1
@@ -179,7 +179,7 @@ def _walk_tokens(code_points: np.ndarray, properties: np.ndarray, n: int, out: n
         # Read one token to its end, and note whether any of its characters is not blank.
         first = properties[i]
         blank = first & SPACE != 0
-        while i < n and not _parts_tokens(code_points[i]):
+        while i < n and not _separates_tokens(code_points[i]):
             if blank and not (properties[i] & SPACE):
                 blank = False
             i += 1
@@ -262,6 +262,7 @@ def measure_words(code_points: np.ndarray, properties: np.ndarray, n: int, out: 
 
 @kernel
 def _ends_in_ellipsis(code_points: np.ndarray, start: int, end: int) -> bool:
+    """Whether the line ends in U+2026, in `...` or in `. . .`."""
     # The line ends in the ellipsis character, in three full stops, or in three that blanks separate.
     last = code_points[end - 1]
     if last == ELLIPSIS:

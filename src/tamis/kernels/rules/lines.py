@@ -36,8 +36,8 @@ _COUNTED_OFFSETS = np.cumsum([0] + [len(word) for word in COUNTED]).astype(np.in
 
 @kernel
 def list_lines(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray, counts: np.ndarray) -> int:
-    """List the lines (parted by newlines) of `[0, n)`; `counts[:, k]` are upper-case characters, digits and words (of
-    str.split) of line k. Returns how many lines there are, at most n + 1."""
+    """List the lines of `[0, n)`, which newlines separate; `counts[:, k]` are upper-case characters, digits and words
+    (of str.split) of line k. Returns how many lines there are, at most n + 1."""
     count = 0
     start = 0
     while start <= n:
@@ -229,6 +229,7 @@ def _longest_token(code_points: np.ndarray, properties: np.ndarray, start: int, 
 
 @kernel
 def _phrase_at(code_points: np.ndarray, at: int, end: int, phrase: np.ndarray) -> bool:
+    """Whether the phrase stands at `at`, before `end`, when case is ignored."""
     if at + len(phrase) > end:
         return False
     for i in range(len(phrase)):  # noqa: SIM110 - Numba compiles loops, not generators
@@ -293,6 +294,7 @@ def drop_lines(
 
 @kernel
 def _copy_entry(starts: np.ndarray, ends: np.ndarray, counts: np.ndarray, k: int, to: int) -> None:
+    """Copy the entry of line `k` to the place `to` of the list."""
     if k != to:
         starts[to] = starts[k]
         ends[to] = ends[k]
@@ -322,6 +324,7 @@ def _cut_anywhere(code_points: np.ndarray, properties: np.ndarray, start: int, e
 
 @kernel
 def _holds(code_points: np.ndarray, start: int, end: int, phrase: np.ndarray) -> bool:
+    """Whether the phrase stands anywhere in the line."""
     for i in range(start, end - len(phrase) + 1):  # noqa: SIM110 - Numba compiles loops, not generators
         if _phrase_at(code_points, i, end, phrase):
             return True

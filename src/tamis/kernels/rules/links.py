@@ -126,6 +126,7 @@ def _scheme_start(code_points: np.ndarray, at: int, floor: int) -> int:
 
 @kernel
 def _blanks_start(properties: np.ndarray, at: int, floor: int) -> int:
+    """Start of the blanks before `at`: at most MAX_BLANKS, none below `floor`."""
     start = at
     while start > floor and at - start < MAX_BLANKS and properties[start - 1] & SPACE:
         start -= 1

@@ -65,6 +65,7 @@ def pack(lists: tuple[tuple[str, ...], ...]) -> PhraseData:
 
 @kernel
 def _word_at(properties: np.ndarray, at: int, start: int, end: int) -> bool:
+    """Whether a word character stands at `at`, inside the span."""
     return start <= at < end and properties[at] & WORD != 0
 
 

@@ -16,7 +16,8 @@ from tamis.kernels.rules import casing, counts, edits, line_ends, lines, links, 
 from tamis.kernels.text import bits, decoding, sentences, unicode_tables
 
 (
-    # Operations, in an order that counts: DROP_LINES to STRIP work on the list of lines, CHARACTERS and later ones measure.
+    # Operations. Their order matters: DROP_LINES to STRIP work on the list of lines, CHARACTERS and those after it
+    # measure.
     NAMED_LINKS, NUMBERED_LINKS, COLLAPSE_NEWLINES, REMOVE_CITATIONS, DROP_REPEATED, DROP_LINES, REMOVE_PHRASE,
     DROP_PHRASE_LINES, STRIP, CHARACTERS, WORDS, TOKENS, LINES, REPETITION, LINE_ENDS, SENTENCES, PHRASES,
 ) = range(17)  # fmt: skip
@@ -57,6 +58,7 @@ class Program:
     def _add(
         self, operation: int, first: float = 0, second: float = 0, third: float = 0, fourth: float = 0
     ) -> "Program":
+        """Append a step, and return the program."""
         self.steps.append((float(operation), float(first), float(second), float(third), float(fourth)))
         return self
 
@@ -94,6 +96,7 @@ class Program:
 
     def collapse_newlines(self, most: int) -> "Program":
         """Keep at most `most` newlines in a row."""
+        # The parameter of the step is the number of newlines that may stay.
         return self._add(COLLAPSE_NEWLINES, most)
 
     def drop_lines(self, kind: int, low: float = 0, high: float = np.inf) -> "Program":
@@ -109,7 +112,7 @@ class Program:
         return self._add(DROP_REPEATED, 1)
 
     def drop_repeated_paragraphs(self) -> "Program":
-        """The same for paragraphs, which two newlines part."""
+        """The same for paragraphs, which two newlines separate."""
         return self._add(DROP_REPEATED, 2)
 
     def strip(self) -> "Program":
@@ -179,6 +182,7 @@ class Outcome:
 
     def text(self) -> pa.Array:
         """The edited texts; the source array itself when nothing changed, for which there are no `data`."""
+        # The kernel makes no output when no document has changed.
         if not self.changed.any():
             return self.source
         return decoding.from_buffers(self.data, self.offsets, self.source.is_null() if self.source.null_count else None)
@@ -195,6 +199,7 @@ def _measure(
     data: EditData,
     out: np.ndarray,
 ) -> None:
+    """Run one measuring step on a decoded document; its columns go to `out`."""
     # Each operation has a kernel of its own, which fills its columns of the row.
     operation = int(step[0])
     if operation == CHARACTERS:
@@ -317,6 +322,7 @@ def _run(
     emptied: np.ndarray,
     changed: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Run all steps on all documents; returns the bytes and offsets of the texts if any of them changed."""
     # The scratch arrays have room for the longest document, and are used for all of them.
     num_rows = len(offsets) - 1
     room = 2
@@ -358,6 +364,7 @@ def _run(
 @kernel
 def _with_room(out: np.ndarray, used: int, more: int, least: int) -> np.ndarray:
     """`out`, or a longer copy of it, with room for `more` bytes after `used`, but `least` at first."""
+    # Usually the room is there.
     if used + more <= len(out):
         return out
     # Doubling keeps the cost of growing proportional to the output.

@@ -38,6 +38,7 @@ def table_size(count: int) -> int:
 
 @kernel
 def _hash(code_points: np.ndarray, start: int, end: int) -> np.uint64:
+    """A hash of the characters of a span; equal spans have equal hashes."""
     # Eight characters a step; the last step masks off what does not belong to the span.
     h = np.uint64(end - start)
     at = start
@@ -147,7 +148,7 @@ def _same(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarray, k: int,
 
 @kernel
 def list_segments(properties: np.ndarray, n: int, newlines: int, starts: np.ndarray, ends: np.ndarray) -> int:
-    """Stripped lines (`newlines` 1), or paragraphs (2: parted by two newlines in a row), that are not blank; returns
+    """Stripped lines (`newlines` 1), or paragraphs (2: separated by two newlines in a row), that are not blank; returns
     how many."""
     count = 0
     start = 0

@@ -68,6 +68,7 @@ def choose(wanted: np.ndarray, column: pa.Array, other: pa.Array) -> pa.Array:
 def _choose(
     wanted: np.ndarray, data: np.ndarray, offsets: np.ndarray, other_data: np.ndarray, other_offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes and offsets of the chosen texts."""
     # The lengths first, so that the output is made in one piece.
     out_offsets = np.zeros(len(wanted) + 1, np.int64)
     for row in range(len(wanted)):

@@ -1,8 +1,8 @@
 """Hashes of words and of runs of words (n-grams) over Arrow text buffers, and what documents share with a reference.
 
-A word is a maximal run of letters and digits (str.isalnum), lower-cased character by character; everything else parts
-words. So `The CAT's` and `the cat s` are the same three words. Hashes are 64-bit, the same on every machine and in
-every process. Text that is not UTF-8 is the caller's mistake; Arrow strings always are.
+A word is a maximal run of letters and digits (str.isalnum), lower-cased character by character; everything else
+separates words. So `The CAT's` and `the cat s` are the same three words. Hashes are 64-bit, the same on every machine
+and in every process. Text that is not UTF-8 is the caller's mistake; Arrow strings always are.
 """
 
 from functools import cache

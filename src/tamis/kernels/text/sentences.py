@@ -27,6 +27,7 @@ WIDE_MARKS = "。！？"
 
 
 def _packed(word: str) -> int:
+    """The bytes of an ASCII word as one integer."""
     key = 0
     for c in word:
         key = (key << 8) | ord(c)
@@ -40,18 +41,21 @@ _LONGEST = max(map(len, ABBREVIATIONS))
 
 @kernel
 def _wide(c: int) -> bool:
+    """Whether `c` is one of WIDE_MARKS."""
     # The full-width full stop, exclamation mark and question mark.
     return c == 0x3002 or c == 0xFF01 or c == 0xFF1F
 
 
 @kernel
 def _mark(c: int) -> bool:
+    """Whether `c` can end a sentence."""
     # The full stop, exclamation mark, question mark, ellipsis, and the full-width marks.
     return c == FULL_STOP or c == 33 or c == 63 or c == 0x2026 or _wide(c)
 
 
 @kernel
 def _closes(c: int) -> bool:
+    """Whether `c` is one of CLOSERS."""
     # Quotation marks, apostrophes and closing brackets.
     return c == 34 or c == 39 or c == 41 or c == 93 or c == 125 or c == 0xBB or c == 0x2019 or c == 0x201D
 

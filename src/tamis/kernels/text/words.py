@@ -28,8 +28,8 @@ def _following(properties: np.ndarray, at: int, n: int) -> int:
 
 
 BREAK, JOIN, LETTER_AHEAD, LETTER_BEHIND, NUMBER_AHEAD, NUMBER_BEHIND, HEBREW_AHEAD, HEBREW_BEHIND, PAIR = range(9)
-"""What to do between two classes: always part, always join, or join if a letter (a number, a Hebrew letter) follows the
-second or precedes the first; PAIR joins every second regional indicator."""
+"""What to do between two classes: always separate, always join, or join if a letter (a number, a Hebrew letter) follows
+the second or precedes the first; PAIR joins every second regional indicator."""
 
 
 def _join_table() -> np.ndarray:
@@ -61,6 +61,7 @@ _JOINS = _join_table()
 
 @kernel
 def _letter(kind: int) -> bool:
+    """Whether a class is one of letters."""
     return kind in (ALETTER, HEBREW)
 
 
@@ -202,6 +203,7 @@ def list_words(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndar
 
 @kernel
 def _list_words_by_token(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray) -> int:
+    """`list_words` by the full rules, token by token."""
     count = 0
     at = 0
     while at < n:

@@ -37,7 +37,7 @@ def words(text: str) -> dict[str, float]:
 
 
 def fasttext_tokens(text: str) -> list[str]:
-    """Tokens of fastText's `tokenize`: parted at six ASCII blanks and NUL, with `</s>` for every newline."""
+    """Tokens of fastText's `tokenize`: separated at six ASCII blanks and NUL, with `</s>` for every newline."""
     pieces = re.findall(r"\n|[^ \n\r\t\v\f\0]+", text)
     return ["</s>" if piece == "\n" else piece for piece in pieces]
 
