@@ -34,8 +34,9 @@ class DecontaminateConfig(Config):
     """Settings of `decontaminate`."""
 
     reference: list[str] = Field(default_factory=list)
-    """JSONL files (plain, gzip, LZ4 or zstd) with the text that must not be trained on: documents (`text`) or evaluation
-    items (`query`/`choices`, `context`/`continuation`/`answer`, `context_options`, `prompt`/`canonical_solution`).
+    """JSONL files (plain, gzip, LZ4 or zstd) with the text that must not be trained on: documents (`text`) or
+    evaluation items (`query`/`choices`, `context`/`continuation`/`answer`, `context_options`,
+    `prompt`/`canonical_solution`).
     Empty: nothing is measured and nothing removed."""
     ngram: int = Field(default=13, ge=2)
     """Words in a run that counts as a match. Words are lower-cased runs of letters and digits."""
