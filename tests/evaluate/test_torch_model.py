@@ -14,7 +14,8 @@ from evaluate_fakes import make_pages, write_shards  # noqa: E402
 from tamis.base.errors import ConfigError  # noqa: E402
 from tamis.evaluate import torch_model  # noqa: E402
 from tamis.evaluate.heldout import build_heldout  # noqa: E402
-from tamis.evaluate.model import Request, checkpoint_fingerprint, clip, load_model  # noqa: E402
+from tamis.evaluate.load import load_model  # noqa: E402
+from tamis.evaluate.model import Request, checkpoint_fingerprint, clip  # noqa: E402
 from tamis.evaluate.run import EvaluateConfig, run_evaluation  # noqa: E402
 from tamis.evaluate.torch_model import CheckpointModel  # noqa: E402
 from tamis.train import checkpoint  # noqa: E402

@@ -17,13 +17,15 @@ from tamis.base.cards import Card
 from tamis.base.columns import ID, TEXT, URL
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
+from tamis.base.hosts import host_of
 from tamis.base.seeds import named_rng, unit_hash
-from tamis.evaluate.results import host_of, read_jsonl, write_jsonl
+from tamis.base.words import WORD, words
+from tamis.evaluate.results import read_jsonl, write_jsonl
 from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
 from tamis.store.shards import file_digest, read_shard, schema_of
 
-VERSION = 2
+VERSION = 3
 DOCUMENTS, CONTINUATION, CARD = "documents.jsonl", "continuation.jsonl", "card.json"
 
 MAX_WORDS_READ = 4096
@@ -98,16 +100,16 @@ class Spans:
     def of(cls, page: Page, num_words: int) -> "Spans":
         """A continuation starts after exactly one space (so that text, delimiter and prompt agree, and true and false
         ones begin alike), has words of ordinary length, and does not repeat few words as tables do."""
-        matches = [m for m, _ in zip(re.finditer(r"\S+", page.text), range(MAX_WORDS_READ), strict=False)]
+        matches = [m for m, _ in zip(WORD.finditer(page.text), range(MAX_WORDS_READ), strict=False)]
         begins, ends = [m.start() for m in matches], [m.end() for m in matches]
-        words = [m.group() for m in matches]
+        found = [m.group() for m in matches]
         starts = [
             at
             for at in range(1, len(matches) - num_words + 1)
             if begins[at] == ends[at - 1] + 1
             and page.text[ends[at - 1]] == " "
             and ends[at + num_words - 1] - begins[at] <= num_words * MAX_MEAN_WORD_CHARACTERS
-            and 2 * len(set(words[at : at + num_words])) >= num_words
+            and 2 * len(set(found[at : at + num_words])) >= num_words
         ]
         return cls(page, begins, ends, starts)
 
@@ -322,5 +324,5 @@ def _distractors(
 
 
 def _alike(one: str, other: str) -> bool:
-    a, b = set(one.casefold().split()), set(other.casefold().split())
+    a, b = set(words(one.casefold())), set(words(other.casefold()))
     return len(a & b) > MAX_WORD_OVERLAP * len(a | b)

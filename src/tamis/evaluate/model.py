@@ -101,17 +101,3 @@ def checkpoint_fingerprint(path: Path) -> str:
     """Identity of a checkpoint: the bytes of its shape, tokenizer and weights, not when or where it was trained."""
     folder = find_checkpoint(path)
     return fingerprint("model", [file_digest(folder / name) for name in CHECKPOINT_FILES])
-
-
-def load_model(checkpoint: Path) -> LanguageModel:
-    """Open a checkpoint folder that `tamis train` wrote.
-
-    Raises ConfigError when the folder is no checkpoint or PyTorch is not installed.
-    """
-    try:
-        from tamis.evaluate.torch_model import CheckpointModel
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ConfigError("evaluating a checkpoint needs PyTorch: pip install 'tamis[train]'") from None
-    return CheckpointModel(checkpoint)

@@ -7,12 +7,13 @@ byte the item's own bits per byte, weighted by its bytes. One formula lets inter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import orjson
 
 from tamis.base.errors import DataError
+from tamis.base.hosts import host_of
+from tamis.base.lines import Line, json_object, numbered_lines
 from tamis.store.atomic import write_bytes
 from tamis.store.location import Location
 
@@ -64,14 +65,6 @@ class ItemTable:
         return float((self.values * self.weights).sum() / self.weights.sum())
 
 
-def host_of(url: str) -> str:
-    """Host of a URL in lower case, '' when there is none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
 def write_items(path: Location, items: Sequence[Item]) -> None:
     write_jsonl(path, [{"id": i.id, "url": i.url, "value": i.value, "weight": i.weight, **i.details} for i in items])
 
@@ -91,17 +84,14 @@ def write_jsonl(path: Location, rows: Sequence[dict[str, Any]]) -> None:
 
 def read_jsonl(path: Location) -> list[dict[str, Any]]:
     """Raises DataError naming the file, and the line that is not a JSON object."""
+    return [row for _, row in read_numbered(path)]
+
+
+def read_numbered(path: Location) -> list[tuple[Line, dict[str, Any]]]:
+    """The objects of a JSON-lines file (plain, gzip, LZ4 or zstd), each with the line that it stands on. Raises as
+    `read_jsonl`."""
     try:
-        data = path.read_bytes()
+        with path.open_read() as raw:
+            return [(line, json_object(line)) for line in numbered_lines(raw, str(path))]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    rows = []
-    for number, line in enumerate(data.splitlines(), start=1):
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise DataError(f"{path}: line {number} is not JSON ({error}).") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}: line {number} is not a JSON object.")
-        rows.append(row)
-    return rows

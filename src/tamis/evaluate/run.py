@@ -14,7 +14,8 @@ from tamis.base.hashing import fingerprint
 from tamis.base.seeds import named_rng
 from tamis.evaluate.bits import score_documents
 from tamis.evaluate.heldout import CONTINUATION, open_heldout, read_documents
-from tamis.evaluate.model import LanguageModel, Progress, load_model
+from tamis.evaluate.load import load_model
+from tamis.evaluate.model import LanguageModel, Progress
 from tamis.evaluate.results import ItemTable, Measure, read_items, write_items
 from tamis.evaluate.statistics import CONFIDENCE, Clusters, bootstrap, wilson
 from tamis.evaluate.tasks import TaskSpec, read_multiple_choice, score_multiple_choice

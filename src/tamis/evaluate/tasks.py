@@ -15,7 +15,7 @@ import numpy as np
 from tamis.base.errors import DataError
 from tamis.evaluate import prompts
 from tamis.evaluate.model import LanguageModel, Progress, score
-from tamis.evaluate.results import Item, Measure, read_jsonl
+from tamis.evaluate.results import Item, Measure, read_numbered
 from tamis.store.location import Location
 
 
@@ -37,16 +37,16 @@ class TaskSpec:
 def read_multiple_choice(path: Location) -> list[dict[str, Any]]:
     """Rows `{query, choices, gold, id, url}`; `id` defaults to the line number. Raises DataError naming the line."""
     rows = []
-    for number, row in enumerate(read_jsonl(path), start=1):
+    for line, row in read_numbered(path):
         row = prompts.strip_fields(row)
         choices = row.get("choices")
         if not isinstance(row.get("query"), str) or not isinstance(choices, list) or len(choices) < 2:
-            raise DataError(f"{path}: line {number} needs 'query' (text) and 'choices' (two or more texts).")
+            raise DataError(f"{line.where}: expected 'query' (text) and 'choices' (two or more texts).")
         if not all(isinstance(choice, str) and choice for choice in choices):
-            raise DataError(f"{path}: line {number} has a choice that is empty or no text.")
+            raise DataError(f"{line.where}: a choice is empty or no text.")
         if not isinstance(row.get("gold"), int) or not 0 <= row["gold"] < len(choices):
-            raise DataError(f"{path}: line {number}: 'gold' must be the index of one of its {len(choices)} choices.")
-        rows.append({"url": "", "id": str(number), **row})
+            raise DataError(f"{line.where}: 'gold' must be the index of one of its {len(choices)} choices.")
+        rows.append({"url": "", "id": str(line.number), **row})
     return rows
 
 

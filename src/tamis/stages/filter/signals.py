@@ -1,7 +1,7 @@
 """How to draw each signal that a rule can test, and which signals there are."""
 
 from tamis.base.signals import Signal
-from tamis.kernels.program import MEASURES
+from tamis.kernels.rules.program import MEASURES
 
 WORDS_REMOVED = "words_removed_fraction"
 LETTERS_PER_TOKEN = "letters_per_token"

@@ -18,8 +18,8 @@ from tamis.base import columns
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule, Signal
 from tamis.base.stage import Context, Map, Stage
-from tamis.kernels.sentences import split_sentences
-from tamis.kernels.text import choose
+from tamis.kernels.text.decoding import choose
+from tamis.kernels.text.sentences import split_sentences
 from tamis.stages.filter import records, urls
 from tamis.stages.filter.detectors import LANGDETECT, open_detector
 from tamis.stages.filter.language import Detector, detect_all
@@ -42,7 +42,7 @@ class Filter(Map):
     """Signals, edits and rules of one table."""
 
     name = "filter"
-    version = 3
+    version = 4
     kernels = ("rules", "language")
     config: FilterConfig
 

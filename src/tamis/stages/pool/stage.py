@@ -59,7 +59,7 @@ class Pool(Source):
     """Streams batches of columns.POOL_SCHEMA out of files."""
 
     name = "pool"
-    version = 1
+    version = 2
 
     def __init__(self, config: PoolConfig, paper: bool = False) -> None:
         super().__init__(config)

@@ -21,8 +21,8 @@ class QualityConfig(Config):
     """A trained fastText classifier (.bin) with the labels `__label__hq` and `__label__cc`."""
     positives: str = "python-topics"
     """Without `model`, the classifier is trained in the run on these good documents against documents of the pool: a
-    file (JSONL with a field `text`, or one document per line; plain, gzip or zstd), or `python-topics`, the English
-    prose of this Python's own library: a stand-in that works offline. DCLM: OpenHermes 2.5 and ELI5."""
+    file (JSONL with a field `text`, or one document per line; plain, gzip, LZ4 or zstd), or `python-topics`, the
+    English prose of this Python's own library: a stand-in that works offline. DCLM: OpenHermes 2.5 and ELI5."""
     keep_fraction: float | None = Field(default=None, gt=0, le=1)
     """Keep this share of the documents, those that score highest; the threshold follows from the pool."""
     threshold: float | None = None

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tamis.base import columns
+from tamis.base.batches import set_drop_reason
 from tamis.base.errors import DataError
 from tamis.base.recipe import Recipe
 from tamis.base.seeds import unit_hash
@@ -43,9 +43,7 @@ def _append_scores(batch: pa.RecordBatch, classifier: Any) -> pa.RecordBatch:
 def _drop_below(batch: pa.RecordBatch, threshold: float) -> pa.RecordBatch:
     """Write the reason into rows whose score is below `threshold`, compared in float64."""
     scores = batch.column(QUALITY_SCORE).to_numpy(zero_copy_only=False).astype(np.float64)
-    reasons = pc.if_else(pa.array(scores < threshold), _REASON, batch.column(columns.DROP_REASON))
-    place = batch.schema.get_field_index(columns.DROP_REASON)
-    return batch.set_column(place, pa.field(columns.DROP_REASON, pa.string()), reasons)
+    return set_drop_reason(batch, scores < threshold, _REASON)
 
 
 class QualityScore(Map):

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from tamis.base import columns
+from tamis.base.batches import replace_column
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.seeds import named_rng
@@ -34,6 +35,7 @@ from tamis.stages.dedup.survivors import (
     Keep,
     decision_table,
     pick,
+    taken,
 )
 
 SIMILARITY = "similarity"
@@ -129,11 +131,13 @@ class SemanticDedup(DocumentDedup):
         and, where they matter, `rank`, `rate`, `text`."""
         texts = [text if text and not text.isspace() else None for text in batch.column(columns.TEXT).to_pylist()]
         plants = planted.plant(batch, self.config.self_check, self._seed)
-        lines = _rows_of(batch, rows, self.keep.rank(batch), self.config.merge)
-        if self.config.self_check:
-            lines = _with_plants(lines, plants)
         vectors, valid = self._vectors([*texts, *plants.texts])
-        return pa.table(to_columns(vectors, valid) | lines)
+        own, copied = slice(0, len(texts)), slice(len(texts), None)
+        known = _rows_of(batch, rows, self.keep.rank(batch), self.config.merge)
+        lines = pa.table(to_columns(vectors[own], valid[own]) | known)
+        if not self.config.self_check:
+            return lines
+        return planted.add_copies(lines, plants, to_columns(vectors[copied], valid[copied]))
 
     def open(self, context: Context) -> None:
         self._seed = context.seed
@@ -184,13 +188,11 @@ class SemanticDedup(DocumentDedup):
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
         marked = super().mark(batch, rows, decisions)
         if self.config.annotate:
-            place = marked.schema.get_field_index(columns.DROP_REASON)
-            marked = marked.set_column(place, columns.DROP_REASON, batch.column(columns.DROP_REASON))
+            marked = replace_column(marked, columns.DROP_REASON, batch.column(columns.DROP_REASON))
         decided = decisions.combine_chunks()
         found = pc.index_in(rows, value_set=decided["row"])
-        for name, kind in ((SIMILARITY, pa.float32()), (CLUSTER, pa.int32())):
-            column = pa.chunked_array(decided[name].take(found).chunks, kind).combine_chunks()
-            marked = marked.append_column(pa.field(name, kind), column)
+        for name in (SIMILARITY, CLUSTER):
+            marked = marked.append_column(decided.schema.field(name), taken(decided, name, found))
         return marked
 
     def cost(self, corpus: Corpus) -> Cost:
@@ -230,20 +232,6 @@ def _rows_of(batch: pa.RecordBatch, rows: pa.Array, ranks: pa.Array | None, text
     if ranks is not None:
         lines[RANK] = ranks
     return lines | {columns.TEXT: batch.column(columns.TEXT)} if text else lines
-
-
-def _with_plants(lines: dict[str, pa.Array], plants: planted.Plants) -> dict[str, pa.Array]:
-    """`lines` with those of planted copies after them: `~row`, `rate`, their document's `id` and `rank`, no `text`."""
-    count, places = len(plants.texts), pa.array(plants.places)
-    more = {name: column.take(places) for name, column in lines.items()}
-    more["row"] = pc.bit_wise_not(more["row"])
-    if columns.TEXT in more:
-        more[columns.TEXT] = pa.nulls(count, pa.string())
-    joined = {name: pa.concat_arrays([column, more[name]]) for name, column in lines.items()}
-    num_real = len(lines["row"])
-    return joined | {
-        planted.RATE: pa.concat_arrays([pa.nulls(num_real, pa.float32()), pa.array(plants.rates, pa.float32())])
-    }
 
 
 def _all_rows(sketches: Sketches, rows: np.ndarray, found: Found, decided: pa.Table, places: np.ndarray) -> pa.Table:
