@@ -235,13 +235,13 @@ def compare(
 ) -> None:
     """Which of two evaluated runs is better: the paired difference on every task, with a 95 % interval."""
     from tamis import products
-    from tamis.console.tables import comparison_table, print_table
+    from tamis.console.tables import print_comparison
 
     result = products.compare_runs(a, b)
     if as_json:
         _print_json(result)
     else:
-        print_table(comparison_table(result))
+        print_comparison(result)
 
 
 @app.command(epilog="Example:  tamis train runs/dclm-baseline --scale nano")

@@ -144,11 +144,12 @@ def _scores(run: RunDir) -> Path:
 
 def compare_runs(a: Path, b: Path) -> dict[str, Any]:
     """Paired comparison of two evaluated runs; also written to B's directory as comparison.json."""
+    from tamis.evaluate.comparable import named_sides
     from tamis.evaluate.compare import compare
 
     run_a, run_b = open_run(a), open_run(b)
-    names = (_name(run_a), _name(run_b))
-    result = compare(_scores(run_a).parent, _scores(run_b).parent, names, seed=COMPARISON_SEED)
+    sides = named_sides([(_name(run), [_scores(run).parent]) for run in (run_a, run_b)])
+    result = compare(sides, seed=COMPARISON_SEED)
     write_json(run_b.root / "comparison.json", result)
     return result
 

@@ -23,7 +23,7 @@ from tamis.evaluate.statistics import CONFIDENCE, Clusters, bootstrap, wilson
 from tamis.evaluate.tasks import TaskSpec, read_multiple_choice, score_multiple_choice
 from tamis.store.atomic import read_json, write_json
 
-VERSION = 1
+VERSION = 2
 RESULTS, ITEMS, CARD = "results.json", "items", "card.json"
 
 
@@ -103,7 +103,7 @@ def summarise(measure: Measure, table: ItemTable, config: EvaluateConfig) -> dic
         low, high = wilson(table.value, len(table.ids) / effect)
     else:
         rng = named_rng(config.seed, "evaluate", measure.task)
-        low, high = bootstrap([(1.0, sums[None])], weights, rng, config.num_resamples).interval()
+        low, high = bootstrap(sums[None], weights, rng, config.num_resamples).interval()
     entry = {
         "metric": measure.metric,
         "value": table.value,
