@@ -1,5 +1,5 @@
-"""The statistics, tested against textbook intervals where there are any, and on what they promise: how often an interval
-holds the truth, how often nothing looks like something."""
+"""The statistics, tested against textbook intervals where there are any, and on what they promise: how often an
+interval holds the truth, how often nothing looks like something."""
 
 import math
 

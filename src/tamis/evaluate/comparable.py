@@ -52,7 +52,7 @@ class Evaluation:
         try:
             found = cls(folder, dict(read_json(folder / RESULTS)["tasks"]), Card.from_dict(read_json(folder / CARD)))
             found.check()
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise DataError(
                 f"{folder}: {RESULTS} or {CARD} is damaged ({error!r}). Delete the folder and evaluate again: "
                 f"{evaluate_command(folder)}"
@@ -60,7 +60,7 @@ class Evaluation:
         return found
 
     def check(self) -> None:
-        """Raises ValueError, TypeError or IndexError unless the card is an evaluation's, with numbers and parents."""
+        """Raises one of the errors that `open` expects unless the card is an evaluation's, with numbers and parents."""
         if self.card.kind != "evaluation":
             raise ValueError(f"a card of kind {self.card.kind!r}")
         _ = self.model, self.heldout, self.seed, self.num_tokens
