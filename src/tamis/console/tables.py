@@ -11,6 +11,8 @@ from tamis.base.cards import Card
 from tamis.console.display import largest
 
 SCRIPT_WIDTH = 160
+MOST_SIDES_IN_PAIRS = 3
+"""Up to so many sides, a comparison shows every pair of them."""
 
 
 def books_table(cards: list[tuple[str, Card]]) -> Table:
@@ -56,16 +58,41 @@ def scores_table(results: dict[str, Any]) -> Table:
 
 
 def comparison_table(result: dict[str, Any]) -> Table:
-    """One line per task: both values, the paired difference with its interval, and what it says."""
-    table = _table("task", "metric")
-    for name in (result["a"], result["b"], "difference", "low", "high"):
+    """One line per task and pair of sides: both values, the difference b - a with its interval, and what it says.
+
+    All pairs are shown where there are few, else those with the baseline.
+    """
+    table = _table("task", "metric", "a", "b")
+    adjusted = len(result["sides"]) > 2
+    for name in ("a's value", "b's value", "b - a", "low", "high", "adjusted p" if adjusted else "p"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for name, task in result["tasks"].items():
-        numbers = [f"{task['a']:.4f}", f"{task['b']:.4f}"]
-        interval = [f"{task[key]:+.4f}" for key in ("difference", "low", "high")]
-        table.add_row(name, task["metric"], *numbers, *interval, task["verdict"])
+        for pair in _shown_pairs(result, task):
+            values = [f"{task['values'][pair[side]]['value']:.4f}" for side in ("a", "b")]
+            interval = [f"{pair[key]:+.4f}" for key in ("difference", "low", "high")]
+            table.add_row(
+                name, task["metric"], escape(pair["a"]), escape(pair["b"]), *values, *interval,
+                f"{pair['p_adjusted']:.2g}", escape(pair["verdict"]),
+            )  # fmt: skip
     return table
+
+
+def _shown_pairs(result: dict[str, Any], task: dict[str, Any]) -> list[dict[str, Any]]:
+    few = len(result["sides"]) <= MOST_SIDES_IN_PAIRS
+    return [pair for pair in task["differences"] if few or pair["a"] == result["baseline"]]
+
+
+def print_comparison(result: dict[str, Any]) -> None:
+    """Print a comparison and everything that its reader must know: one line per note, and whether pairs are hidden."""
+    console = _console()
+    console.print(comparison_table(result))
+    hidden = sum(len(task["differences"]) - len(_shown_pairs(result, task)) for task in result["tasks"].values())
+    notes = list(result["notes"])
+    if hidden:
+        notes.append(f"pairs without the baseline '{result['baseline']}' are not shown ({hidden}); --json has them")
+    for note in notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 def assets_table(rows: list[dict[str, Any]]) -> Table:

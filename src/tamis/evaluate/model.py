@@ -43,7 +43,9 @@ class LanguageModel(Protocol):
 
     @property
     def description(self) -> dict[str, Any]:
-        """Plain data for the evaluation's card: name, parameters, tokens trained on."""
+        """Plain data for the evaluation's card. `compare` reads, where they are known: `seed` (of the training),
+        `tokenizer` (its digest), `dataset` (fingerprint of the training data), `num_tokens` (trained on), and the
+        settings of the training: `scale`, `shape`, `sequence_length`, `num_steps`, `hyperparameters`."""
 
     @property
     def max_length(self) -> int:

@@ -113,7 +113,7 @@ def summarise(measure: Measure, table: ItemTable, config: EvaluateConfig) -> dic
         low, high = wilson(table.value, len(table.ids) / effect)
     else:
         rng = named_rng(config.seed, "evaluate", measure.task)
-        low, high = bootstrap([(1.0, sums[None])], weights, rng, config.num_resamples).interval()
+        low, high = bootstrap(sums[None], weights, rng, config.num_resamples).interval()
     entry = {
         "metric": measure.metric,
         "value": table.value,

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tamis.base.errors import DataError
 from tamis.evaluate.model import Request, checkpoint_fingerprint, clip
+from tamis.store.shards import file_digest
 from tamis.train import checkpoint
 from tamis.train.model import Attention, Block, Transformer, rotary_tables, rotate
 
@@ -29,6 +30,11 @@ PACKED_TOKENS = 2048
 """Longest row that continuations of one context are packed into."""
 HEAD_ELEMENTS = 1 << 23
 """Logits held at once."""
+DESCRIBED = (
+    "fingerprint", "dataset", "seed", "scale", "num_params", "shape", "sequence_length", "num_steps", "num_tokens",
+    "hyperparameters",
+)  # fmt: skip
+"""What a checkpoint records that an evaluation's card repeats: `compare` decides by it what may be compared."""
 END_OF_TEXT_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>")
 
 
@@ -98,8 +104,8 @@ class CheckpointModel:
         self._network: Transformer = loaded.model.float()
         self.tokenizer = CheckpointTokenizer(loaded.tokenizer)
         self.max_length = loaded.sequence_length
-        names = ("scale", "num_params", "num_tokens", "seed", "fingerprint", "dataset")
-        self.description: dict[str, Any] = {name: loaded.config[name] for name in names if name in loaded.config}
+        known = {name: loaded.config[name] for name in DESCRIBED if name in loaded.config}
+        self.description: dict[str, Any] = known | {"tokenizer": file_digest(loaded.tokenizer)}
 
     def loglikelihoods(self, requests: Sequence[Request]) -> list[np.ndarray]:
         """See `LanguageModel.loglikelihoods`."""

@@ -179,6 +179,7 @@ def _identity(training: Training) -> dict[str, Any]:
         "num_params": training.scale.shape.num_params,
         "sequence_length": training.scale.sequence_length,
         "num_steps": training.num_steps,
+        "hyperparameters": training.hyperparameters,
         "seed": training.seed,
         "dataset": training.dataset_fingerprint,
     }

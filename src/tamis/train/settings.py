@@ -66,6 +66,12 @@ class Training:
         return self.num_steps * self.scale.batch_size * self.scale.sequence_length
 
     @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Settings other than size and length that decide the weights: equal ones make two trainings comparable."""
+        left_out = ("name", "shape", "multiplier", "sequence_length", "accumulation")
+        return {name: value for name, value in asdict(self.scale).items() if name not in left_out}
+
+    @property
     def fingerprint(self) -> str:
         scale = {name: value for name, value in asdict(self.scale).items() if name not in ("name", "accumulation")}
         steps = [self.num_steps, self.checkpoint_steps]
