@@ -4,7 +4,6 @@ No torch here, so that a wrong setting or too small a dataset is told before any
 """
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -12,7 +11,8 @@ from pydantic import Field
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
-from tamis.store.atomic import read_json
+from tamis.store.location import Location
+from tamis.store.tokens import read_manifest
 from tamis.train.scales import Scale, get_scale
 
 TRAINING_VERSION = 1
@@ -43,7 +43,7 @@ class TrainConfig(Config):
     """Evenly spaced; the last is the trained model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads; None = one per core."""
+    """CPU threads; None = as many as prove fastest when measured at the start."""
     compile: bool = False
     """Compile the model with torch.compile: pays off from about 50 M parameters on a GPU."""
     multiple_data_passes: bool = False
@@ -60,23 +60,71 @@ class Training:
     checkpoint_steps: list[int]
     seed: int
     dataset_fingerprint: str
+    tokenizer_digest: str
 
     @property
     def num_tokens(self) -> int:
-        return self.num_steps * self.scale.batch_size * self.scale.sequence_length
+        return self.num_steps * self.tokens_per_step
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.scale.batch_size * self.scale.sequence_length
 
     @property
     def fingerprint(self) -> str:
-        scale = {name: value for name, value in asdict(self.scale).items() if name not in ("name", "accumulation")}
         steps = [self.num_steps, self.checkpoint_steps]
-        return fingerprint("train", TRAINING_VERSION, scale, steps, self.seed, self.dataset_fingerprint)
+        return fingerprint("train", TRAINING_VERSION, self._hyperparameters, steps, self.seed, self.dataset_fingerprint)
+
+    @property
+    def hyperparameter_digest(self) -> str:
+        """Equal for two trainings that differ in nothing but their data, their seed, and how often they were saved:
+        those whose models can be compared to compare the data."""
+        return fingerprint("hyperparameters", TRAINING_VERSION, self._hyperparameters, self.num_steps)
+
+    @property
+    def _hyperparameters(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self.scale).items() if name not in ("name", "accumulation")}
+
+    def identity(self) -> dict[str, Any]:
+        """What the card, and every checkpoint, says of where the model comes from. Plain data."""
+        return {
+            "fingerprint": self.fingerprint,
+            "scale": self.scale.name,
+            "num_params": self.scale.shape.num_params,
+            "sequence_length": self.scale.sequence_length,
+            "num_steps": self.num_steps,
+            "num_tokens": self.num_tokens,
+            "seed": self.seed,
+            "dataset": self.dataset_fingerprint,
+            "tokenizer": self.tokenizer_digest,
+            "hyperparameter_digest": self.hyperparameter_digest,
+        }
 
 
-def resolve(config: TrainConfig, tokens_folder: Path) -> Training:
-    """Fill in `config` from its scale and check it against the data. Raises ConfigError when the settings contradict
-    each other, the tokenizer has more ids than the model, or the data holds too few tokens."""
-    manifest = read_json(tokens_folder / "manifest.json")
+def check(config: TrainConfig) -> Scale:
+    """Fill in `config` from its scale, and refuse what can be told to be wrong before there is any data.
+
+    Raises ConfigError when there is no such scale, or when the settings contradict each other.
+    """
     scale = _overridden(get_scale(config.scale), config)
+    num_steps = _num_steps(config, scale)
+    if num_steps <= scale.warmup_steps:
+        raise ConfigError(
+            f"train.tokens: {_num_tokens(config, scale):,} tokens are {num_steps} steps of {scale.batch_size} × "
+            f"{scale.sequence_length} tokens, of which {scale.warmup_steps} are warm-up. Raise train.tokens, or lower "
+            "train.warmup_steps or train.batch_size."
+        )
+    return scale
+
+
+def resolve(config: TrainConfig, tokens: Location) -> Training:
+    """The training that `config` describes on the token shards in the folder `tokens`.
+
+    Raises ConfigError as `check`, and when there are no token shards, the tokenizer has more ids than the model, or
+    the data holds too few tokens.
+    """
+    scale = check(config)
+    manifest = read_manifest(tokens)
     num_ids = manifest["tokenizer"]["vocab_size"]
     if num_ids > scale.shape.vocab_size:
         raise ConfigError(
@@ -84,21 +132,23 @@ def resolve(config: TrainConfig, tokens_folder: Path) -> Training:
             f"tokenizer has {num_ids}. Tokenize with a smaller vocabulary (tamis tokenizer RUN --vocab-size "
             f"{scale.shape.vocab_size}), or set train.vocab_size: {num_ids}, which makes another model of it."
         )
-    wanted = config.tokens or scale.num_tokens
-    num_steps = wanted // (scale.batch_size * scale.sequence_length)
-    if num_steps <= scale.warmup_steps:
-        raise ConfigError(
-            f"train.tokens: {wanted:,} tokens are {num_steps} steps of {scale.batch_size} × {scale.sequence_length} "
-            f"tokens, of which {scale.warmup_steps} are warm-up. Raise train.tokens, or lower train.warmup_steps or "
-            "train.batch_size."
-        )
+    num_steps = _num_steps(config, scale)
     if not config.multiple_data_passes:
-        _check_enough(manifest["num_tokens"], num_steps, scale, wanted)
+        _check_enough(manifest["num_tokens"], num_steps, scale, _num_tokens(config, scale))
     count = min(config.num_checkpoints, num_steps)
     return Training(
         scale=scale, num_steps=num_steps, seed=config.seed, dataset_fingerprint=manifest["fingerprint"],
+        tokenizer_digest=manifest["tokenizer"]["blake2b"],
         checkpoint_steps=[num_steps * part // count for part in range(1, count + 1)],
     )  # fmt: skip
+
+
+def _num_tokens(config: TrainConfig, scale: Scale) -> int:
+    return config.tokens or scale.num_tokens
+
+
+def _num_steps(config: TrainConfig, scale: Scale) -> int:
+    return _num_tokens(config, scale) // (scale.batch_size * scale.sequence_length)
 
 
 def _overridden(scale: Scale, config: TrainConfig) -> Scale:
@@ -113,7 +163,8 @@ def _overridden(scale: Scale, config: TrainConfig) -> Scale:
     if scale.final_learning_rate > scale.learning_rate:
         raise ConfigError(
             f"train.final_learning_rate: {scale.final_learning_rate:g} is above the peak, train.learning_rate "
-            f"{scale.learning_rate:g}; the rate only falls after warm-up"
+            f"{scale.learning_rate:g}, but the rate only falls after warm-up. Set train.final_learning_rate to "
+            f"{scale.learning_rate / 100:g}, say, or raise train.learning_rate."
         )
     return scale
 
@@ -134,15 +185,3 @@ def most_tokens(num_tokens: int, scale: Scale) -> int:
     of which is one id longer than the tokens it trains on."""
     num_windows = num_tokens // (scale.sequence_length + 1)
     return num_windows // scale.batch_size * scale.batch_size * scale.sequence_length
-
-
-def find_tokens(dataset: Path) -> Path:
-    """The folder of token shards: `dataset` itself, or that of the run directory `dataset`.
-
-    Raises ConfigError when there is none.
-    """
-    places = [dataset, dataset / "tokens", *sorted(dataset.glob("*_tokenize/tokens"), reverse=True)]
-    found = next((place for place in places if (place / "manifest.json").exists()), None)
-    if found is None:
-        raise ConfigError(f"{dataset}: no token shards here. The recipe needs a 'tokenize' stage, and must have run.")
-    return found
