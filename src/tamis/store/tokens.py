@@ -174,7 +174,7 @@ def _describe(path: Location) -> ShardEntry:
         )
     dtype = np.dtype(f"<u{width}")
     if num_tokens:
-        ends = np.unique(np.memmap(path, dtype, mode="r")[offsets[1:] - 1])
+        ends = np.unique(np.memmap(path.local_path(), dtype, mode="r")[offsets[1:] - 1])
         if len(ends) > 1:
             raise DataError(f"{path}: documents end in different ids {ends[:5].tolist()}, not in one end-of-text id.")
     return ShardEntry(
