@@ -3,16 +3,15 @@
 It stands apart from `model`, on which every kind of model is built, so that neither imports the other in a circle.
 """
 
-from pathlib import Path
-
 from tamis.base.errors import ConfigError
 from tamis.evaluate.model import LanguageModel
+from tamis.store.atomic import Place
 
 
-def load_model(checkpoint: Path) -> LanguageModel:
-    """Open a checkpoint folder that `tamis train` wrote.
+def load_model(checkpoint: Place) -> LanguageModel:
+    """Open a checkpoint folder that `tamis train` wrote, or the newest one of a training folder, local or remote.
 
-    Raises ConfigError when the folder is no checkpoint or PyTorch is not installed.
+    Raises ConfigError when there is no checkpoint or PyTorch is not installed.
     """
     try:
         from tamis.evaluate.torch_model import CheckpointModel

@@ -5,17 +5,13 @@ that question can be evaluated. This module imports no deep-learning library.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from tamis.base.errors import ConfigError, DataError
-from tamis.base.hashing import fingerprint
-from tamis.store.shards import file_digest
-
-CHECKPOINT_FILES = ("config.json", "tokenizer.json", "model.pt")
-"""What makes a folder a checkpoint that can be evaluated."""
+from tamis.store.atomic import Place
+from tamis.train.checkpoint import model_fingerprint, newest
 
 Request = tuple[list[int], list[int]]
 """(context ids, continuation ids); the context holds at least one id, as the first prediction needs a condition."""
@@ -87,19 +83,7 @@ def score(
     return scores
 
 
-def find_checkpoint(path: Path) -> Path:
-    """`path` if it is a checkpoint folder, else the newest checkpoint of the training folder `path`.
-
-    Raises ConfigError when there is neither.
-    """
-    candidates = [path, *sorted((path / "checkpoints").glob("*"), reverse=True)]
-    for candidate in candidates:
-        if all((candidate / name).is_file() for name in CHECKPOINT_FILES):
-            return candidate
-    raise ConfigError(f"{path}: no checkpoint here (a folder with {', '.join(CHECKPOINT_FILES)}). Train first.")
-
-
-def checkpoint_fingerprint(path: Path) -> str:
-    """Identity of a checkpoint: the bytes of its shape, tokenizer and weights, not when or where it was trained."""
-    folder = find_checkpoint(path)
-    return fingerprint("model", [file_digest(folder / name) for name in CHECKPOINT_FILES])
+def checkpoint_fingerprint(place: Place) -> str:
+    """Identity of a checkpoint, or of the newest one of a training folder: equal for equal weights, without reading
+    them. Raises ConfigError when there is none."""
+    return model_fingerprint(newest(place))

@@ -1,10 +1,12 @@
-"""Publishing files: written under a temporary name, flushed to disk, then renamed; on an object store, one upload.
+"""Publishing files and folders: written under a temporary name, flushed to disk, then renamed; on an object store, one
+upload per file.
 
-A file that exists is whole, whichever process was killed when.
+A file that exists is whole, whichever process was killed when; so is a folder that holds its marker file.
 """
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from tamis.base.errors import StorageError
 from tamis.store.location import Location, filesystem
 
 Place = Location | Path | str
+
+_TEMPORARY_SUFFIX = ".tmp"
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def publish(place: Place) -> Iterator[Path]:
                 filesystem(str(target)).put_file(str(temporary), str(target))
             return
         path = target.path
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY_SUFFIX}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -43,6 +47,59 @@ def publish(place: Place) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def publish_folder(place: Place, marker: str) -> Iterator[Path]:
+    """Yield an empty local folder; on success it becomes the folder at `place`, on failure it is deleted.
+
+    An object store has no folders to rename: there the files are uploaded one by one, and the file called `marker`
+    last. A folder is whole when its marker is there, see `is_whole`. A folder that stood at `place` is replaced.
+    Raises StorageError as `publish`.
+    """
+    target = Location(place)
+    with storage_errors(target):
+        if target.is_remote:
+            with tempfile.TemporaryDirectory(prefix="tamis-upload-") as folder:
+                yield Path(folder)
+                _upload_folder(Path(folder), target, marker)
+            return
+        temporary = target.path.with_name(f".{target.name}.{os.getpid()}{_TEMPORARY_SUFFIX}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            assert (temporary / marker).is_file(), f"{target} was written without its {marker}"
+            for path in [*sorted(temporary.rglob("*")), temporary]:
+                flush_to_disk(path)
+            target.delete_folder()
+            temporary.rename(target.path)
+            flush_to_disk(target.path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _upload_folder(folder: Path, target: Location, marker: str) -> None:
+    assert (folder / marker).is_file(), f"{target} was written without its {marker}"
+    (target / marker).delete_file()
+    target.delete_folder()
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    for name in sorted(names, key=lambda name: (name == marker, name)):
+        filesystem(str(target)).put_file(str(folder / name), str(target / name))
+
+
+def is_whole(folder: Location, marker: str) -> bool:
+    """Whether `folder` is one that `publish_folder` finished."""
+    return not folder.name.endswith(_TEMPORARY_SUFFIX) and (folder / marker).is_file()
+
+
+def delete_leftovers(folder: Location) -> None:
+    """Delete what killed processes left unpublished in `folder`. Only for a folder that nobody else writes in now."""
+    for leftover in folder.children(f".*{_TEMPORARY_SUFFIX}"):
+        if leftover.is_folder():
+            leftover.delete_folder()
+        else:
+            leftover.delete_file()
 
 
 def flush_to_disk(path: Path) -> None:
