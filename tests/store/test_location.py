@@ -254,7 +254,6 @@ def test_a_failed_download_leaves_no_copy(s3: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(fs, "get_file", cut)
     with pytest.raises((DataError, StorageError), match="x: .*cut"):
         file.local_path()
-    monkeypatch.undo()
     assert not [path for path in cache_folder().rglob("*") if path.is_file()]
 
 

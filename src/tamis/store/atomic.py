@@ -89,6 +89,8 @@ def publish_folder(place: Place, marker: str) -> Iterator[Path]:
 
 
 def _upload(file: Path, target: Location) -> None:
+    if not file.is_file():
+        raise FileNotFoundError(errno.ENOENT, "nothing was written", str(file))
     with remote_errors(str(target), writing=True):
         filesystem(str(target)).put_file(str(file), str(target))
 
