@@ -6,6 +6,7 @@ RUN/recipe.yaml  run.json  provenance.json  events.jsonl  report.html
 quarantine/, tasks/ (and sketches/, decisions/ where a stage needs the whole corpus; tokens/ after tokenize).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,27 +93,30 @@ class Product:
 
 class EventLog:
     """events.jsonl of a run or experiment: a line per event. An object store cannot append: there the file is written
-    anew, at most every few seconds and at the end."""
+    anew, at most every few seconds and at the end. One process writes it: the one that holds the lock of the run."""
 
     FLUSH_SECONDS = 5.0
 
     def __init__(self, place: Location) -> None:
         self.place = place
         self._pending: list[bytes] = []
-        self._flushed = 0.0
+        self._flushed = -math.inf
 
     def write(self, event: Event) -> None:
         line = orjson.dumps(event.to_dict()) + b"\n"
         if not self.place.is_remote:
-            with storage_errors(self.place), self.place.path.open("ab") as handle:
-                handle.write(line)
+            with storage_errors(self.place):
+                self.place.parent.make_folder()
+                with self.place.path.open("ab") as handle:
+                    handle.write(line)
             return
         self._pending.append(line)
-        if event.time - self._flushed > self.FLUSH_SECONDS or event.kind in ("run_finished", "run_failed"):
+        if event.time - self._flushed >= self.FLUSH_SECONDS or event.kind in ("run_finished", "run_failed"):
             self.flush()
             self._flushed = event.time
 
     def flush(self) -> None:
+        """Write what is not yet in the file. Call it when nothing follows."""
         if self._pending:
             before = self.place.read_bytes() if self.place.exists() else b""
             write_bytes(self.place, before + b"".join(self._pending))
