@@ -23,6 +23,8 @@ from tamis import __version__
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError, TamisError, did_you_mean
 from tamis.base.events import Event
+from tamis.base.own_stage import own_stage
+from tamis.base.plugins import anchored, names_plugin
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Source, Stage
 from tamis.fetch import resolve_setting
@@ -41,6 +43,9 @@ STAGES: dict[str, str] = {
     "tokenize": "tamis.stages.tokenize.stage",
 }
 """Every curation step, in the order of the story; the value is the module whose `build(settings, recipe)` makes it."""
+
+ANYWHERE: dict[str, str] = {"cut": "tamis.stages.cut.stage"}
+"""Steps that have no place of their own in the story: a recipe can have them after any other."""
 
 MODEL_STEPS = ("train", "evaluate")
 """What a recipe may ask for after curation."""
@@ -72,7 +77,8 @@ def load_recipe(name_or_path: str) -> dict[str, Any]:
         raise ConfigError(f"{where}: not valid YAML: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: a recipe is a mapping with at least 'name' and 'stages'")
-    return data
+    recipe: dict[str, Any] = anchored(data, path.parent)
+    return recipe
 
 
 def override(recipe: dict[str, Any], assignment: str) -> None:
@@ -197,9 +203,12 @@ def _cut(recipe: Recipe, until: str) -> Recipe:
 
 
 def _build(name: str, settings: dict[str, Any], recipe: Recipe) -> list[Stage]:
-    if name not in STAGES:
-        raise ConfigError(f"stages: no stage '{name}'{did_you_mean(name, STAGES)}")
-    built = importlib.import_module(STAGES[name]).build(settings, recipe)
+    steps = STAGES | ANYWHERE
+    if names_plugin(name):
+        return [own_stage(name, settings)]
+    if name not in steps:
+        raise ConfigError(f"stages: no stage '{name}'{did_you_mean(name, steps)}")
+    built = importlib.import_module(steps[name]).build(settings, recipe)
     return [built] if isinstance(built, Stage) else list(built)
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tamis.base import columns
-from tamis.base.errors import ConfigError, did_you_mean
+from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Group, InputShard, Map, Source, Stage
@@ -110,7 +110,7 @@ def _number(recipe: Recipe, stages: Sequence[Stage]) -> list[Step]:
     for number, stage in enumerate(stages, start=1):
         assets = {name: _local_asset(stage, name, path) for name, path in stage.assets().items()}
         digests = {name: file_digest(path) for name, path in assets.items()}
-        chain = fingerprint(chain, stage.identity(), digests)
+        chain = fingerprint(chain, stage.full_identity(), digests)
         grouped = isinstance(stage, Group) or (bool(steps) and steps[-1].needs_corpus)
         folder = f"{number:02d}_{stage.name}"
         steps.append(Step(folder=folder, stage=stage, assets=assets, fingerprint=chain, needs_corpus=grouped))
@@ -142,13 +142,9 @@ def _cut(steps: list[Step]) -> list[Pass]:
 
 
 def _check_columns(source: Source, stages: Sequence[Stage]) -> None:
-    present = set(columns.POOL_SCHEMA.names) | set(source.adds.names)
+    present = {field.name: field.type for field in (*columns.POOL_SCHEMA, *source.adds)}
     for stage in stages:
-        for column in stage.reads:
-            if column not in present:
-                raise ConfigError(
-                    f"{stage.name}: needs the column '{column}', which no earlier stage provides"
-                    f"{did_you_mean(column, present)}. Add the stage that makes it before '{stage.name}'."
-                )
-        present |= set(stage.adds.names)
-        present -= set(stage.ends)
+        stage.check_columns(present)
+        present |= {field.name: field.type for field in stage.adds}
+        for name in stage.ends:
+            present.pop(name, None)
