@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "tamis"
-STAGES = ("pool", "extract", "filter", "dedup", "quality", "decontaminate", "tokenize")
+STAGES = ("pool", "extract", "filter", "dedup", "quality", "decontaminate", "tokenize", "cut")
 
 ALLOWED: dict[str, set[str]] = {
     "base": set(),
@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "stages.pool": {"base", "kernels", "store"},
     **{f"stages.{name}": {"base", "kernels"} for name in STAGES if name != "pool"},
     "documentation": {"base", "store"},
+    "stages.quality": {"base", "kernels", "stages.cut"},
     "runner": {"base", "store"},
     "train": {"base", "store", "kernels"},
     "evaluate": {"base", "store", "train.model", "train.checkpoint"},

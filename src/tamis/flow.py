@@ -15,6 +15,8 @@ import yaml
 
 from tamis import products
 from tamis.base.errors import ConfigError, did_you_mean
+from tamis.base.own_stage import own_stage
+from tamis.base.plugins import names_plugin
 from tamis.base.recipe import Recipe
 from tamis.base.stage import InputShard, Source, Stage
 from tamis.fetch import resolve_setting
@@ -32,6 +34,9 @@ STAGES: dict[str, str] = {
     "tokenize": "tamis.stages.tokenize.stage",
 }
 """Every curation step, in the order of the story; the value is the module whose `build(settings, recipe)` makes it."""
+
+ANYWHERE: dict[str, str] = {"cut": "tamis.stages.cut.stage"}
+"""Steps that have no place of their own in the story: a recipe can have them after any other."""
 
 MODEL_STEPS = ("train", "evaluate")
 """What a recipe may ask for after curation."""
@@ -99,7 +104,7 @@ def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = N
             stages, shown = None, tokenize_settings(settings)
         else:
             stages = build_stage(name, settings, recipe)
-            shown = stages[0].config.model_dump(mode="json")
+            shown = stages[0].resolved_settings()
         said = {key: text for key, (used, text) in pairs.items() if used != text}
         entries.append((name, settings, stages))
         written.append({name: shown | said})
@@ -134,9 +139,12 @@ def stage_name(entry: Any) -> str:
 
 def build_stage(name: str, settings: dict[str, Any], recipe: Recipe) -> list[Stage]:
     """The stage objects of one entry. Raises ConfigError for an unknown name or wrong settings."""
-    if name not in STAGES:
-        raise ConfigError(f"stages: no stage '{name}'{did_you_mean(name, STAGES)}")
-    built = importlib.import_module(STAGES[name]).build(settings, recipe)
+    steps = STAGES | ANYWHERE
+    if names_plugin(name):
+        return [own_stage(name, settings)]
+    if name not in steps:
+        raise ConfigError(f"stages: no stage '{name}'{did_you_mean(name, steps)}")
+    built = importlib.import_module(steps[name]).build(settings, recipe)
     return [built] if isinstance(built, Stage) else list(built)
 
 

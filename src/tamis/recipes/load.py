@@ -1,18 +1,17 @@
 """Recipes and experiments as files: those shipped with the package, and the user's own; and changes to their fields."""
 
-import re
 from importlib import resources
 from typing import Any, Literal
 
 import yaml
 
 from tamis.base.errors import ConfigError, did_you_mean
+from tamis.base.plugins import anchored
 from tamis.base.recipe import Recipe
 from tamis.store.location import Location
 
 Kind = Literal["recipe", "experiment"]
 _FOLDERS = {"recipe": "tamis.recipes", "experiment": "tamis.recipes.experiments"}
-_OWN_CODE = re.compile(r"\.{1,2}/[^:]*\.py:\w+")
 
 
 def shipped_names(kind: Kind = "recipe") -> list[str]:
@@ -50,24 +49,12 @@ def load(name_or_path: str, kind: Kind = "recipe", beside: Location | None = Non
     if not isinstance(data, dict):
         needed = "'name' and 'stages'" if kind == "recipe" else "'name' and 'recipes'"
         raise ConfigError(f"{where}: {'a recipe' if kind == 'recipe' else 'an experiment'} is a mapping with {needed}")
-    return _with_whole_paths(data, folder), folder
+    return (data if folder.is_remote else anchored(data, folder.path)), folder
 
 
 def load_recipe(name_or_path: str) -> dict[str, Any]:
     """The raw YAML of a recipe, as `load`."""
     return load(name_or_path)[0]
-
-
-def _with_whole_paths(value: Any, folder: Location) -> Any:
-    """`value` with every `./file.py:name` in it, keys included, written with the folder's whole path."""
-    if isinstance(value, dict):
-        return {_with_whole_paths(key, folder): _with_whole_paths(item, folder) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_whole_paths(item, folder) for item in value]
-    if isinstance(value, str) and _OWN_CODE.fullmatch(value):
-        path, _, name = value.rpartition(":")
-        return f"{(folder.path / path).resolve()}:{name}" if not folder.is_remote else value
-    return value
 
 
 def override(recipe: dict[str, Any], assignment: str) -> None:

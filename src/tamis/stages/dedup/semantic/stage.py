@@ -66,8 +66,9 @@ class SemanticConfig(Config):
 
     method: Literal["semantic"] = "semantic"
     embedder: str = embedders.DEFAULT_MODEL
-    """A sentence-transformers model (a name, or a folder, which needs no network), or `package.module:function`, which
-    takes a list of texts and returns one row of numbers for each."""
+    """A sentence-transformers model (a name on the Hugging Face hub, `name@commit`, or a folder, which needs no
+    network), or a function of yours, as `./file.py:name` or `package.module:name`, that takes a list of texts and
+    returns one row of numbers for each."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Tokens of a text that a model sees; default and upper limit: the model's own. A function sees whole texts."""
     batch_size: int | None = Field(default=None, ge=1)
@@ -121,10 +122,18 @@ class SemanticDedup(DocumentDedup):
         self.threshold = 1 - config.eps
         if not config.annotate:
             self.rules = (Rule(reason=REASON, column=SIMILARITY, op=">", threshold=self.threshold, source=SOURCE),)
+        self.embedder = embedders.find_embedder(config.embedder)
         self._embed: embedders.Embed | None = None
 
     def assets(self) -> dict[str, str]:
-        return embedders.model_files(self.config.embedder)
+        return self.embedder.files()
+
+    def resolved_settings(self) -> dict[str, Any]:
+        return super().resolved_settings() | {"embedder": self.embedder.spec}
+
+    def identity(self) -> list[Any]:
+        settings = self.config.model_dump(mode="json", exclude={"embedder"})
+        return [self.name, self.version, settings, self.embedder.identity()]
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
         """One line per document and planted copy: `embedding` (binary: int16 values), `digest` (uint64), `id`, `row`
@@ -149,7 +158,7 @@ class SemanticDedup(DocumentDedup):
             return np.zeros((len(texts), 0), np.int16), np.zeros(len(texts), bool)
         if self._embed is None:
             config = self.config
-            self._embed = embedders.load_embedder(config.embedder, config.device, config.max_tokens, config.batch_size)
+            self._embed = self.embedder.load(config.device, config.max_tokens, config.batch_size)
         found, directed = quantize(self._embed([text for text in texts if text is not None]))
         vectors, valid = np.zeros((len(texts), found.shape[1]), np.int16), np.zeros(len(texts), bool)
         vectors[present], valid[present] = found, directed
@@ -197,7 +206,7 @@ class SemanticDedup(DocumentDedup):
 
     def cost(self, corpus: Corpus) -> Cost:
         """Numbers per document, the embeddings held at once and, where texts are merged, twice all texts."""
-        config, size = self.config, 2 * embedders.dimensions(self.config.embedder)
+        config, size = self.config, 2 * self.embedder.dimensions()
         clusters = self._method().num_clusters(corpus.num_documents)
         held = min(corpus.num_documents, max(config.part_documents, clusters * config.kmeans_points))
         texts = 2 * corpus.text_bytes if config.merge else 0
@@ -214,7 +223,6 @@ def build_semantic(config: SemanticConfig) -> SemanticDedup:
         raise ConfigError(
             "dedup.merge: with annotate nothing is removed, so there is nothing to merge; set one of them"
         )
-    embedders.check_embedder(config.embedder)
     return SemanticDedup(config)
 
 
