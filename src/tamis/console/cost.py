@@ -31,7 +31,9 @@ STORED_SHARD_MB_PER_SECOND = 12.0
 TEXT_SHARE = 0.15
 """Size of a stored pass over the size of gzipped WARC input: extracted text is that much smaller than its HTML."""
 
-DONE, TO_DO, UNKNOWN = "done", "to do", "known when its data is there"
+DONE, TO_DO, UNKNOWN = "done before", "to do", "known when its data is there"
+SHARED = "done with a node above"
+"""State of a node whose work is part of another one, listed before it."""
 
 
 @dataclass(kw_only=True)
@@ -40,8 +42,8 @@ class Forecast:
 
     workspace: Workspace
     num_workers: int
-    listed: set[tuple[str, ...]] = field(default_factory=set)
-    """Kind and artefacts of the nodes listed: recipes that share work list it once."""
+    listed: dict[tuple[str, ...], bool] = field(default_factory=dict)
+    """Kind and artefacts of the nodes listed, and whether they are done: recipes that share work list it once."""
     done: dict[int, bool] = field(default_factory=dict)
     """By `id` of the node. Asked of each node once, for the answer is a look at every record of its artefacts."""
     will_be_stored: set[str] = field(default_factory=set)
@@ -56,18 +58,20 @@ class Forecast:
         ready = all(self.done[id(other)] for other in node.inputs)
         names = node.artefacts(self.workspace) if ready or isinstance(node, PassNode | DecideNode) else []
         key = (node.kind, *names)
-        is_new = not names or key not in self.listed
-        self.listed.add(key)
+        if names and key in self.listed:
+            self.done[id(node)] = self.listed[key]
+            return None
         if isinstance(node, PassNode):
             about = _pass_entry(node, self)
         elif isinstance(node, DecideNode):
-            about = _decision_entry(node, self, is_new)
+            about = _decision_entry(node, self)
         else:
             about = self._other_entry(node, ready)
-        self.done[id(node)] = about["state"] == DONE
+        self.done[id(node)] = self.listed[key] = about["state"] == DONE
         inputs = [other.label for other in node.inputs]
-        common = {"label": node.label, "kind": node.kind, "artefacts": names, "inputs": inputs}
-        return common | about if is_new else None
+        return {
+            "label": node.label, "run": node.run_name, "kind": node.kind, "artefacts": names, "inputs": inputs,
+        } | about  # fmt: skip
 
     def _other_entry(self, node: Node, ready: bool) -> dict[str, Any]:
         state = UNKNOWN
@@ -106,7 +110,7 @@ def _total_seconds(entries: list[dict[str, Any]], num_workers: int) -> float:
             beside.setdefault(entry["kind"], []).append(seconds)
         else:
             total += seconds
-    return total + sum(max(*times, sum(times) / num_workers) for times in beside.values() for times in [[0.0, *times]])
+    return total + sum(max(max(times), sum(times) / num_workers) for times in beside.values())
 
 
 def _pass_entry(node: PassNode, forecast: Forecast) -> dict[str, Any]:
@@ -115,11 +119,11 @@ def _pass_entry(node: PassNode, forecast: Forecast) -> dict[str, Any]:
     tasks = node.tasks(forecast.workspace)
     starts = {task.index: _start(task, forecast.will_be_stored) for task in tasks if not task.is_done()}
     stores = [node.one.stores(step) for step in steps]
+    state = TO_DO if starts else DONE
     if sketch is not None and starts:
         forecast.new_sketches.add(sketch.artefact)
-    elif sketch is None:
-        # All that is left for these shards is done by a node listed before, for another recipe.
-        starts = {index: start for index, start in starts.items() if start < len(steps)}
+    elif starts and min(starts.values()) == len(steps):
+        state, starts = SHARED, {}
     forecast.will_be_stored |= {step.artefact for step, stored in zip(steps, stores, strict=True) if stored}
 
     first, share = min(starts.values(), default=0), _text_share(node.plan)
@@ -132,7 +136,7 @@ def _pass_entry(node: PassNode, forecast: Forecast) -> dict[str, Any]:
         disk += size * 1e6 * share * sum(stores[start:])
     reads = steps[first - 1].label if first else node.one.reads.label if node.one.reads is not None else None
     return {
-        "state": TO_DO if starts else DONE,
+        "state": state,
         "steps": [step.label for step in steps[first:]] or ([f"{sketch.label} (sketch)"] if sketch else []),
         "reads": reads,
         "tasks": len(starts),
@@ -153,10 +157,10 @@ def _text_share(plan: Plan) -> float:
     return TEXT_SHARE if any(columns.CONTENT in step.stage.ends for step in plan.steps) else 1.0
 
 
-def _decision_entry(node: DecideNode, forecast: Forecast, is_new: bool) -> dict[str, Any]:
+def _decision_entry(node: DecideNode, forecast: Forecast) -> dict[str, Any]:
     jobs = [job for jobs in node.jobs(forecast.workspace) for job in jobs]
     waiting = sum(not job.is_done() for job in jobs)
-    cost = _memory(node, forecast) if waiting and is_new else None
+    cost = _memory(node, forecast) if waiting else None
     return {
         "state": TO_DO if waiting else DONE,
         "tasks": waiting,
@@ -202,7 +206,7 @@ def print_graph(
         typer.echo(f"  {_label(entry)}: {', '.join(_facts(entry))}")
     for line in extra:
         typer.echo(line)
-    waiting = [entry for entry in cost["nodes"] if entry["state"] != DONE]
+    waiting = [entry for entry in cost["nodes"] if entry["state"] not in (DONE, SHARED)]
     if not waiting:
         typer.echo("everything is done already; nothing was done")
         return
@@ -221,20 +225,17 @@ def _label(entry: dict[str, Any]) -> str:
     """The node's label; for a pass that begins after its first step, what is left of it."""
     if entry["kind"] != PassNode.kind or not entry["tasks"] or not entry["reads"]:
         return str(entry["label"])
-    run_name, colon, _ = entry["label"].rpartition(": ")
-    return f"{run_name}{colon}{work_label(entry['steps'], entry['reads'])}"
+    what = work_label(entry["steps"], entry["reads"])
+    return f"{entry['run']}: {what}" if entry["run"] else what
 
 
 def _facts(entry: dict[str, Any]) -> list[str]:
     told = [entry["state"]]
+    if entry["state"] in (DONE, SHARED):
+        return told
     if "tasks" in entry:
         unit = "decisions" if entry["kind"] == DecideNode.kind else "shards"
-        total = entry["tasks"] + entry["tasks_done"]
-        told = [f"{entry['tasks']:,} of {total:,} {unit} to do" if entry["tasks"] else "done before"]
-    elif entry["state"] == DONE:
-        told = ["done before"]
-    if entry["state"] == DONE:
-        return told
+        told = [f"{entry['tasks']:,} of {entry['tasks'] + entry['tasks_done']:,} {unit} to do"]
     if (seconds := entry["estimated_seconds"]) is not None:
         told.append(f"about {duration_text(seconds)}")
     if entry.get("estimated_disk_bytes"):

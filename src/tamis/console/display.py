@@ -37,8 +37,9 @@ class Work:
     counts_documents: bool = False
     """Whether `rows` are documents, each counted once. Decisions of a group read the same rows again and again."""
     done: int = 0
-    done_at_start: int = 0
-    """What an earlier run had done: no part of any rate."""
+    measured_from: float
+    done_before: int = 0
+    """Rates are of what was done since `measured_from` beyond `done_before`: what an earlier run did is no part."""
     rows: int = 0
     rows_in_flight: int = 0
     rows_shown: int = 0
@@ -50,7 +51,7 @@ class Work:
         """Amounts, rate and time left; what cannot be told reliably yet is left out."""
         total = f"/{self.total:,}" if self.total else ""
         told = [f"{self.done:,}{total} {self.unit}".rstrip()]
-        elapsed = now - self.started
+        elapsed = now - self.measured_from
         # Rows in flight are counted anew when a shard is retried; a count that goes down would only confuse.
         self.rows_shown = max(self.rows_shown, self.rows + self.rows_in_flight)
         if self.counts_documents and self.rows_shown:
@@ -58,7 +59,7 @@ class Work:
             if elapsed >= RATE_SECONDS and self.rows_shown >= RATE_ROWS:
                 told.append(f"{self.rows_shown / elapsed:,.0f}/s")
         told += [self.text] if self.text else []
-        done_now = self.done - self.done_at_start
+        done_now = self.done - self.done_before
         if elapsed >= RATE_SECONDS and done_now > 0 and self.done < self.total:
             told.append(f"about {duration_text(elapsed / done_now * (self.total - self.done))} left")
         return ", ".join(told)
@@ -179,7 +180,7 @@ class Display:
             work = self._work
             assert work is not None
         elif done < work.done:
-            work.started, work.done_at_start = self._clock(), done
+            work.measured_from, work.done_before = self._clock(), done
         work.done, work.total, work.text = done, total, text
         if total and done >= total:
             self._end_work()
@@ -192,7 +193,14 @@ class Display:
             self._end_work()
         now = self._clock()
         self._work = Work(
-            label=label, unit=unit, total=total, started=now, done=done, done_at_start=done, last_line=now
+            label=label,
+            unit=unit,
+            total=total,
+            started=now,
+            last_line=now,
+            measured_from=now,
+            done=done,
+            done_before=done,
         )
         self._finished = None
         if self._live:

@@ -22,7 +22,7 @@ def status_data(run: RunDir) -> dict[str, Any]:
     tokenize, `tokens`. `models` and `evaluations` are what was made from the run: `stale` tells whether it was made
     from other data than the run has now; None where that cannot be told, as the run has no token shards now.
     """
-    last = next((event for event in reversed(run.read_events()) if event.get("kind") in STATES), {})
+    last: dict[str, Any] = next((event for event in reversed(run.read_events()) if event.get("kind") in STATES), {})
     data = _data_fingerprint(run)
     return {
         "run": str(run.root),
