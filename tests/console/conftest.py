@@ -1,4 +1,4 @@
-"""Makes the runner's toy stages importable here; small plans and workspaces for the tests of the command line's text."""
+"""Makes the runner's toy stages importable here; the tests of the dry run plan with them."""
 
 import sys
 from pathlib import Path

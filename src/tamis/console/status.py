@@ -96,7 +96,7 @@ def _stage_table(stages: dict[str, dict[str, Any]], cards: dict[str, Card], all_
         tokens = "" if stage["tokens"] is None else f"{stage['tokens']:,}"
         table.add_row(
             escape(step), *(f"{number:,}" for number in numbers), size_text(counts.bytes_in),
-            size_text(counts.kept_bytes), tokens, reasons_cell(counts, all_reasons),
+            size_text(counts.kept_bytes), tokens, reasons_cell(counts, all_reasons, "--all"),
         )  # fmt: skip
     return table
 

@@ -24,15 +24,15 @@ def accounting_table(cards: list[tuple[str, Card]], all_reasons: bool = False) -
         if counts is None:
             continue
         numbers = (counts.rows_in, counts.kept, counts.removed.total(), counts.quarantined.total())
-        table.add_row(step, *(f"{number:,}" for number in numbers), reasons_cell(counts, all_reasons))
+        table.add_row(step, *(f"{number:,}" for number in numbers), reasons_cell(counts, all_reasons, "tamis status --all"))
     return table
 
 
-def reasons_cell(counts: Counts, all_reasons: bool) -> str:
-    """Why documents left, with what to type for the rest where not every reason is shown."""
+def reasons_cell(counts: Counts, all_reasons: bool, to_see_all: str) -> str:
+    """Why documents left: every reason, or the largest and what to type for the rest."""
     text = ", ".join(filter(None, (reasons_text(part, all_reasons) for part in (counts.removed, counts.quarantined))))
     is_cut = not all_reasons and max(len(counts.removed), len(counts.quarantined)) > LARGEST
-    return escape(f"{text} (tamis status --all shows them)" if is_cut else text)
+    return escape(f"{text} ({to_see_all} shows them)" if is_cut else text)
 
 
 def print_table(table: Table) -> None:
