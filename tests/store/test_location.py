@@ -11,7 +11,19 @@ from tamis.store.atomic import write_bytes
 from tamis.store.location import Location, cache_folder, is_temporary, temporary_name
 from tamis.store.remote import check_spelling, filesystem, forget_connections, is_remote
 
-ODD_NAMES = ["plain", "two words", "plus+and&", "100%25", "hash#1", "what?", "star*[1]", "größe", "a'b\"c", "~tilde", ".dot"]
+ODD_NAMES = [
+    "plain",
+    "two words",
+    "plus+and&",
+    "100%25",
+    "hash#1",
+    "what?",
+    "star*[1]",
+    "größe",
+    "a'b\"c",
+    "~tilde",
+    ".dot",
+]
 
 
 # Names.
@@ -279,7 +291,9 @@ def test_a_missing_bucket_holds_nothing_and_takes_nothing(s3: str) -> None:
     assert missing.children() == missing.files() == [] and not (missing / "x").exists()
     with pytest.raises(FileNotFoundError):
         (missing / "x").read_bytes()
-    with pytest.raises(StorageError, match=r"s3://tamis-no-such-bucket/x: cannot be written.*aws s3 mb s3://tamis-no-suc"):
+    with pytest.raises(
+        StorageError, match=r"s3://tamis-no-such-bucket/x: cannot be written.*aws s3 mb s3://tamis-no-suc"
+    ):
         write_bytes(missing / "x", b"1")
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -181,52 +182,57 @@ def test_a_process_known_to_be_dead_holds_nothing(folder: Location, clock: Clock
     assert not Lease(folder).ask(), "a process of another machine cannot be seen, so it counts"
 
 
-def test_of_two_that_ask_at_once_one_gets_it(folder: Location, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every order in which two processes can take the steps of asking: never two holders, never none."""
-    for first_steps in range(1, 12):
-        leases, got = [Lease(folder), Lease(folder)], [None, None]
-        turns = [threading.Semaphore(0), threading.Semaphore(0)]
-        paused = threading.Semaphore(0)
+class Stepped:
+    """A lease that asks in a thread of its own and takes a step (a listing, a write, a deletion) when it is told to."""
 
-        def step(turns: list[threading.Semaphore] = turns, paused: threading.Semaphore = paused) -> None:
-            number = int(threading.current_thread().name)
-            paused.release()
-            turns[number].acquire()
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.got: bool | None = None
+        self._ended = False
+        self._go, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
+        for name in ("_write", "_others", "end"):
+            setattr(lease, name, self._stepping(getattr(lease, name)))
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        self._stopped.acquire()
 
-        names = ("_write", "_others", "end")
-        with monkeypatch.context() as patch:
-            for name in names:
-                patch.setattr(Lease, name, stepping(getattr(Lease, name), step))
-            patch.setattr(locks, "pause", lambda seconds: None)
+    def _stepping(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def stepped(*args: object) -> Any:
+            self._stopped.release()
+            self._go.acquire()
+            return function(*args)
 
-            def ask(number: int, leases: list[Lease] = leases, got: list = got, paused=paused) -> None:  # type: ignore
-                got[number] = leases[number].ask()
-                turns_over[number] = True
-                paused.release()
+        return stepped
 
-            turns_over = [False, False]
-            threads = [threading.Thread(target=ask, args=(number,), name=str(number)) for number in (0, 1)]
-            for thread in threads:
-                thread.start()
-                paused.acquire()
-            order = [0] * first_steps + [1, 0] * 40
-            for number in order:
-                if not turns_over[number]:
-                    turns[number].release()
-                    paused.acquire()
-            for thread in threads:
-                thread.join()
-        assert sorted(map(bool, got)) == [False, True], first_steps
-        leases[got.index(True)].end()
-        assert folder.children() == []
+    def _run(self) -> None:
+        try:
+            self.got = self.lease.ask()
+        finally:
+            self._ended = True
+            self._stopped.release()
+
+    def step(self) -> None:
+        if not self._ended:
+            self._go.release()
+            self._stopped.acquire()
+        if self._ended:
+            self._thread.join()
 
 
-def stepping(function: Callable[..., object], step: Callable[[], None]) -> Callable[..., object]:
-    def stepped(*args: object) -> object:
-        step()
-        return function(*args)
-
-    return stepped
+@pytest.mark.parametrize("first_by_name", [0, 1])
+@pytest.mark.parametrize("first_steps", range(8))
+def test_of_two_that_ask_at_once_one_gets_it(
+    folder: Location, clock: Clock, monkeypatch: pytest.MonkeyPatch, first_steps: int, first_by_name: int
+) -> None:
+    """One process takes some steps, then both take turns: never two holders, never none."""
+    monkeypatch.setattr(locks, "pause", lambda seconds: None)
+    tokens = iter(["1", "2"] if first_by_name == 0 else ["2", "1"])
+    monkeypatch.setattr("secrets.token_hex", lambda size: next(tokens))
+    both = [Stepped(Lease(folder)), Stepped(Lease(folder))]
+    for number in [0] * first_steps + [1, 0] * 20:
+        both[number].step()
+    assert sorted(one.got is True for one in both) == [False, True]
+    assert len(folder.children()) == 1
 
 
 def test_two_that_asked_wait_for_each_other_by_name(folder: Location, clock: Clock) -> None:

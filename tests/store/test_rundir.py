@@ -23,9 +23,7 @@ def run(place: str) -> RunDir:
 
 def finish(run: RunDir, step: str) -> StageDir:
     folder = run.stage(step)
-    card = Card(
-        kind="stage", name=step, version=1, fingerprint="f", parents=[], config={}, tamis_version="0"
-    )
+    card = Card(kind="stage", name=step, version=1, fingerprint="f", parents=[], config={}, tamis_version="0")
     write_json(folder.card, card.to_dict())
     return folder
 

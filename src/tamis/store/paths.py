@@ -133,8 +133,10 @@ def _expand_remote(text: str) -> list[_Entry]:
 def _named_remote(fs: Any, text: str) -> list[tuple[str, str]]:
     """(URI, name) of the files that a URI means, in order. Names are as those of local inputs."""
     # A web address is one file, whatever it holds of `?` and `*`; so is an object that is called so.
-    if text.startswith(("http://", "https://")) or fs.isfile(text):
+    if text.startswith(("http://", "https://")):
         return [(text, text.partition("?")[0].rstrip("/").rpartition("/")[2])]
+    if fs.isfile(text):
+        return [(text, text.rpartition("/")[2])]
     if glob.has_magic(text):
         paths = sorted(path for path in fs.glob(text) if _readable(path))
         return [(fs.unstrip_protocol(path), path.rpartition("/")[2]) for path in paths]

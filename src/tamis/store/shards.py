@@ -104,7 +104,8 @@ def _readable(path: Place) -> Iterator[BinaryIO | str]:
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet shard ({error}). Delete it and run again.") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a readable Parquet shard ({reason}). Delete it and run again.") from error
 
 
 @contextmanager
