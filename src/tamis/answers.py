@@ -59,7 +59,9 @@ def current_evaluations(run: RunDir) -> list[Product]:
     return found
 
 
-def evaluate_run(session: Session, run: RunDir, heldout: Sequence[Location], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+def evaluate_run(
+    session: Session, run: RunDir, heldout: Sequence[Location], settings: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Evaluate every present model of a run; returns the results, one per seed."""
     sets = {place.name: heldout_at(place, session.workspace) for place in heldout}
     nodes = [
@@ -88,7 +90,9 @@ def _names(runs: Sequence[RunDir]) -> list[str]:
     names = [run.root.name if recipes.count(name) > 1 else name for run, name in zip(runs, recipes, strict=True)]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"compare: two sides are called '{name}'. Give the runs different names: tamis run --name")
+            raise ConfigError(
+                f"compare: two sides are called '{name}'. Give the runs different names: tamis run --name"
+            )
     return names
 
 

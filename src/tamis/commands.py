@@ -6,6 +6,7 @@ that a run that fails can be looked at, and extended when models and scores are 
 
 import os
 import platform
+import re
 import shlex
 import socket
 import sys
@@ -20,6 +21,7 @@ import yaml
 from tamis import __version__, flow, products
 from tamis.base.errors import ConfigError, TamisError
 from tamis.base.events import Event
+from tamis.base.experiment import RUN_NAME
 from tamis.experiment import ExperimentGraph
 from tamis.flow import RunGraph
 from tamis.runner.curation import Dataset, EngineName, PassNode, make_engine
@@ -29,7 +31,7 @@ from tamis.store.atomic import read_json, write_json, write_text
 from tamis.store.location import Location
 from tamis.store.locks import lock
 from tamis.store.rundir import EventLog, Product, RunDir, open_run
-from tamis.store.workspace import Workspace
+from tamis.store.workspace import ARTEFACTS, Workspace
 
 OnEvent = Callable[[Event], None]
 EXPERIMENT_FILE, EXPERIMENT_STATE = "experiment.yaml", "experiment.json"
@@ -111,31 +113,46 @@ def _warm_kernels(nodes: Sequence[Node], context: Context) -> None:
 
 def _prepare(run: RunDir, graph: RunGraph) -> None:
     """Write what the run is. One that was cut short by --until, and agrees with what is there, changes nothing."""
-    uses = [name for node in in_order(graph.nodes) if isinstance(node, products.ProductNode) for name in node.artefacts(run.workspace)]
+    uses = [
+        name
+        for node in in_order(graph.nodes)
+        if isinstance(node, products.ProductNode)
+        for name in node.artefacts(run.workspace)
+    ]
     if run.record_steps(graph.steps(), uses) or not run.recipe.exists():
         write_text(run.recipe, flow.dump_recipe(graph.resolved.recipe))
     write_json(run.provenance, provenance())
 
 
-def run_recipe(session: Session, name: str, graph: RunGraph) -> RunDir:
-    """Curate, then train and evaluate if the recipe asks for it, as the run `name` of the workspace.
+def run_name(name: str) -> str:
+    """A name that a run can have. Raises ConfigError for one that cannot be a folder of a workspace."""
+    if not re.fullmatch(RUN_NAME, name) or name == ARTEFACTS:
+        raise ConfigError(
+            f"--name {name}: a run's name has lower-case letters, digits, '-', '_' and '.', begins with a letter or "
+            f"digit, and is not '{ARTEFACTS}'"
+        )
+    return name
+
+
+def targets_of(graph: RunGraph, workspace: Workspace) -> list[Node]:
+    """What is to be finished for a run: its documents, and the model and scores that its recipe asks for."""
+    recipe = graph.resolved.recipe
+    if recipe.train is None:
+        return graph.nodes
+    return [*graph.nodes, *_models_of(recipe.train, recipe.evaluate, graph.name, graph.dataset, workspace)]
+
+
+def run_recipe(session: Session, graph: RunGraph) -> RunDir:
+    """Curate, then train and evaluate if the recipe asks for it, as the run `graph.name` of the workspace.
 
     Raises any TamisError; whatever happens is in the run's events.jsonl.
     """
-    run = RunDir(session.workspace.root / name)
+    run = RunDir(session.workspace.root / graph.name)
     with lock(run.root):
         _prepare(run, graph)
         for note in _notes(graph):
             session.tell(note)
-        targets = list(graph.nodes)
-        recipe = graph.resolved.recipe
-        if recipe.train is not None:
-            targets += _models_of(recipe.train, recipe.evaluate, graph.name, graph.dataset, session.workspace)
-        views = Views(session, {graph.name: run}, run.log)
-        for node in in_order(targets):
-            views.on_start(node)
-            break
-        work(session, targets, views)
+        work(session, targets_of(graph, session.workspace), Views(session, {graph.name: run}, run.log))
     return run
 
 
@@ -153,7 +170,7 @@ def _models_of(
 ) -> list[Node]:
     settings = dict(train)
     seed = settings.pop("seed", 0)
-    model = products.ModelNode(name, data, products.Budget(settings, [data]), seed)
+    model = products.ModelNode(name, data, products.Budget(_whole(settings), [data]), seed)
     if evaluate is None:
         return [model]
     rest = dict(evaluate)
@@ -214,7 +231,6 @@ def train_run(session: Session, run: RunDir, settings: Mapping[str, Any]) -> Loc
     check(TrainConfig.parse(settings, "train"))
     seed = settings.pop("seed", 0)
     data = tokens_of(run)
-    settings.setdefault("tokens", None)
     node = products.ModelNode(run.name, data, products.Budget(_whole(settings), [data]), seed)
     with lock(run.root):
         work(session, [node], Views(session, {run.name: run}, run.log))
@@ -228,6 +244,25 @@ def _whole(settings: dict[str, Any]) -> dict[str, Any]:
     from tamis.train.scales import get_scale
 
     return settings | {"tokens": get_scale(settings["scale"]).num_tokens}
+
+
+def parse_fields(assignments: Sequence[str]) -> dict[str, Any]:
+    """`["seed=1", "device=cpu"]` -> a mapping. Raises ConfigError for an assignment without '='."""
+    out = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: expected field=value")
+        out[name.strip()] = yaml.safe_load(value)
+    return out
+
+
+def experiment_text(graph: ExperimentGraph, inputs: Sequence[str]) -> str:
+    """The experiment as YAML, with what the command line changed in it: `tamis experiment` repeats it from this."""
+    experiment = graph.experiment
+    if inputs:
+        experiment = experiment.model_copy(update={"pool": experiment.pool | {"inputs": list(inputs)}})
+    return str(yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
 def provenance() -> dict[str, Any]:

@@ -122,7 +122,9 @@ def compile_experiment(experiment: Experiment, folder: Location, pool: Sequence[
         fixed = recipe if path is None else _with_tokenizer(recipe, path)
         runs[name] = compile_run(name, fixed, Bindings(tokenizer=tokenizer, reference=reference))
         if runs[name].resolved.entries[-1][0] != "tokenize":
-            raise ConfigError(f"recipes.{name}: the recipe does not end in the stage 'tokenize', so it cannot be trained on")
+            raise ConfigError(
+                f"recipes.{name}: the recipe does not end in the stage 'tokenize', so it cannot be trained on"
+            )
     return _with_models(experiment, runs, heldout, differences)
 
 
@@ -158,7 +160,9 @@ def _check_training(experiment: Experiment) -> None:
 
     for field in ("scale", "seed"):
         if field in experiment.train:
-            raise ConfigError(f"train.{field}: an experiment names this as its own field '{field}{'s' * (field == 'seed')}'")
+            raise ConfigError(
+                f"train.{field}: an experiment names this as its own field '{field}{'s' * (field == 'seed')}'"
+            )
     check(TrainConfig.parse({"scale": experiment.scale} | experiment.train, "train"))
     EvaluateConfig.parse(experiment.evaluate, "evaluate")
 
@@ -178,7 +182,9 @@ def _resolve(
     raw["pool"] = (raw.get("pool") or {}) | dict(pool)
     for field in ("train", "evaluate"):
         if raw.pop(field, None) is not None:
-            raise ConfigError(f"recipes.{name}: the recipe has a section '{field}', which an experiment decides for all")
+            raise ConfigError(
+                f"recipes.{name}: the recipe has a section '{field}', which an experiment decides for all"
+            )
     base = copy.deepcopy(raw)
     for path, value in choice.changes.items():
         set_field(raw, path, value, f"recipes.{name}.changes.{path}")
@@ -202,7 +208,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     """Leaves of nested settings by dotted path; stages by name, the second of a name as `dedup-2`."""
     if isinstance(value, list) and path == "stages":
         names: dict[str, int] = {}
-        out = {}
+        out: dict[str, Any] = {}
         for entry in value:
             ((name, settings),) = entry.items()
             names[name] = names.get(name, 0) + 1
@@ -244,4 +250,3 @@ def _with_tokenizer(resolved: ResolvedRecipe, path: str) -> ResolvedRecipe:
         recipe=resolved.recipe, source=resolved.source,
         entries=[*before, (name, settings, build_stage(name, settings, resolved.recipe))],
     )  # fmt: skip
-

@@ -186,9 +186,7 @@ def compile_run(name: str, resolved: ResolvedRecipe, bindings: Bindings | None =
         ends[entry] = len(stages)
     plan = make_plan(recipe, resolved.source, stages, shards, cuts)
     nodes = plan_nodes(name, plan, makers)
-    documents = {
-        entry: Dataset.of(plan, plan.steps[end], nodes[plan.steps[end].label]) for entry, end in ends.items()
-    }
+    documents = {entry: Dataset.of(plan, plan.steps[end], nodes[plan.steps[end].label]) for entry, end in ends.items()}
     return RunGraph(name=name, resolved=resolved, plan=plan, documents=documents, nodes=[nodes[plan.steps[-1].label]])
 
 

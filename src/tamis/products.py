@@ -100,7 +100,9 @@ class HeldoutNode(ProductNode):
 
     kind: ClassVar[str] = "heldout"
 
-    def __init__(self, run_name: str, documents: Dataset, seed: int, max_documents: int = 500, max_items: int = 500) -> None:
+    def __init__(
+        self, run_name: str, documents: Dataset, seed: int, max_documents: int = 500, max_items: int = 500
+    ) -> None:
         from tamis.evaluate import heldout
 
         super().__init__(run_name, "held-out set", documents.inputs)
@@ -293,7 +295,9 @@ class EvaluationNode(ProductNode):
 
     def settings(self, workspace: Workspace) -> dict[str, Any]:
         """What a run directory says of the scores."""
-        sets = {name: node.artefacts(workspace)[:1] or [str(node.folder(workspace))] for name, node in self.heldout.items()}
+        sets = {
+            name: node.artefacts(workspace)[:1] or [str(node.folder(workspace))] for name, node in self.heldout.items()
+        }
         return {
             "model": self.model.artefacts(workspace)[0], "seed": self.model.seed,
             "heldout": {name: found[0] for name, found in sets.items()},
@@ -383,4 +387,3 @@ def need_torch() -> None:
         import torch  # noqa: F401
     except ImportError:
         raise ConfigError("training and evaluation need PyTorch. Install it with: pip install 'tamis[train]'") from None
-

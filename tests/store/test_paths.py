@@ -10,7 +10,7 @@ from tamis.base.errors import ConfigError, DataError
 from tamis.store.atomic import write_bytes
 from tamis.store.location import Location
 from tamis.store.remote import filesystem, forget_connections
-from tamis.store.paths import expand, open_input, passed_over
+from tamis.store.paths import expand, open_input, skipped_files
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def test_folder_glob_and_file_agree(folder: Path) -> None:
 
 
 def test_what_is_not_read_is_told(folder: Path) -> None:
-    assert passed_over([str(folder)]) == [str(folder / "notes.txt")]
-    assert passed_over([f"{folder}/**/*"]) == [str(folder / "notes.txt")]
-    assert passed_over([str(folder / "notes.txt"), "s3://bucket/folder"]) == []
+    assert skipped_files([str(folder)]) == [str(folder / "notes.txt")]
+    assert skipped_files([f"{folder}/**/*"]) == [str(folder / "notes.txt")]
+    assert skipped_files([str(folder / "notes.txt"), "s3://bucket/folder"]) == []
 
 
 def test_each_file_once_and_each_name_once(folder: Path) -> None:

@@ -113,7 +113,7 @@ class Source(Stage):
         it all."""
         return list(self.read(shard)), 1.0
 
-    def passed_over(self) -> list[str]:
+    def skipped_files(self) -> list[str]:
         """Files that lie among the inputs and are not read, so that the user can be told."""
         return []
 

@@ -84,7 +84,10 @@ def session_in(place: str, workers: int | None, display: "Display", engine: str 
 
     workspace = open_workspace(Location(place))
     return Session(
-        workspace=workspace, num_workers=number_of_workers(workers), on_event=display.on_event, engine=engine_name(engine)
+        workspace=workspace,
+        num_workers=number_of_workers(workers),
+        on_event=display.on_event,
+        engine=engine_name(engine),
     )
 
 
@@ -107,5 +110,3 @@ def interruptible(work: Callable[[], Any]) -> Any:
         return work()
     except KeyboardInterrupt:
         raise _stopped() from None
-
-

@@ -42,12 +42,14 @@ def demo(
         place = session.workspace.root
         if place.is_remote:
             raise ConfigError("demo: it renders its crawl into the workspace; choose a local one, --workspace FOLDER")
-        crawl = interruptible(lambda: ensure_crawl(place / "pool", pages, session.num_workers, display.on_event))
+        crawl = interruptible(lambda: ensure_crawl(place.path / "pool", pages, session.num_workers, display.on_event))
     loaded, _ = load_experiment("documentation", settings or [])
     _experiment(loaded, "documentation", [str(crawl)], workspace, workers, "local", quiet, False)
 
 
-@app.command(epilog="Examples:  tamis experiment mine.yaml --dry-run   |   tamis experiment mine.yaml --set seeds=[0,1,2]")
+@app.command(
+    epilog="Examples:  tamis experiment mine.yaml --dry-run   |   tamis experiment mine.yaml --set seeds=[0,1,2]"
+)
 def experiment(
     file: Annotated[str, typer.Argument(help="An experiment's YAML file, or a shipped one's name.")],
     pool: Pool = None,
@@ -213,15 +215,16 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe or experiment, to copy and change.")] = None,
 ) -> None:
     """The recipes and experiments shipped with the package."""
-    from tamis.recipes.load import load, shipped_names, shipped_text
+    from tamis.recipes.load import Kind, load, shipped_names, shipped_text
 
-    for kind in ("recipe", "experiment"):
+    kinds: tuple[Kind, Kind] = ("recipe", "experiment")
+    for kind in kinds:
         if name in shipped_names(kind):
             typer.echo(shipped_text(name, kind), nl=False)
             return
     if name is not None:
         load(name)  # raises, with the nearest name
-    for kind in ("recipe", "experiment"):
+    for kind in kinds:
         typer.echo(f"{kind}s:")
         for each in shipped_names(kind):
             typer.echo(f"  {each:24} {load(each, kind)[0].get('description', '')}")

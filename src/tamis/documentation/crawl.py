@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tamis.base.errors import ConfigError
+from tamis.base.events import Event
 from tamis.documentation.pydoc_pages import render
 from tamis.documentation.skeleton import Library, ModuleFile, SkeletonError
 from tamis.store.atomic import write_json
@@ -212,3 +213,15 @@ def _render_all(modules: dict[str, ModuleFile], names: list[str], workers: int) 
     with ProcessPoolExecutor(workers, context, _start_worker, (modules,)) as pool:
         for pages in pool.map(_render_chunk, chunks):
             yield from pages
+
+
+def ensure_crawl(folder: Path, pages: int, workers: int, on_event: Callable[[Event], None]) -> Path:
+    """The crawl in `folder`, rendered if it is not there whole; progress is told as events."""
+    if not (folder / SUMMARY_NAME).exists():
+        on_event(Event(kind="note", fields={"text": "pool: rendering the documentation of this machine's Python as a WARC "
+                                                    "crawl (read as text, nothing is run)"}))  # fmt: skip
+        write_docs_crawl(
+            folder, max_pages=pages, workers=workers,
+            on_progress=lambda fields: on_event(Event(kind="progress", fields={"stage": "pool"} | fields)),
+        )  # fmt: skip
+    return folder

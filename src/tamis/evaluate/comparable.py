@@ -8,7 +8,6 @@ comparison's notes then say so.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 from tamis.base.cards import Card
@@ -16,6 +15,7 @@ from tamis.base.errors import ConfigError, DataError
 from tamis.evaluate.results import ItemTable, read_items
 from tamis.evaluate.run import CARD, ITEMS, RESULTS
 from tamis.store.atomic import read_json
+from tamis.store.location import Location
 
 TOKEN_TOLERANCE_FRACTION = 0.001
 """Token counts this near are the same: training stops at whole batches."""
@@ -37,12 +37,12 @@ SETTABLE = (
 class Evaluation:
     """One finished evaluation: its folder, results and card."""
 
-    folder: Path
+    folder: Location
     tasks: dict[str, Any]
     card: Card
 
     @classmethod
-    def open(cls, folder: Path) -> "Evaluation":
+    def open(cls, folder: Location) -> "Evaluation":
         """Raises ConfigError when the folder holds no finished evaluation, DataError when it is damaged."""
         if not (folder / RESULTS).is_file() or not (folder / CARD).is_file():
             raise ConfigError(
@@ -96,12 +96,12 @@ class Evaluation:
         return read_items(self.folder / ITEMS / f"{task}.jsonl")
 
 
-def evaluate_command(folder: Path) -> str:
+def evaluate_command(folder: Location) -> str:
     """The command that fills an evaluation folder, which is RUN/evaluate."""
     return f"tamis eval {folder.parent} --heldout TASKS"
 
 
-def open_sides(sides: Mapping[str, Sequence[Path]]) -> dict[str, list[Evaluation]]:
+def open_sides(sides: Mapping[str, Sequence[Location]]) -> dict[str, list[Evaluation]]:
     """Open every evaluation; those of a side are ordered by their training seed where all of them record one.
 
     Raises ConfigError when there are fewer than two sides, a side has no name or no evaluation, or anything was
@@ -113,7 +113,7 @@ def open_sides(sides: Mapping[str, Sequence[Path]]) -> dict[str, list[Evaluation
     for name, folders in sides.items():
         if not name.strip() or not folders:
             raise ConfigError(f"compare: side {name!r} has {'no evaluation' if name.strip() else 'no name'}.")
-        evaluations = [Evaluation.open(Path(folder)) for folder in folders]
+        evaluations = [Evaluation.open(Location(folder)) for folder in folders]
         seeds = [evaluation.seed for evaluation in evaluations]
         if all(seed is not None for seed in seeds):
             evaluations.sort(key=lambda evaluation: evaluation.seed or 0)
@@ -122,12 +122,12 @@ def open_sides(sides: Mapping[str, Sequence[Path]]) -> dict[str, list[Evaluation
     return opened
 
 
-def named_sides(sides: Sequence[tuple[str, Sequence[Path]]]) -> dict[str, Sequence[Path]]:
+def named_sides(sides: Sequence[tuple[str, Sequence[Location]]]) -> dict[str, Sequence[Location]]:
     """Pairs of a name and evaluation folders as the mapping that `compare` takes.
 
     Raises ConfigError when two sides have one name: the answer could not say which of them is better.
     """
-    out: dict[str, Sequence[Path]] = {}
+    out: dict[str, Sequence[Location]] = {}
     for name, folders in sides:
         if name in out:
             places = " and ".join(", ".join(map(str, both)) for both in (out[name], folders))
@@ -192,9 +192,9 @@ def unrecorded(evaluation: Evaluation) -> list[str]:
 
 
 def _check_each_once(sides: Mapping[str, Sequence[Evaluation]]) -> None:
-    seen: dict[str, tuple[str, Path]] = {}
+    seen: dict[str, tuple[str, Location]] = {}
     for name, evaluations in sides.items():
-        seeds: dict[int, Path] = {}
+        seeds: dict[int, Location] = {}
         for evaluation in evaluations:
             if evaluation.model in seen:
                 other_name, other = seen[evaluation.model]

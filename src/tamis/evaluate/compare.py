@@ -9,7 +9,6 @@ are adjusted for the number of pairs before a winner is named.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,10 @@ from tamis.evaluate.comparable import (
 )
 from tamis.evaluate.results import ItemTable
 from tamis.evaluate.statistics import CONFIDENCE, Bootstrap, Clusters, Runs, contrast, holm, resample
+from tamis.store.location import Location
 
+VERSION = 1
+"""Bumped whenever the same evaluations can give another comparison."""
 NO_DIFFERENCE = f"no difference seen at {100 * CONFIDENCE:.0f} %"
 
 
@@ -42,7 +44,7 @@ class Side:
 
 
 def compare(
-    sides: Mapping[str, Sequence[Path]],
+    sides: Mapping[str, Sequence[Location]],
     *,
     baseline: str | None = None,
     num_resamples: int = 10_000,

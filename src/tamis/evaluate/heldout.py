@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 import tamis
 from tamis.base.cards import Card
 from tamis.base.columns import ID, TEXT, URL

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tamis.base.errors import ConfigError, DataError
+from tamis.base.errors import DataError
 from tamis.store.atomic import Place
 from tamis.train.checkpoint import model_fingerprint, newest
 

@@ -88,7 +88,12 @@ def evaluate_model(
 
 
 def _measures(
-    config: EvaluateConfig, model: LanguageModel, suite: Card, place: Location, prefix: str, on_progress: Progress | None
+    config: EvaluateConfig,
+    model: LanguageModel,
+    suite: Card,
+    place: Location,
+    prefix: str,
+    on_progress: Progress | None,
 ) -> Iterator[Measure]:
     """What is measured on one held-out set."""
     yield score_documents(

@@ -40,7 +40,7 @@ class Step:
     """Columns of earlier steps that this step adds anew, and the names under which they go on."""
 
     def context(self, seed: int, workspace: Workspace) -> Context:
-        places = {name: asset_location(text, workspace) for name, text in self.assets.items()}
+        places = {name: asset_location(text, workspace).local_path() for name, text in self.assets.items()}
         return Context(seed=seed, assets=places)
 
 
@@ -90,7 +90,9 @@ class Plan:
     @cached_property
     def steps(self) -> list[Step]:
         """Every step once, in order."""
-        found = {step.label: step for one in self.passes for step in (*one.steps, *([one.sketch] if one.sketch else []))}
+        found = {
+            step.label: step for one in self.passes for step in (*one.steps, *([one.sketch] if one.sketch else []))
+        }
         return list(found.values())
 
     def card_fingerprint(self, step: Step) -> str:
@@ -197,7 +199,12 @@ def _check_columns(source: Source, stages: Sequence[Stage]) -> list[dict[str, st
     extracts = [stage.name for stage in stages if columns.CONTENT in stage.ends]
     for number, stage in enumerate(stages, start=2):
         stage.check_columns(present)
-        if columns.TEXT in stage.reads and columns.CONTENT in present and extracts and columns.CONTENT not in stage.ends:
+        if (
+            columns.TEXT in stage.reads
+            and columns.CONTENT in present
+            and extracts
+            and columns.CONTENT not in stage.ends
+        ):
             raise ConfigError(
                 f"{stage.name}: it reads the text of pages, which '{extracts[0]}' makes later. Put '{extracts[0]}' "
                 f"before '{stage.name}' in the recipe."

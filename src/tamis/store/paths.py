@@ -59,7 +59,7 @@ def expand(inputs: Iterable[str]) -> list[InputFile]:
     return list(found.values())
 
 
-def passed_over(inputs: Iterable[str]) -> list[str]:
+def skipped_files(inputs: Iterable[str]) -> list[str]:
     """Files that `expand` finds in local folders and patterns and leaves, as their names are of no readable kind; in
     sorted order. Hidden files and markers (`.name`, `_NAME`) are not meant."""
     names: set[str] = set()

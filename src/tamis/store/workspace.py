@@ -82,6 +82,15 @@ def _check_place(place: Location) -> None:
             raise ConfigError(f"--workspace: {path} is a file. Name a folder: --workspace FOLDER.")
 
 
+def existing_workspace(place: Location) -> Workspace:
+    """The workspace at `place`. Raises ConfigError when there is none; nothing is created."""
+    place = place.absolute()
+    if not (place / MARKER).is_file():
+        raise ConfigError(f"{place}: no Tamis workspace here ({MARKER} is missing).")
+    _check_format(place)
+    return Workspace(place)
+
+
 def workspace_of(place: Location) -> Workspace:
     """The workspace that a run or experiment lies in. Raises ConfigError when it lies in none."""
     folder = place.absolute()

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.base import columns
-from tamis.base.batches import set_drop_reason
 from tamis.base.errors import DataError
 from tamis.base.recipe import Recipe
 from tamis.base.seeds import unit_hash
