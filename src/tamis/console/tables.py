@@ -24,7 +24,9 @@ def accounting_table(cards: list[tuple[str, Card]], all_reasons: bool = False) -
         if counts is None:
             continue
         numbers = (counts.rows_in, counts.kept, counts.removed.total(), counts.quarantined.total())
-        table.add_row(step, *(f"{number:,}" for number in numbers), reasons_cell(counts, all_reasons, "tamis status --all"))
+        table.add_row(
+            step, *(f"{number:,}" for number in numbers), reasons_cell(counts, all_reasons, "tamis status --all")
+        )
     return table
 
 
