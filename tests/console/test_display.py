@@ -215,6 +215,14 @@ def test_ctrl_c_leaves_no_half_drawn_bar(stage: bool) -> None:
     assert shown(output(display.console)) == [f"{name}: stopped at 1/4 shards"]
 
 
+def test_results_reach_standard_output_while_a_bar_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    display, _ = make(terminal_console())
+    with display:
+        send(display, "pass_started", **ABOUT, tasks=4, skipped=0)
+        print("the result")
+    assert capsys.readouterr().out == "the result\n"
+
+
 def test_quiet_says_nothing() -> None:
     display = Display(quiet=True, console=plain_console(), clock=Clock())
     with display:

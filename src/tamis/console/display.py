@@ -4,6 +4,7 @@ Events are data from other modules, and a display must not end the run that it s
 an unknown kind of event is ignored.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,11 +77,12 @@ class Display:
         self._live = self.console.is_terminal and not self.console.is_dumb_terminal and not quiet
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=20),
             TextColumn("{task.fields[status]}", markup=False),
             TimeElapsedColumn(),
             console=self.console,
             get_time=clock,
+            redirect_stdout=sys.stdout.isatty(),  # results that go to a file or a pipe are none of the bar's business
         )
         self._work: Work | None = None
         self._finished: tuple[str, int, str] | None = None
