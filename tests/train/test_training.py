@@ -90,6 +90,9 @@ def test_checkpoints_hold_what_evaluation_needs(undisturbed: Path, dataset: Path
     loaded = checkpoint.load(undisturbed)
     assert loaded.config["step"] == 40 and loaded.config["num_tokens"] == 40 * 128 and loaded.sequence_length == 32
     assert loaded.tokenizer.read_bytes() == (dataset / "05_tokenize/tokens/tokenizer.json").read_bytes()
+    settings = loaded.config["hyperparameters"]
+    assert settings["learning_rate"] == 0.03 and settings["batch_size"] == 4 and "accumulation" not in settings
+    assert loaded.config["num_steps"] == 40 and loaded.config["seed"] == 7 and loaded.config["scale"] == "nano"
     counting = torch.arange(1, 30)[None]
     with torch.no_grad():
         earlier, later = (
