@@ -133,7 +133,7 @@ def _write_card(plan: Plan, run: RunDir, step: Step, tasks: list[Task]) -> Card:
         version=step.stage.version,
         fingerprint=plan.card_fingerprint(step),
         parents=plan.card_parents(step),
-        config=step.stage.config.model_dump(mode="json"),
+        config=step.stage.resolved_settings(),
         tamis_version=__version__,
         seed=plan.recipe.seed,
         books=books,
