@@ -4,12 +4,13 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_quality import PROSE, RECIPE, details, drive, fit, sentences, spam
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.stage import Context, Map
-from tamis.stages.quality.held_out import held_out_part, training_part
+from tamis.stages.quality.held_out import check_learned, held_out_part, judge, training_part
 from tamis.stages.quality.stage import build
 
 SCORERS = """
@@ -216,3 +217,21 @@ def test_a_scorer_that_returns_something_else_fails_its_rows(scorers: str) -> No
     (score,) = build({"scorer": f"{scorers}:Wrong", "annotate": True}, RECIPE)
     with pytest.raises(TypeError, match=r"one number per text: expected shape \(2,\), got \(1,\)"):
         drive(score, [[{"id": "0", "text": "a"}, {"id": "1", "text": "b"}]], Context(seed=0))
+
+
+def test_scores_that_are_all_alike_are_refused_even_where_their_order_is_right() -> None:
+    good, pool = np.full(20, 0.50005), np.full(20, 0.49995)
+    alike = judge(good, pool, boundary=0.5)
+    assert alike.right == alike.number == 40 and alike.chance < 1e-9
+    with pytest.raises(DataError, match=r"from 0\.5000 to 0\.5000, and it tells 40 of them apart \(20 by guessing\)"):
+        check_learned(alike, 0.01, "Change this.")
+    check_learned(judge(good + 0.1, pool, boundary=None), 0.01, "")
+    with pytest.raises(DataError):
+        check_learned(judge(good * np.nan, pool, boundary=None), 0.0, "")
+
+
+def test_four_held_out_documents_can_tell() -> None:
+    """The fewest documents that are trained on leave two of each kind."""
+    check_learned(judge(np.array([0.9, 0.8]), np.array([0.1, 0.2]), 0.5), 0.01, "")
+    with pytest.raises(DataError):
+        check_learned(judge(np.array([0.9, 0.4]), np.array([0.1, 0.2]), 0.5), 0.01, "")
