@@ -60,6 +60,11 @@ def kept(folder: Path) -> list[dict[str, Any]]:
     return [row for path in sorted((last / "shards").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
+def tamis_why(folder: Path, url: str) -> str:
+    command = [sys.executable, "-m", "tamis", "why", url, "-r", "out"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
 PLAIN = "Apples and oranges are in the bowl on the table over there"
 
 
@@ -81,10 +86,7 @@ def test_a_signal_and_a_rule(tmp_path: Path) -> None:
     assert sum(drawn["counts"]) == 4 and drawn["low"] == 0.0
     rows = {row["url"][-1]: row for row in kept(tmp_path)}
     assert sorted(rows) == ["1", "6", "7"] and rows["7"]["vowels"] is None and rows["7"]["first_word"] == "12"
-    shown = subprocess.run(
-        [sys.executable, "-m", "tamis", "why", "https://a.example/5", "-r", "out"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+    shown = tamis_why(tmp_path, "https://a.example/5")
     assert re.search(r"extra\.votes +-2 +< 0\.0 +voted_down +<- removes it", shown)
 
 
@@ -103,6 +105,7 @@ def test_a_scorer_and_a_cut(tmp_path: Path) -> None:
     sources = [row["url"].split("/")[3] for row in kept(tmp_path)]
     assert sources.count("books") == sources.count("web") == decided["num_kept"] / 2
     assert set(cards["cut"]["counts"]["removed"]) == {"little_variety"}
+    assert tamis_why(tmp_path, kept(tmp_path)[0]["url"]).count("little_variety") == 1, "the rule of its group alone"
 
 
 def test_a_scorer_that_is_trained(tmp_path: Path) -> None:

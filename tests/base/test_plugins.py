@@ -167,6 +167,8 @@ def test_the_source_of_a_stage_is_in_its_identity(tmp_path: Path) -> None:
             {},
             "must be a subclass of tamis.base.config.Config",
         ),
+        (STAGE.replace('"times"', '"../times"'), {}, "must be lower-case letters"),
+        (STAGE.replace("Held(config.factor)", "1 / 0"), {}, r"mine\.py, line \d+: ZeroDivisionError"),
         ("def Times(config): pass\n", {}, "write a subclass of tamis.base.stage.Map or Group"),
     ],
 )

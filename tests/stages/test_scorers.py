@@ -83,6 +83,16 @@ class NoLoad:
 
 class NoScores:
     pass
+
+
+class Fails(Memory):
+    def fit(self, good, pool, seed):
+        return self.nothing
+
+
+class Text(Memory):
+    def fit(self, good, pool, seed):
+        return "model"
 """
 
 
@@ -198,7 +208,7 @@ def test_a_share_of_bytes_by_language() -> None:
         ({"scorer": "{}:length", "threshold": 1.0, "dim": 8}, "dim: for the scorer fasttext only"),
         ({"scorer": "{}:length", "threshold": 1.0, "model": "m"}, "model: for the scorer fasttext only"),
         ({"scorer": "{}:length", "threshold": 1.0, "options": {"a": 1}}, "takes no options"),
-        ({"scorer": "{}:Listed", "threshold": 1.0}, "quality.options: Listed cannot be made with them"),
+        ({"scorer": "{}:Listed", "threshold": 1.0}, "TypeError: Listed.__init__() missing"),
         ({"scorer": "{}:NoScores", "threshold": 1.0}, "NoScores has no method `scores(texts)`"),
         ({"scorer": "{}:NoLoad", "threshold": 1.0}, "has `fit` but no `load"),
         ({"options": {"a": 1}, "threshold": 1.0}, "`options` are for a scorer of your own"),
@@ -211,6 +221,15 @@ def test_scorers_that_cannot_be(scorers: str, settings: dict[str, Any], message:
     with pytest.raises(ConfigError) as caught:
         build(named, RECIPE)
     assert message in str(caught.value)
+
+
+def test_a_scorer_that_cannot_be_trained_is_named_with_its_line(positives: Path, scorers: str) -> None:
+    for name, message in (
+        ("Fails", r"quality\.scorer: .*scorers\.py, line \d+: AttributeError: .*nothing"),
+        ("Text", "fit returned str, not the bytes of a model"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            fit_own(positives, [spam(80)], scorer=f"{scorers}:{name}")
 
 
 def test_a_scorer_that_returns_something_else_fails_its_rows(scorers: str) -> None:
