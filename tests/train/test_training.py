@@ -1,4 +1,4 @@
-"""Trainings end to end on a tiny dataset: what is recorded, resume after kill -9 bit for bit, refusals with a way on."""
+"""Trainings end to end on a tiny dataset: what is recorded, resume after kill -9 bit for bit, and refusals."""
 
 import math
 import os
@@ -58,7 +58,13 @@ def test_the_hyperparameter_digest_leaves_out_seed_and_data_alone(tokens: Locati
 
     assert digest() == digest(seed=8) == digest(threads=2, micro_batch_size=1, num_checkpoints=2)
     assert replace(resolve(config(), tokens), dataset_fingerprint="other").hyperparameter_digest == digest()
-    others = [{"learning_rate": 1e-3}, {"tokens": 39 * 128}, {"batch_size": 2}, {"vocab_size": 64}, {"z_loss": 0.0}]
+    others: list[dict[str, Any]] = [
+        {"learning_rate": 1e-3},
+        {"tokens": 39 * 128},
+        {"batch_size": 2},
+        {"vocab_size": 64},
+        {"z_loss": 0.0},
+    ]
     assert len({digest(), *(digest(**change) for change in others)}) == 1 + len(others)
     assert resolve(config(), tokens).fingerprint != resolve(config(seed=8), tokens).fingerprint
 
