@@ -12,7 +12,7 @@ from training_data import config, losses_of, train  # noqa: E402
 
 from tamis.store.atomic import read_json  # noqa: E402
 from tamis.store.location import Location  # noqa: E402
-from tamis.train import threads  # noqa: E402
+from tamis.train import model, threads  # noqa: E402
 from tamis.train.run import make_trainer, resolve  # noqa: E402
 from tamis.train.threads import ThreadChoice, candidates, choose  # noqa: E402
 
@@ -25,9 +25,10 @@ class Machine:
     now: float = 0.0
     taken: list[int] = field(default_factory=list)
 
-    def take_step(self, number: int) -> None:
+    def take_step(self, number: int, limit: float) -> None:
         # What starting threads costs falls on the first step after a change.
-        self.now += self.seconds[number] + (0.05 if self.taken[-1:] != [number] else 0.0)
+        needed = self.seconds[number] + (0.05 if self.taken[-1:] != [number] else 0.0)
+        self.now += min(needed, limit + 0.01)
         self.taken.append(number)
 
     def clock(self) -> float:
@@ -58,6 +59,7 @@ def test_a_busy_machine_is_found_out_by_few_slow_steps() -> None:
     machine = Machine({1: 0.01, 2: 1.0, 4: 3.0})
     assert choose([1, 2, 4], machine.take_step, machine.clock).threads == 1
     assert machine.taken.count(2) == 1 and machine.taken.count(4) == 0
+    assert machine.now < 0.5, "a step that is not worth finishing is given up"
 
 
 def test_slow_steps_are_taken_once_for_each_number() -> None:
@@ -70,8 +72,8 @@ def test_one_slow_moment_does_not_decide() -> None:
     machine = Machine({1: 0.02, 2: 0.015, 4: 0.01})
     moments = iter([0.0, 0.1])
 
-    def take_step(number: int) -> None:
-        machine.take_step(number)
+    def take_step(number: int, limit: float) -> None:
+        machine.take_step(number, limit)
         if number == 4:
             machine.now += next(moments, 0.0)
 
@@ -155,7 +157,29 @@ def test_losses_are_those_of_the_chosen_number_and_a_resume_keeps_it(
     assert losses_of(chosen) == losses_of(explicit)
 
 
+def test_a_step_past_its_limit_is_given_up(tokens: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forward pass of the copy stops at the first module that ends after the limit; no loss is computed."""
+    calls: list[bool] = []
+
+    def choose_once(numbers: Any, take_step: threads.TakeStep) -> ThreadChoice:
+        for limit in (3600.0, -1.0):
+            before = len(calls)
+            take_step(1, limit)
+            finished.append(len(calls) > before)
+        return ThreadChoice(1, {})
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(True)
+        return losses(*arguments)
+
+    finished: list[bool] = []
+    losses = model.losses
+    monkeypatch.setattr(model, "losses", counted)
+    monkeypatch.setattr(threads, "choose", choose_once)
+    threads.measure(make_trainer(config(), resolve(config(), tokens), tokens), 2)
+    assert finished == [True, False]
+
+
 def test_the_choice_is_told_in_words() -> None:
     assert ThreadChoice(1, {}).describe() == "1 thread" and ThreadChoice(8, {8: 1.0}).describe() == "8 threads"
-    text = ThreadChoice(1, {2: 0.03, 1: 0.01}).describe()
-    assert text == "1 thread, measured (time per step by threads: 1: 1.0 ×, 2: 3.0 × the shortest)"
+    assert ThreadChoice(1, {2: 0.03, 1: 0.01}).describe() == "1 thread, the fastest when 1, 2 were measured"

@@ -1,15 +1,17 @@
 """How many CPU threads a training uses: measured at the start, because the number of cores is a poor guess.
 
 A small model's step has little to share out, and on a machine with other work two threads that wait for each other can
-take several times as long as one. So forward and backward passes are timed at several numbers of threads, on a copy of
-the model, and the fastest number is used: the fewest threads, where several are about as fast. The number can change round-off,
-so a training records it and keeps it when it is resumed.
+take many times as long as one. So forward and backward passes are timed at several numbers of threads, on a copy of the
+model, and the fastest number is used: the fewest threads, where several are about as fast. The number can change
+round-off, so a training records it and keeps it when it is resumed.
 """
 
 import copy
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
@@ -34,9 +36,16 @@ FEWEST_TOKENS = 32
 FLOPS_PER_TOKEN_AND_PARAMETER = 6
 
 
+TakeStep = Callable[[int, float], None]
+
+
+class _TooSlowError(Exception):
+    """Ends a step that is not worth finishing."""
+
+
 @dataclass(frozen=True)
 class ThreadChoice:
-    """`seconds` of a step by the number of threads; empty when nothing was measured."""
+    """`seconds` of a step by the number of threads, at least; empty when nothing was measured."""
 
     threads: int
     seconds: dict[int, float]
@@ -46,9 +55,7 @@ class ThreadChoice:
         noun = "thread" if self.threads == 1 else "threads"
         if len(self.seconds) < 2:
             return f"{self.threads} {noun}"
-        fastest = min(self.seconds.values())
-        others = ", ".join(f"{n}: {value / fastest:.1f} ×" for n, value in sorted(self.seconds.items()))
-        return f"{self.threads} {noun}, measured (time per step by threads: {others} the shortest)"
+        return f"{self.threads} {noun}, the fastest when {', '.join(map(str, sorted(self.seconds)))} were measured"
 
 
 def available_cores() -> int:
@@ -61,33 +68,34 @@ def candidates(num_cores: int) -> list[int]:
     return sorted({num_cores, *(1 << n for n in range(num_cores.bit_length()) if 1 << n <= num_cores)})
 
 
-def choose(
-    numbers: Sequence[int], take_step: Callable[[int], None], clock: Callable[[], float] = time.perf_counter
-) -> ThreadChoice:
-    """Time `take_step(number of threads)` in turns, and choose by the median.
+def choose(numbers: Sequence[int], take_step: TakeStep, clock: Callable[[], float] = time.perf_counter) -> ThreadChoice:
+    """Time `take_step(number of threads, limit)` in turns, and choose by the median. A step may be given up when it
+    has taken `limit` seconds.
 
     The `numbers` rise. A turn ends at the first that is clearly slower than a smaller one, so that a busy machine,
-    where a step on all cores can take a hundred times as long, is found out at the cost of one or two such steps.
+    where a step on all cores can take a hundred times as long, is found out at the cost of one such step.
     """
     seconds: dict[int, list[float]] = {number: [] for number in numbers}
     began, remaining = clock(), list(numbers)
     while True:
         for number in remaining:
-            seconds[number] += _take_turn(number, take_step, clock)
+            best = min(_medians(seconds).values(), default=math.inf)
+            limit = max(TURN_SECONDS, SLOW_RATIO * best)
+            seconds[number] += _take_turn(number, take_step, limit, clock)
             if _is_slow(number, medians := _medians(seconds)):
                 break
         remaining = [number for number in medians if not _is_slow(number, medians)]
         if len(remaining) == 1 or clock() - began > MEASURING_SECONDS:
-            limit = min(medians.values()) * TIE_RATIO
-            return ThreadChoice(min(number for number, value in medians.items() if value <= limit), medians)
+            longest = min(medians.values()) * TIE_RATIO
+            return ThreadChoice(min(number for number, value in medians.items() if value <= longest), medians)
 
 
-def _take_turn(number: int, take_step: Callable[[int], None], clock: Callable[[], float]) -> list[float]:
+def _take_turn(number: int, take_step: TakeStep, limit: float, clock: Callable[[], float]) -> list[float]:
     """Seconds of a few steps. The first counts only where it is slow: it also starts or stops threads."""
     seconds = []
     began = before = clock()
     for _ in range(1 + STEPS_PER_TURN):
-        take_step(number)
+        take_step(number, limit)
         now = clock()
         seconds.append(now - before)
         before = now
@@ -116,16 +124,28 @@ def measure(trainer: "Trainer", num_cores: int) -> ThreadChoice:
         return ThreadChoice(num_cores, {})
     model, z_loss = copy.deepcopy(trainer.model), trainer.settings.z_loss
 
-    def take_step(number: int) -> None:
+    deadline = math.inf
+
+    def give_up_late(*_: object) -> None:
+        if time.perf_counter() > deadline:
+            raise _TooSlowError
+
+    for module in model.modules():
+        module.register_forward_hook(give_up_late)
+
+    def take_step(number: int, limit: float) -> None:
+        nonlocal deadline
+        deadline = time.perf_counter() + limit
         torch.set_num_threads(number)
-        entropy, z = losses(model(windows[:, :-1]), windows[:, 1:])
-        (entropy + z_loss * z).backward()
+        with suppress(_TooSlowError):
+            entropy, z = losses(model(windows[:, :-1]), windows[:, 1:])
+            (entropy + z_loss * z).backward()
         model.zero_grad(set_to_none=True)
 
     before = torch.get_num_threads()
     try:
         # The very first step allocates memory and selects kernels: what that takes says nothing about threads.
-        take_step(1)
+        take_step(1, math.inf)
         return choose(candidates(num_cores), take_step)
     finally:
         torch.set_num_threads(before)
