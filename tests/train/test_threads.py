@@ -12,7 +12,7 @@ from training_data import config, losses_of, train  # noqa: E402
 
 from tamis.store.atomic import read_json  # noqa: E402
 from tamis.store.location import Location  # noqa: E402
-from tamis.train import model, threads  # noqa: E402
+from tamis.train import model, run, threads  # noqa: E402
 from tamis.train.run import make_trainer, resolve  # noqa: E402
 from tamis.train.threads import ThreadChoice, candidates, choose  # noqa: E402
 
@@ -136,7 +136,7 @@ def test_losses_are_those_of_the_chosen_number_and_a_resume_keeps_it(
 
     actual = threads.measure
     monkeypatch.setattr(threads, "MEASURING_SECONDS", 0.05)
-    monkeypatch.setattr(threads, "measure", measure)
+    monkeypatch.setattr(run, "measure", measure)
     told: list[dict[str, Any]] = []
     used: set[int] = set()
 

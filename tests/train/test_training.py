@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from tamis.train.data import BatchLoader, Position  # noqa: E402
 from tamis.train.loop import DivergenceError  # noqa: E402
 from tamis.train.run import progress_text, resolve, run_training  # noqa: E402
 from tamis.train.scales import get_scale  # noqa: E402
-from tamis.train.settings import check, most_tokens  # noqa: E402
+from tamis.train.settings import TrainConfig, check, most_tokens  # noqa: E402
 
 
 def test_a_training_learns_and_records_it(tokens: Location, undisturbed: Location) -> None:
@@ -237,6 +238,18 @@ def test_damaged_checkpoints_are_named(tokens: Location, tmp_path: Path) -> None
     (folder / "config.json").path.write_text("{")
     with pytest.raises(DataError, match=r"damaged checkpoint, config\.json"):
         checkpoint.load(output)
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "08-train.md").read_text(encoding="utf-8")
+    section = guide.partition("## Settings")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", section, re.MULTILINE)
+    documented = {name: default for name, default, _ in rows}
+    assert list(documented) == list(TrainConfig.model_fields)
+    for name, field in TrainConfig.model_fields.items():
+        words = "required" if field.is_required() else "the scale's" if field.default is None else str(field.default)
+        assert documented[name].strip("`").lower() == ("measured" if name == "threads" else words.lower()), name
+        assert field.description, f"{name} has no docstring"
 
 
 def test_progress_in_words() -> None:
