@@ -1,6 +1,7 @@
 """Runs plans of toy stages in a workspace, and looks at what they left there."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,22 @@ def plan_of(source: Source, stages: list[Stage], **changes: Any) -> Plan:
     return make_plan(toy_recipe(**changes), source, stages, list(source.shards()))
 
 
-def execute(plan: Plan, root: Any, workers: int = 1, engine: Any = "local", name: str = RUN) -> list[Event]:
-    """Execute a plan as the run `name` of the workspace at `root`; returns the events."""
+def execute(
+    plan: Plan, root: Any, workers: int = 1, engine: Any = "local", name: str = RUN,
+    watch: Callable[[Event], None] = lambda event: None,
+) -> list[Event]:  # fmt: skip
+    """Execute a plan as the run `name` of the workspace at `root`; returns the events, of which `watch` is told too."""
     events: list[Event] = []
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        watch(event)
+
     workspace = open_workspace(Location(root))
     run = RunDir(workspace.root / name)
     run.record_steps({step.label: step.artefact for step in plan.steps}, [])
     with make_engine(engine, workers, workspace) as opened:
-        context = Context(workspace=workspace, engine=opened, num_workers=workers, on_event=events.append)
+        context = Context(workspace=workspace, engine=opened, num_workers=workers, on_event=tell)
         nodes = plan_nodes(name, plan, {})
         execute_nodes([nodes[plan.steps[-1].label]], context, lambda node: None, lambda node: None)
     return events

@@ -32,6 +32,10 @@ class ToyPool(Source):
 
     config: Settings
 
+    def identity(self) -> list[Any]:
+        """Without the documents: they are in the fingerprints of the shards."""
+        return [self.name, self.version]
+
     def shards(self) -> list[InputShard]:
         return [
             InputShard(name=f"s{i}", uri=f"mem://{i}", size_bytes=len(str(rows)), fingerprint=str(rows))
