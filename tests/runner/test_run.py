@@ -9,6 +9,7 @@ from harness import Docs, build, counts, execute, plan_of, run_at, step_folder, 
 from toy import Measure, Shout, ToyPool, Unique, toy_docs
 
 from tamis.base.errors import BudgetError, ConfigError, DataError
+from tamis.base.recipe import Limits
 from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
 from tamis.store.locks import lock
@@ -146,7 +147,8 @@ def test_row_that_raises_costs_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("poison", ["hang", "die"])
 def test_row_that_hangs_or_kills_its_worker_costs_itself(tmp_path: Path, poison: str) -> None:
     docs: Docs = [[["a", "good one"], ["b", poison], ["c", "good two"]], [["d", "good three"]]]
-    events = execute(build(docs), tmp_path, workers=2)
+    limits = Limits(batch_seconds=6, row_seconds=4)
+    events = execute(build(docs, limits=limits), tmp_path, workers=2)
     assert counts(tmp_path, "02_shout")["quarantined"] == {"PoisonRowError": 1}
     assert counts(tmp_path, "04_unique")["kept"] == 3
     assert len([e for e in events if e.kind == "task_retried"]) == 2
