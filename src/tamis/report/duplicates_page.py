@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tamis.report.duplicates import MAX_COMPARED_WORDS, Document, Duplicates, Pair, differences, words_of
 from tamis.report.formats import count, escape, percent, plural, safe_link, shortened
-from tamis.report.tables import Row, definitions, disclosure, table
+from tamis.report.tables import TableRow, definitions, disclosure, table
 from tamis.store.atomic import write_text
 
 
@@ -48,7 +48,7 @@ def _self_check(found: Duplicates) -> str:
     if not lines:
         return ""
     rows = [
-        Row(cells=[percent(line["rate"], 1), count(line["planted"]), count(line["caught"]),
+        TableRow(cells=[percent(line["rate"], 1), count(line["planted"]), count(line["caught"]),
                    percent(line["caught"], line["planted"])])
         for line in lines
     ]  # fmt: skip
@@ -121,7 +121,7 @@ def _paragraphs(found: Duplicates) -> str:
     if not found.paragraphs:
         return ""
     rows = [
-        Row(cells=[escape(shortened(one.text, 160)), count(one.documents), count(one.hosts)])
+        TableRow(cells=[escape(shortened(one.text, 160)), count(one.documents), count(one.hosts)])
         for one in found.paragraphs
     ]
     over = "all documents" if found.paragraph_sample == 1 else f"a sample of {percent(found.paragraph_sample, 1)}"
@@ -133,7 +133,7 @@ def _hosts(found: Duplicates) -> str:
     if not found.hosts:
         return ""
     rows = [
-        Row(cells=[escape(host), count(entered), count(gone), percent(gone, entered)])
+        TableRow(cells=[escape(host), count(entered), count(gone), percent(gone, entered)])
         for host, entered, gone in found.hosts
     ]
     return _section("hosts", "Hosts", table("Hosts", ["Host", "Documents", "Removed", "Share"], rows))
