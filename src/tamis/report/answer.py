@@ -116,13 +116,12 @@ def _listed(names: Sequence[str]) -> str:
 def _basis(comparison: Comparison, first: ComparedTask) -> str:
     """What the headline rests on: the pages, the seeds, the kind of interval."""
     parts = [f"{escape(unit(first.metric).capitalize())} of {plural(first.num_items, 'held-out page')}"]
+    parts[0] += f" of {escape(first.drawn)}" if first.drawn else ""
     heldout = split_task(first.task)[0]
     if heldout == HEADLINE_SET:
-        parts[0] += " that no compared recipe's rules selected"
+        parts[0] += ", selected by no compared recipe's rules"
     elif heldout:
-        parts[0] += f" of the set {escape(heldout)}"
-    if first.drawn:
-        parts[0] += f" on {escape(first.drawn)}"
+        parts[0] += f", the set {escape(heldout)}"
     numbers = {comparison.num_seeds.get(name, 1) for name in comparison.sides}
     if len(numbers) == 1:
         parts.append(f"{plural(numbers.pop(), 'training seed')} per recipe")
@@ -151,11 +150,11 @@ def _other_sets(comparison: Comparison, heldout: dict[str, Any]) -> str:
     caption = f"Gain over {comparison.baseline} on each held-out set"
     heads = ["Recipe", *(f"{name} ({chosen})" for name, chosen in zip(names, by, strict=True))]
     return (
-        f'<h3 class="after">How much of the gain depends on which pages were held out</h3>\n'
+        f'<h3>How much of the gain depends on which pages were held out</h3>\n'
         f"{table(caption, heads, rows)}"
         f'<p class="note">Gains over {escape(comparison.baseline)} in {escape(unit(sets[0].metric))}, with their '
         "intervals. A recipe does well on pages that its own rules would have chosen. The first column is free of that; "
-        "what a later column shows beyond it comes from the choice of pages, not from a better model.</p>\n"
+        "what a later column shows beyond it can come from the choice of pages alone.</p>\n"
     )
 
 

@@ -308,8 +308,7 @@ def thin(points: Sequence[tuple[float, float]], most: int = 500) -> Sequence[tup
 def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool, x_left: str = "") -> str:
     """Estimates with intervals under one another on one axis; `zero` draws the line of no difference.
 
-    The name of a row and its `text` stand above its intervals, on one line where both fit a phone and on two where they
-    do not, so that labels of any length never meet.
+    The name of a row and its `text` stand above its intervals: on one line where they fit a phone in all rows, else on two, so that labels of any length never meet.
     """
     ends = [v for r in rows for m in r.marks for v in (m.value, m.low, m.high, *m.seeds) if math.isfinite(v)]
     ends += [0.0] if zero else []
@@ -319,8 +318,9 @@ def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool, x
     out: list[str] = []
     back: list[str] = []
     y = bottom = 0.0
+    stacked = any(len(row.label) + len(row.text) > ONE_LINE for row in rows if row.text)
     for row in rows:
-        names, y = _row_text(row, y)
+        names, y = _row_text(row, y, stacked)
         out += names
         bottom = y + 2 + 18 * len(row.marks)
         back += [rule(axis.at(v), y, axis.at(v), bottom, "grid") for v in ticks]
@@ -334,12 +334,12 @@ def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool, x
     return figure("".join(back + out), height=math.ceil(bottom) + 42, label=label, kind="forest")
 
 
-def _row_text(row: ForestRow, y: float) -> tuple[list[str], float]:
+def _row_text(row: ForestRow, y: float, stacked: bool) -> tuple[list[str], float]:
     """Name and text of a row that begins at `y`, and where its intervals begin."""
     name = text(0, y + 16, shortened(row.label, LONGEST_LABEL), "name", "start")
     if not row.text:
         return [name], y + 24
-    if len(row.label) + len(row.text) <= ONE_LINE:
+    if not stacked:
         return [name, text(100, y + 16, row.text, "value", "end")], y + 24
     return [name, text(0, y + 33, row.text, "value", "start")], y + 41
 

@@ -88,7 +88,7 @@ def _recipes(recipes: dict[str, dict[str, Any]], baseline: str) -> str:
         other = len(changes) - more - fewer
         said += [f"{count(other)} other" if said else count(other)] if other else []
         role = " <small>baseline</small>" if name == baseline else ""
-        summary = f"<b>{plural(len(changes), 'setting')} changed</b>: {', '.join(said)}" if changes else "as shipped"
+        summary = f"<b>{count(len(changes))} changed</b>: {', '.join(said)}" if changes else "as shipped"
         rows.append(TableRow(cells=[escape(name) + role, escape(entry.get("recipe") or "–"), summary]))
     heads = ["Recipe", "Based on", "Settings"]
     return table("The recipes compared", heads, rows, numeric_from=3) if rows else ""
@@ -112,7 +112,7 @@ def _changes(recipes: dict[str, dict[str, Any]]) -> str:
             )
             for change in changes
         ]  # fmt: skip
-        heads = ["Setting", f"in {base}", f"in {name}", "Effect"]
+        heads = ["Setting", f"in {base}", "Here", "Effect"]
         more = sum(change.effect == "keeps more" for change in changes)
         said = f"{plural(len(changes), 'setting')} changed"
         said += f", {count(more)} of them so that more pages pass" if more else ""

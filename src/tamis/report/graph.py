@@ -1,5 +1,7 @@
 """The graph of an experiment as one SVG: what was made from what, in columns by depth, each shared node drawn once."""
 
+import math
+import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +41,7 @@ class GraphBox:
         who = plural(len(self.runs), "run") if len(self.runs) > 1 else "".join(self.runs)
         took = duration(self.seconds) if self.seconds == self.seconds and self.seconds > 0 else ""
         state = "" if self.done else "not done"
-        room = LINE_CHARACTERS + 3 - len(took or state)
+        room = LINE_CHARACTERS - 2 - len(took or state)
         return " · ".join(part for part in (shortened(who, max(6, room)), took or state) if part)
 
     @property
@@ -60,10 +62,10 @@ def draw_graph(nodes: Sequence[dict[str, Any]]) -> str:
     done = sum(box.done for box in boxes)
     label = f"Graph of the experiment: {plural(len(boxes), 'node')}, {done} done"
     shared = sum(len(box.runs) > 1 for box in boxes)
-    note = f"Time runs from left to right. {plural(len(boxes), 'node')}"
-    note += f", {shared} shared by several recipes" if shared else ""
+    note = "Each box is made from those to its left that lead to it"
+    note += f"; {shared} shared by several recipes" if shared else ""
     if done < len(boxes):
-        note += f"; {len(boxes) - done} not done, dashed"
+        note += f"; dashed: not done ({len(boxes) - done})"
     return (
         f'<div class="scroll graph" tabindex="0" role="region" aria-label="{escape(label)}">'
         f'<svg role="img" aria-label="{escape(label)}" width="{width}" height="{height}" '
@@ -94,7 +96,34 @@ def _boxes(nodes: Sequence[dict[str, Any]]) -> list[GraphBox]:
             source = by_label.get(label)
             if source is not None and source is not box and source not in box.inputs:
                 box.inputs.append(source)
-    return list(dict.fromkeys(by_label.values()))
+    return _gathered(list(dict.fromkeys(by_label.values())))
+
+
+def _gathered(boxes: Sequence[GraphBox]) -> list[GraphBox]:
+    """One box for models that one run trained on the same data with different seeds, and one for their evaluations."""
+    for kind in ("model", "evaluation"):
+        groups: dict[tuple[Any, ...], list[GraphBox]] = {}
+        for box in boxes:
+            key = (kind, *box.runs, *sorted(map(id, box.inputs)), box.done) if box.kind == kind else (id(box),)
+            groups.setdefault(key, []).append(box)
+        stands_for = {id(box): group[0] for group in groups.values() for box in group}
+        for group in groups.values():
+            if len(group) > 1:
+                _gather(group)
+        boxes = [group[0] for group in groups.values()]
+        for box in boxes:
+            box.inputs = list(dict.fromkeys(stands_for[id(source)] for source in box.inputs))
+    return list(boxes)
+
+
+def _gather(group: Sequence[GraphBox]) -> None:
+    """Make the first box stand for all of the group."""
+    first = group[0]
+    shared = os.path.commonprefix([box.what for box in group]).rstrip(" ,:0123456789").removesuffix("seed").rstrip(" ,:")
+    first.what = f"{shared or first.kind}, {len(group)} seeds"
+    first.artefacts = [name for box in group for name in box.artefacts]
+    known = [box.seconds for box in group if box.seconds == box.seconds]
+    first.seconds = sum(known) if known else math.nan
 
 
 def _place(boxes: Sequence[GraphBox]) -> list[list[GraphBox]]:
@@ -106,6 +135,7 @@ def _place(boxes: Sequence[GraphBox]) -> list[list[GraphBox]]:
             break
         for box, depth in zip(boxes, depths, strict=True):
             box.depth = depth
+    _move_right(boxes)
     columns: list[list[GraphBox]] = [[] for _ in range(1 + max(box.depth for box in boxes))]
     for box in boxes:
         columns[box.depth].append(box)
@@ -122,6 +152,17 @@ def _place(boxes: Sequence[GraphBox]) -> list[list[GraphBox]]:
             box.y = y
             y += box.height + GAP
     return columns
+
+
+def _move_right(boxes: Sequence[GraphBox]) -> None:
+    """Put every box just before the first that needs it, so that lines are short and like stands under like."""
+    users: dict[int, list[GraphBox]] = {}
+    for box in boxes:
+        for source in box.inputs:
+            users.setdefault(id(source), []).append(box)
+    for box in sorted(boxes, key=lambda box: -box.depth):
+        if id(box) in users:
+            box.depth = max(box.depth, min(user.depth for user in users[id(box)]) - 1)
 
 
 def _middle(inputs: Sequence[GraphBox]) -> float:

@@ -16,6 +16,8 @@ LOSS_TAIL = 0.05
 """Share of the last training steps whose mean loss is quoted; one batch is too noisy a number."""
 MOST_IN_ONE_ROW = 2
 """Runs whose scores share a row of a plot; of more runs, each has a row of its own, named."""
+MOST_COLUMNS = 4
+"""Runs that a table of scores has columns for."""
 
 
 def losses(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
@@ -154,8 +156,17 @@ def _score_text(score: Score) -> str:
 
 
 def _score_table(scored: dict[str, list[Score]], tasks: Sequence[Score]) -> str:
-    """A line per task; with more runs than fit across a page, a line per run and task."""
+    """A line per task and a column per run; of many runs, a line per run and a column per task."""
     by_run = {label: {(s.task, s.metric): s for s in found} for label, found in scored.items()}
+    caption = f"Scores with intervals of {plural(len(scored), 'run')}"
+    if len(scored) > MOST_COLUMNS:
+        heads = ["Run", *(f"{task_label(task.task)} ({unit(task.metric)})" for task in tasks)]
+        keys = [(task.task, task.metric) for task in tasks]
+        rows = [
+            TableRow(cells=[escape(label), *(_cell(found[key]) if key in found else "–" for key in keys)])
+            for label, found in by_run.items()
+        ]
+        return table(caption, heads, rows)
     chance = any(math.isfinite(task.chance) for task in tasks)
     rows = []
     for task in tasks:
@@ -167,7 +178,7 @@ def _score_table(scored: dict[str, list[Score]], tasks: Sequence[Score]) -> str:
         most = max(found[key].num_items for found in by_run.values() if key in found)
         rows.append(TableRow(cells=[*cells, count(most) if most else "–"]))
     heads = ["Task", *scored, *(["Chance"] if chance else []), "Items"]
-    return table(f"Scores with intervals of {plural(len(scored), 'run')}", heads, rows)
+    return table(caption, heads, rows)
 
 
 def _cell(score: Score) -> str:
