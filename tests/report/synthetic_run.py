@@ -11,7 +11,7 @@ from typing import Any
 from tamis.store.atomic import write_json, write_text
 from tamis.store.location import Location
 from tamis.store.rundir import Product, RunDir
-from tamis.store.workspace import Workspace, open_workspace
+from tamis.store.workspace import open_workspace
 
 HOSTILE = (
     '</script><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)> & "quotes" \x00\x0b \u202e'
@@ -244,10 +244,6 @@ def model_card(name: str, seed: int, details: dict[str, Any]) -> dict[str, Any]:
     return {"kind": name, "name": name, "seed": seed, "fingerprint": fingerprint, **shared}
 
 
-def workspace_at(place: "Path | Location") -> Workspace:
-    return open_workspace(Location(place))
-
-
 def pair(a: str, b: str, difference: float, half: float, *, clear: bool = True, lower_is_better: bool = True,
          p_value: float = 0.0002, p_adjusted: float | None = None) -> dict[str, Any]:  # fmt: skip
     """An entry of a comparison's differences, with an interval of `half` to both sides."""
@@ -294,7 +290,7 @@ def with_documents(difference: float, low: float, high: float, verdict: str) -> 
     return COMPARISON | {"tasks": {"documents": entry | {"differences": [changed]}}}
 
 
-def write_demo(root: Path) -> list[RunDir]:
+def write_demo(root: "Path | Location") -> list[RunDir]:
     """Three runs of one workspace."""
     return [
         write_run(root, "heldout", strict=False, seeds=(), seed=1),

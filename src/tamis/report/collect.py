@@ -111,6 +111,7 @@ def stage_tokens(stage: StageView) -> int:
 def read_run(run: RunDir) -> RunView:
     """Raises ConfigError when `run` lies in no workspace; anything less is told in `problems`."""
     reader = RunReader(run)
+    _ = run.workspace  # is there one?
     recipe, recipe_text = reader.yaml(run.recipe, "recipe.yaml")
     events = list(reader.lines(run.root / "events.jsonl", "events.jsonl"))
     status, failure = status_of(events)

@@ -1,21 +1,29 @@
 """The page of `tamis dups`: clusters, pairs side by side with the differing words marked, paragraphs and hosts."""
 
+import re
 from dataclasses import replace
 from importlib import resources
-from pathlib import Path
 
-from tamis.report.duplicates import MAX_COMPARED_WORDS, Document, Duplicates, Pair, differences, words_of
+from tamis.report.duplicates import MAX_COMPARED_WORDS, ShownDocument, Duplicates, Pair, differences, words_of
 from tamis.report.formats import count, escape, percent, plural, safe_link, shortened
 from tamis.report.tables import TableRow, definitions, disclosure, table
 from tamis.store.atomic import write_text
+from tamis.store.location import Location
+
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
-def write_page(found: Duplicates, output: Path) -> Path:
+def page_name(cluster: str | None) -> str:
+    """File name of the page in the run: one of the whole step, and one for every cluster that was asked for."""
+    return "dups.html" if cluster is None else f"dups-{_NOT_IN_NAMES.sub('-', cluster)}.html"
+
+
+def write_page(found: Duplicates, output: Location) -> Location:
     """Write the self-contained HTML page; the same findings give the same bytes."""
     css = "".join(
         resources.files("tamis.report").joinpath(name).read_text("utf-8") for name in ("page.css", "duplicates.css")
     )
-    heading = f"Duplicates: {Path(found.run).name}"
+    heading = f"Duplicates: {Location(found.run).name}"
     sections = [_clusters(found), _pairs(found), _paragraphs(found), _hosts(found)]
     write_text(
         output,
@@ -81,7 +89,7 @@ def _clusters(found: Duplicates) -> str:
     return _section("clusters", "Clusters", note + body)
 
 
-def _named(label: str, one: Document) -> str:
+def _named(label: str, one: ShownDocument) -> str:
     return f'<p class="url">{label}: {safe_link(one.url)} <small>{escape(one.id)}</small></p>'
 
 
@@ -113,7 +121,7 @@ def _html(words: list[str]) -> str:
     return escape("".join(words)).replace("\n", "<br>")
 
 
-def _more(one: Document) -> str:
+def _more(one: ShownDocument) -> str:
     return " …" if len(words_of(one.text)) == MAX_COMPARED_WORDS else ""
 
 

@@ -83,8 +83,8 @@ def _recipes(recipes: dict[str, dict[str, Any]], baseline: str) -> str:
         changes = _changed(entry)
         more = sum(change.effect == "keeps more" for change in changes)
         fewer = sum(change.effect == "keeps fewer" for change in changes)
-        said = [f"{count(more)} wider"] if more else []
-        said += [f"{count(fewer)} stricter"] if fewer else []
+        said = [f"{count(more)} {'keeps' if more == 1 else 'keep'} more"] if more else []
+        said += [f"{count(fewer)} {'keeps' if fewer == 1 else 'keep'} fewer"] if fewer else []
         other = len(changes) - more - fewer
         said += [f"{count(other)} other" if said else count(other)] if other else []
         role = " <small>baseline</small>" if name == baseline else ""

@@ -50,20 +50,24 @@ def losses(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
 
 
 def models(runs: Sequence[RunView]) -> str:
-    """What was trained, from the cards of the models; '' when nothing was."""
-    rows = []
+    """What was trained, from the cards of the models, seeds of one training in one line; '' when nothing was."""
+    seeds: dict[tuple[str, ...], list[int]] = {}
     for run in runs:
         for model in run.trained.models:
             details = as_dict(model.card.get("details"))
             tokens, available = whole(details.get("tokens")), whole(details.get("dataset_tokens"))
             if not details:
                 continue
-            rows.append(TableRow(cells=[
-                escape(run.label), escape(details.get("scale") or model.scale), count(model.seed),
+            line = (
+                escape(run.label), escape(details.get("scale") or model.scale),
                 short_count(whole(details.get("num_params"))), count(whole(details.get("steps"))), short_count(tokens),
                 short_count(available), fixed(tokens / available, 2) if available else "–",
-            ]))  # fmt: skip
-    heads = ["Run", "Scale", "Seed", "Parameters", "Steps", "Tokens seen", "Tokens of its data", "Epochs"]
+            )  # fmt: skip
+            seeds.setdefault(line, []).append(model.seed)
+    rows = [
+        TableRow(cells=[*line[:2], ", ".join(map(str, sorted(found))), *line[2:]]) for line, found in seeds.items()
+    ]
+    heads = ["Run", "Scale", "Seeds", "Parameters", "Steps", "Tokens seen", "Tokens of its data", "Epochs"]
     return table("Models that were trained", heads, rows, numeric_from=2) if rows else ""
 
 
