@@ -55,7 +55,7 @@ def test_other_held_out_sets_stand_beside_the_headline(two: ParsedReport) -> Non
 
 
 def test_every_pair_stands_in_a_table_with_its_adjusted_p_value(ten: ParsedReport) -> None:
-    tables = ten.text.partition("All pairs, on every task")[2].partition("Holm's correction")[0]
+    tables = ten.text.partition("All pairs, on every task")[2].partition("“Adjusted p”")[0]
     assert tables.count("Adjusted p") == 4
     for place, name in enumerate(NAMES):
         for other in NAMES[place + 1 :]:
