@@ -251,9 +251,20 @@ def test_rows_that_are_nowhere_are_loud(tmp_path: Path) -> None:
 
 
 def test_runs_of_one_recipe_are_told_apart(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / side, "mine", strict=False) for side in ("a", "b")]
+    runs = [write_run(tmp_path / "workspace", folder, strict=False) for folder in ("first", "second")]
+    write_text(runs[1].recipe, runs[0].recipe.read_text())
     page = ParsedReport(build_report(runs, Location(tmp_path / "report.html")))
-    assert "mine (mine)" in page.text and "mine (mine) #2" in page.text
+    assert "Training loss. first ends at" in page.source and "; second ends at" in page.source
+    again = ParsedReport(build_report([runs[0], runs[0]], Location(tmp_path / "report.html")))
+    assert "first #2" in again.text
+
+
+def test_a_run_is_called_as_the_comparison_calls_it(tmp_path: Path) -> None:
+    """A recipe of an experiment has the name that the experiment gives it, which is that of its folder."""
+    runs = [write_run(tmp_path / "workspace", name, strict=False) for name in ("raw", "dclm-baseline")]
+    write_text(runs[1].recipe, runs[1].recipe.read_text().replace("name: dclm-baseline", "name: other"))
+    text = ParsedReport(build_report(runs, Location(tmp_path / "report.html"), COMPARISON)).text
+    assert "other" not in text.partition("Resolved recipe")[0]
 
 
 def test_a_workspace_on_an_object_store_gives_the_same_page(tmp_path: Path) -> None:

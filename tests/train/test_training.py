@@ -1,6 +1,5 @@
-"""Trainings end to end on a tiny dataset: books, resume after kill -9 bit for bit, refusals with a way on."""
+"""Trainings end to end on a tiny dataset: what is recorded, resume after kill -9 bit for bit, refusals with a way on."""
 
-import json
 import math
 import os
 import signal
@@ -10,86 +9,67 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import orjson
-import pyarrow as pa
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from training_data import NUM_STEPS, config, losses_of, metrics_of, train  # noqa: E402
+
 from tamis.base.errors import ConfigError, DataError  # noqa: E402
-from tamis.store.tokens import TokenShardWriter, write_manifest  # noqa: E402
+from tamis.store.atomic import read_json  # noqa: E402
+from tamis.store.location import Location  # noqa: E402
 from tamis.train import checkpoint  # noqa: E402
 from tamis.train.data import BatchLoader, Position  # noqa: E402
 from tamis.train.loop import DivergenceError  # noqa: E402
-from tamis.train.run import TrainConfig, run_training  # noqa: E402
+from tamis.train.run import progress_text, resolve, run_training  # noqa: E402
 from tamis.train.scales import get_scale  # noqa: E402
-from tamis.train.settings import most_tokens  # noqa: E402
-
-NUM_STEPS = 40
-SETTINGS: dict[str, Any] = {
-    "scale": "nano", "tokens": NUM_STEPS * 4 * 32, "sequence_length": 32, "batch_size": 4, "warmup_steps": 5,
-    "num_checkpoints": 4, "device": "cpu", "threads": 1, "seed": 7,
-}  # fmt: skip
+from tamis.train.settings import check, most_tokens  # noqa: E402
 
 
-def config(**changes: Any) -> TrainConfig:
-    return TrainConfig.parse(SETTINGS | changes, "train")
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """6,400 tokens in a run directory: documents that count upwards from a random start, which a model can learn."""
-    run = tmp_path_factory.mktemp("run")
-    folder = run / "05_tokenize" / "tokens"
-    rng = np.random.default_rng(0)
-    field = pa.field("token_ids", pa.list_(pa.int32()), metadata={b"vocab_size": b"50"})
-    for shard in range(2):
-        documents = [[(start + i) % 49 + 1 for i in range(99)] + [0] for start in rng.integers(0, 49, 32).tolist()]
-        with TokenShardWriter(folder / f"{shard:05d}.bin") as writer:
-            writer.write(pa.record_batch([pa.array(documents, field.type)], schema=pa.schema([field])))
-    tokenizer = run / "made.json"
-    tokenizer.write_bytes(orjson.dumps({"model": {"vocab": {str(i): i for i in range(50)}}}))
-    write_manifest(folder, {"tokenizer": tokenizer})
-    return run
-
-
-@pytest.fixture(scope="module")
-def undisturbed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("undisturbed") / "train"
-    run_training(config(), dataset, output)
-    return output
-
-
-def metrics_of(output: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-
-
-def losses_of(output: Path) -> list[tuple[int, float, float, float]]:
-    return [(line["step"], line["loss"], line["z_loss"], line["grad_norm"]) for line in metrics_of(output)]
-
-
-def test_a_training_learns_and_keeps_books(dataset: Path, undisturbed: Path) -> None:
+def test_a_training_learns_and_records_it(tokens: Location, undisturbed: Location) -> None:
     lines = metrics_of(undisturbed)
     assert [line["step"] for line in lines] == list(range(1, NUM_STEPS + 1))
     assert [line["tokens"] for line in lines] == [128 * step for step in range(1, NUM_STEPS + 1)]
     assert set(lines[0]) == {"step", "tokens", "loss", "z_loss", "lr", "grad_norm", "tokens_per_second"}
     # At the start the loss is about ln(2048) of an untrained model; 40 steps teach which 50 ids exist, and more.
     assert lines[0]["loss"] > 7 and lines[-1]["loss"] < math.log(50)
-    card = json.loads((undisturbed / "card.json").read_text())
-    manifest = json.loads((dataset / "05_tokenize/tokens/manifest.json").read_text())
+    card = read_json(undisturbed / "card.json")
+    manifest = read_json(tokens / "manifest.json")
     assert card["kind"] == "model" and card["parents"] == [manifest["fingerprint"]] and card["seed"] == 7
-    assert card["details"]["tokens"] == NUM_STEPS * 128 and card["details"]["steps"] == NUM_STEPS
     assert card["details"]["final_loss"] == lines[-1]["loss"] and card["details"]["num_params"] == 156_448
 
 
-def test_checkpoints_hold_what_evaluation_needs(undisturbed: Path, dataset: Path) -> None:
-    folders = checkpoint.find(undisturbed / "checkpoints")
+def test_card_and_checkpoints_say_what_was_trained_on_what(tokens: Location, undisturbed: Location) -> None:
+    training, manifest = resolve(config(), tokens), read_json(tokens / "manifest.json")
+    expected = {
+        "fingerprint": training.fingerprint, "scale": "nano", "seed": 7, "num_steps": NUM_STEPS,
+        "num_tokens": NUM_STEPS * 128, "num_params": 156_448, "sequence_length": 32,
+        "dataset": manifest["fingerprint"], "tokenizer": manifest["tokenizer"]["blake2b"],
+        "hyperparameters": training.hyperparameters,
+    }  # fmt: skip
+    assert expected.items() <= read_json(undisturbed / "card.json")["details"].items()
+    for step, folder in zip((10, 20, 30, 40), checkpoint.find(undisturbed), strict=True):
+        assert (expected | {"step": step, "num_tokens": step * 128}).items() <= checkpoint.read_config(folder).items()
+
+
+def test_the_hyperparameters_leave_out_seed_and_data_alone(tokens: Location) -> None:
+    def digest(**changes: Any) -> str:
+        return resolve(config(**changes), tokens).hyperparameters
+
+    assert digest() == digest(seed=8) == digest(threads=2, micro_batch_size=1, num_checkpoints=2)
+    assert replace(resolve(config(), tokens), dataset_fingerprint="other").hyperparameters == digest()
+    others = [{"learning_rate": 1e-3}, {"tokens": 39 * 128}, {"batch_size": 2}, {"vocab_size": 64}, {"z_loss": 0.0}]
+    assert len({digest(), *(digest(**change) for change in others)}) == 1 + len(others)
+    assert resolve(config(), tokens).fingerprint != resolve(config(seed=8), tokens).fingerprint
+
+
+def test_checkpoints_hold_what_evaluation_needs(tokens: Location, undisturbed: Location) -> None:
+    folders = checkpoint.find(undisturbed)
     assert [folder.name for folder in folders] == [f"step_000000{step}" for step in (10, 20, 30, 40)]
     assert [(folder / "training.pt").exists() for folder in folders] == [False, False, False, True]
     loaded = checkpoint.load(undisturbed)
-    assert loaded.config["step"] == 40 and loaded.config["num_tokens"] == 40 * 128 and loaded.sequence_length == 32
-    assert loaded.tokenizer.read_bytes() == (dataset / "05_tokenize/tokens/tokenizer.json").read_bytes()
+    assert loaded.config["step"] == 40 and loaded.sequence_length == 32
+    assert loaded.tokenizer.read_bytes() == (tokens / "tokenizer.json").read_bytes()
     counting = torch.arange(1, 30)[None]
     with torch.no_grad():
         earlier, later = (
@@ -99,85 +79,86 @@ def test_checkpoints_hold_what_evaluation_needs(undisturbed: Path, dataset: Path
     assert later < earlier
 
 
-def test_a_finished_training_returns_at_once(dataset: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tamis.train.run._train", None)
-    card = run_training(config(threads=2, micro_batch_size=2), dataset / "05_tokenize" / "tokens", undisturbed)
-    assert card.details["steps"] == NUM_STEPS
+def test_a_training_that_only_lacks_its_card_takes_no_step(
+    tokens: Location, undisturbed: Location, tmp_path: Path
+) -> None:
+    output = Location(tmp_path / "train")
+    for file in undisturbed.files():
+        file.copy_to(output / file.relative_to(undisturbed))
+    (output / "card.json").delete_file()
+    seen: list[dict[str, Any]] = []
+    train(tokens, output, seen.append)
+    assert [line["step"] for line in seen] == [NUM_STEPS] and "threads" in seen[0]
+    assert (output / "card.json").read_bytes() == (undisturbed / "card.json").read_bytes()
 
 
 CHILD = """
 import os, signal, sys
-from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import test_training as t
-from tamis.train import checkpoint
+from training_data import train
+from tamis.store import atomic
+from tamis.store.location import Location
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
-when, calls, flush = sys.argv[4], [], checkpoint._flush
+when, calls, flush = sys.argv[4], [], atomic.flush_to_disk
 def counted(path):
-    calls.append(path)
-    if when == "saving" and len(calls) == 9:
+    if "step_00000020" in str(path):
+        calls.append(path)
+    if when == "saving" and len(calls) == 3:
         die()
     flush(path)
-checkpoint._flush = counted
+atomic.flush_to_disk = counted
 def progress(line):
     if when == str(line["step"]):
         die()
-t.run_training(t.config(), Path(sys.argv[2]), Path(sys.argv[3]), progress)
+train(Location(sys.argv[2]), Location(sys.argv[3]), progress)
 """
 
 
 @pytest.mark.parametrize("when", ["3", "23", "saving"])
-def test_a_killed_training_goes_on_bit_for_bit(dataset: Path, undisturbed: Path, tmp_path: Path, when: str) -> None:
-    output = tmp_path / "train"
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(dataset), str(output), when]
+def test_a_killed_training_goes_on_bit_for_bit(
+    tokens: Location, undisturbed: Location, tmp_path: Path, when: str
+) -> None:
+    output = Location(tmp_path / "train")
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tokens), str(output), when]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     assert child.returncode == -signal.SIGKILL, child.stderr
     before = losses_of(output)
     assert 0 < len(before) < NUM_STEPS and not (output / "card.json").exists()
-    with (output / "metrics.jsonl").open("ab") as file:
+    leftovers = (output / "checkpoints").children(".*")
+    assert len(leftovers) == (1 if when == "saving" else 0)
+    with (output / "metrics.jsonl").path.open("ab") as file:
         file.write(b'{"step": 99, "lo')
     seen: list[int] = []
-    run_training(config(), dataset, output, lambda line: seen.append(line["step"]))
+    train(tokens, output, lambda line: seen.append(line["step"]))
     resumed_from = {"3": 0, "23": 20, "saving": 10}[when]
-    assert seen == list(range(resumed_from + 1, NUM_STEPS + 1))
+    assert seen == list(range(resumed_from, NUM_STEPS + 1))
     assert losses_of(output) == losses_of(undisturbed)
     assert (output / "card.json").read_bytes() == (undisturbed / "card.json").read_bytes()
     ours, theirs = checkpoint.load(output).model.state_dict(), checkpoint.load(undisturbed).model.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert not list((output / "checkpoints").glob("*.partial"))
+    assert (output / "checkpoints").children(".*") == []
 
 
-def test_other_settings_start_over_and_delete_nothing(dataset: Path, tmp_path: Path) -> None:
-    output = tmp_path / "train"
-    short = {"tokens": 10 * 128, "num_checkpoints": 1}
-    first = run_training(config(**short), dataset, output)
-    second = run_training(config(**short, learning_rate=1e-3), dataset, output)
-    assert first.fingerprint != second.fingerprint and len(metrics_of(output)) == 10
-    aside = tmp_path / f"train.{first.fingerprint[:8]}"
-    assert json.loads((aside / "card.json").read_text())["fingerprint"] == first.fingerprint
-    assert checkpoint.load(aside).config["step"] == 10 and len(metrics_of(aside)) == 10
+def test_seeds_change_weights_and_order(tokens: Location, undisturbed: Location, tmp_path: Path) -> None:
+    output = Location(tmp_path / "train")
+    train(tokens, output, settings=config(seed=8, tokens=10 * 128))
+    assert losses_of(output)[0][1] != losses_of(undisturbed)[0][1]
 
 
-def test_seeds_change_weights_and_order(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
-    run_training(config(seed=8, tokens=10 * 128), dataset, tmp_path / "train")
-    assert losses_of(tmp_path / "train")[0][1] != losses_of(undisturbed)[0][1]
-
-
-def test_too_few_tokens_names_both_ways_on(dataset: Path, tmp_path: Path) -> None:
+def test_too_few_tokens_names_both_ways_on(tokens: Location, tmp_path: Path) -> None:
     wanted = 100 * 128
     with pytest.raises(ConfigError, match=r"has 6,400 tokens.*6,144 once.*12,800.*multiple_data_passes: true"):
-        run_training(config(tokens=wanted), dataset, tmp_path / "train")
+        resolve(config(tokens=wanted), tokens)
     scale = replace(get_scale("nano"), sequence_length=32, batch_size=4)
     assert most_tokens(6400, scale) == 6400 // 33 // 4 * 4 * 32 == 6144
-    card = run_training(config(tokens=6144), dataset, tmp_path / "train")
-    assert card.details["tokens"] == 6144
+    card = train(tokens, Location(tmp_path / "train"), settings=config(tokens=6144))
+    assert card.details["num_tokens"] == 6144
     passes = config(tokens=wanted, multiple_data_passes=True, num_checkpoints=1)
-    assert run_training(passes, dataset, tmp_path / "passes").details["steps"] == 100
+    assert train(tokens, Location(tmp_path / "passes"), settings=passes).details["num_steps"] == 100
 
 
-def test_the_loader_uses_each_window_once_per_pass_and_resumes(dataset: Path) -> None:
-    folder = dataset / "05_tokenize" / "tokens"
-    loader = BatchLoader(folder, 32, 10, seed=1)
+def test_the_loader_uses_each_window_once_per_pass_and_resumes(tokens: Location) -> None:
+    loader = BatchLoader(tokens, 32, 10, seed=1)
     count = loader.dataset.num_windows
     assert count % 10 != 0
     rows = torch.cat([loader.next() for _ in range(3 * count // 10)])
@@ -185,61 +166,80 @@ def test_the_loader_uses_each_window_once_per_pass_and_resumes(dataset: Path) ->
     for epoch in range(2):
         assert sorted(rows[epoch * count : (epoch + 1) * count].tolist()) == stored
     assert not torch.equal(rows[:count], rows[count : 2 * count])
-    resumed = BatchLoader(folder, 32, 7, seed=1)
+    resumed = BatchLoader(tokens, 32, 7, seed=1)
     resumed.at = Position(1, count - 3)
     assert torch.equal(resumed.next(), rows[2 * count - 3 : 2 * count + 4])
 
 
-def test_a_loss_that_is_no_number_stops_the_training(dataset: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_training(tokens: Location, tmp_path: Path) -> None:
+    output = Location(tmp_path / "train")
     with pytest.raises(DivergenceError, match=r"stopped at step \d+.*train\.learning_rate \(now 1e\+38\)"):
-        run_training(config(learning_rate=1e38, warmup_steps=0), dataset, tmp_path / "train")
-    assert checkpoint.find(tmp_path / "train" / "checkpoints") == []
-    assert not (tmp_path / "train" / "card.json").exists()
-    assert all(math.isfinite(line["loss"]) for line in metrics_of(tmp_path / "train"))
+        train(tokens, output, settings=config(learning_rate=1e38, warmup_steps=0))
+    assert checkpoint.find(output) == [] and not (output / "card.json").exists()
+    assert all(math.isfinite(line["loss"]) for line in metrics_of(output))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scale": "nanno"}, "did you mean 'nano'"),
-        ({"vocab_size": 49}, "49 token ids, the data's tokenizer has 50"),
-        ({"warmup_steps": 40}, "40 steps of 4 × 32.*40 are warm-up"),
-        ({"final_learning_rate": 1.0}, "above the peak"),
-        ({"learning_rat": 1.0}, "did you mean 'learning_rate'"),
-        ({"tokens": -1}, r"train\.tokens"),
+        ({"scale": "nanno"}, r"train\.scale: no scale 'nanno' \(did you mean 'nano'"),
+        ({"warmup_steps": 40}, r"train\.tokens: .* 40 steps of 4 × 32.*40 are warm-up"),
+        ({"learning_rate": 1e-4}, r"train\.final_learning_rate: 0\.0003 is above.*Set .* to 1e-06"),
+        ({"tokens": None, "batch_size": 1 << 20}, r"train\.tokens: .*lower train\.warmup_steps or train\.batch_size"),
+        ({"learning_rat": 1.0}, r"train\.learning_rat: .*did you mean 'learning_rate'"),
+        ({"tokens": -1}, r"train\.tokens: .*-1"),
+        ({"threads": 0}, r"train\.threads: .*0"),
     ],
 )
-def test_wrong_settings_are_told(dataset: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_refused_before_there_is_data(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        run_training(config(**changes), dataset, tmp_path / "train")
+        check(config(**changes))
 
 
-def test_what_is_missing_is_told(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tokenizer_that_is_too_large_is_refused(tokens: Location) -> None:
+    check(config(vocab_size=49))
+    with pytest.raises(ConfigError, match=r"train\.vocab_size: .*49 token ids, the data's tokenizer has 50"):
+        resolve(config(vocab_size=49), tokens)
+
+
+def test_what_is_missing_is_reported(tokens: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Location(tmp_path)
     with pytest.raises(ConfigError, match="no token shards here"):
-        run_training(config(), tmp_path, tmp_path / "train")
+        resolve(config(), place)
     with pytest.raises(ConfigError, match="no checkpoint here"):
-        checkpoint.load(tmp_path)
+        checkpoint.load(place)
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="no CUDA device"):
-            run_training(config(device="cuda"), dataset, tmp_path / "train")
+        with pytest.raises(ConfigError, match=r"train\.device: .*no CUDA device"):
+            train(tokens, place / "train", settings=config(device="cuda"))
+    training = resolve(config(), tokens)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ConfigError, match=r"pip install 'tamis\[train\]'"):
-        run_training(config(), dataset, tmp_path / "train")
+        run_training(training, config(), tokens, place / "train")
 
 
-def test_damaged_checkpoints_are_named(dataset: Path, tmp_path: Path) -> None:
-    run_training(config(tokens=10 * 128, num_checkpoints=1), dataset, tmp_path / "train")
-    [folder] = checkpoint.find(tmp_path / "train" / "checkpoints")
+def test_damaged_checkpoints_are_named(tokens: Location, tmp_path: Path) -> None:
+    output = Location(tmp_path / "train")
+    train(tokens, output, settings=config(tokens=10 * 128, num_checkpoints=1))
+    [folder] = checkpoint.find(output)
     weights = (folder / "model.pt").read_bytes()
-    (folder / "model.pt").write_bytes(weights[: len(weights) // 2])
+    (folder / "model.pt").path.write_bytes(weights[: len(weights) // 2])
     with pytest.raises(DataError, match=r"model\.pt: damaged"):
-        checkpoint.load(tmp_path / "train")
-    (folder / "config.json").write_text("{")
+        checkpoint.load(output)
+    (folder / "model.pt").delete_file()
+    with pytest.raises(DataError, match=r"model\.pt: damaged"):
+        checkpoint.load(output)
+    (folder / "config.json").path.write_text("{")
     with pytest.raises(DataError, match=r"damaged checkpoint, config\.json"):
-        checkpoint.load(tmp_path / "train")
+        checkpoint.load(output)
 
 
-def test_training_settings_load_without_torch() -> None:
-    script = "import sys, tamis.train.run; print('torch' in sys.modules)"
+def test_progress_in_words() -> None:
+    line = {"step": 3, "total_steps": 9, "loss": 3.21449, "tokens_per_second": 51234.5}
+    assert progress_text(line) == "loss 3.214, 51,234 tokens/s"
+    assert progress_text({"step": 0, "total_steps": 9, "threads": "1 thread"}) == "training with 1 thread"
+
+
+def test_planning_and_finding_need_no_torch() -> None:
+    script = "import sys, tamis.train.run, tamis.train.checkpoint, tamis.evaluate.model; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
     assert out.stdout.strip() == "False"

@@ -5,17 +5,13 @@ that question can be evaluated. This module imports no deep-learning library.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from tamis.base.errors import ConfigError, DataError
-from tamis.base.hashing import fingerprint
-from tamis.store.shards import file_digest
-
-CHECKPOINT_FILES = ("config.json", "tokenizer.json", "model.pt")
-"""What makes a folder a checkpoint that can be evaluated."""
+from tamis.base.errors import DataError
+from tamis.store.atomic import Place
+from tamis.train.checkpoint import model_fingerprint, newest
 
 Request = tuple[list[int], list[int]]
 """(context ids, continuation ids); the context holds at least one id, as the first prediction needs a condition."""
@@ -43,7 +39,9 @@ class LanguageModel(Protocol):
 
     @property
     def description(self) -> dict[str, Any]:
-        """Plain data for the evaluation's card: name, parameters, tokens trained on."""
+        """Plain data for the evaluation's card. `compare` reads, where they are known: `seed` (of the training),
+        `tokenizer` (its digest), `dataset` (fingerprint of the training data), `num_tokens` (trained on), and the
+        settings of the training: `scale`, `shape`, `sequence_length`, `num_steps`, `hyperparameters`."""
 
     @property
     def max_length(self) -> int:
@@ -85,33 +83,7 @@ def score(
     return scores
 
 
-def find_checkpoint(path: Path) -> Path:
-    """`path` if it is a checkpoint folder, else the newest checkpoint of the training folder `path`.
-
-    Raises ConfigError when there is neither.
-    """
-    candidates = [path, *sorted((path / "checkpoints").glob("*"), reverse=True)]
-    for candidate in candidates:
-        if all((candidate / name).is_file() for name in CHECKPOINT_FILES):
-            return candidate
-    raise ConfigError(f"{path}: no checkpoint here (a folder with {', '.join(CHECKPOINT_FILES)}). Train first.")
-
-
-def checkpoint_fingerprint(path: Path) -> str:
-    """Identity of a checkpoint: the bytes of its shape, tokenizer and weights, not when or where it was trained."""
-    folder = find_checkpoint(path)
-    return fingerprint("model", [file_digest(folder / name) for name in CHECKPOINT_FILES])
-
-
-def load_model(checkpoint: Path) -> LanguageModel:
-    """Open a checkpoint folder that `tamis train` wrote.
-
-    Raises ConfigError when the folder is no checkpoint or PyTorch is not installed.
-    """
-    try:
-        from tamis.evaluate.torch_model import CheckpointModel
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ConfigError("evaluating a checkpoint needs PyTorch: pip install 'tamis[train]'") from None
-    return CheckpointModel(checkpoint)
+def checkpoint_fingerprint(place: Place) -> str:
+    """Identity of a checkpoint, or of the newest one of a training folder: equal for equal weights, without reading
+    them. Raises ConfigError when there is none."""
+    return model_fingerprint(newest(place))

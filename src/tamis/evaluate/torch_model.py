@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tamis.base.errors import DataError
-from tamis.evaluate.model import Request, checkpoint_fingerprint, clip
+from tamis.evaluate.model import Request, clip
+from tamis.store.atomic import Place
 from tamis.train import checkpoint
 from tamis.train.model import Attention, Block, Transformer, rotary_tables, rotate
 
@@ -29,6 +30,11 @@ PACKED_TOKENS = 2048
 """Longest row that continuations of one context are packed into."""
 HEAD_ELEMENTS = 1 << 23
 """Logits held at once."""
+DESCRIBED = (
+    "fingerprint", "step", "dataset", "tokenizer", "seed", "scale", "num_params", "shape", "sequence_length",
+    "num_steps", "num_tokens", "hyperparameters",
+)  # fmt: skip
+"""What a checkpoint records that an evaluation's card repeats: `compare` decides by it what may be compared."""
 END_OF_TEXT_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>")
 
 
@@ -90,16 +96,16 @@ class _Packed:
 class CheckpointModel:
     """A checkpoint folder (or the newest checkpoint of a training folder), computed in float32."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, place: Place) -> None:
         """Raises ConfigError when there is no checkpoint, DataError when it is damaged."""
-        self.fingerprint = checkpoint_fingerprint(folder)
+        folder = checkpoint.newest(place)
+        self.fingerprint = checkpoint.model_fingerprint(folder)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         loaded = checkpoint.load(folder, self._device)
         self._network: Transformer = loaded.model.float()
         self.tokenizer = CheckpointTokenizer(loaded.tokenizer)
         self.max_length = loaded.sequence_length
-        names = ("scale", "num_params", "num_tokens", "seed", "fingerprint", "dataset")
-        self.description: dict[str, Any] = {name: loaded.config[name] for name in names if name in loaded.config}
+        self.description: dict[str, Any] = {name: loaded.config[name] for name in DESCRIBED if name in loaded.config}
 
     def loglikelihoods(self, requests: Sequence[Request]) -> list[np.ndarray]:
         """See `LanguageModel.loglikelihoods`."""

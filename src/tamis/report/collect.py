@@ -134,13 +134,15 @@ def _present_data(stages: Sequence[StageView]) -> str | None:
     return next((str(fingerprint) for fingerprint in found if fingerprint), None)
 
 
-def label_apart(runs: Iterable[RunView]) -> None:
-    """Give runs of the same recipe different labels, from the names of their folders."""
+def label_apart(runs: Iterable[RunView], sides: Sequence[str] = ()) -> None:
+    """Give runs of the same recipe different labels: the names of their folders. `sides`: what a comparison calls
+    them."""
     runs = list(runs)
     labels = [run.label for run in runs]
     for run in runs:
-        if labels.count(run.label) > 1:
-            run.label = f"{run.label} ({run.run.root.name})"
+        folder = run.run.root.name
+        if labels.count(run.label) > 1 or (run.label not in sides and folder in sides):
+            run.label = folder
     seen: dict[str, int] = {}
     for run in runs:
         seen[run.label] = seen.get(run.label, 0) + 1

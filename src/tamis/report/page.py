@@ -41,8 +41,9 @@ def build_report(
     go. Raises ConfigError for a run that lies in no workspace, StorageError when `output` cannot be written.
     """
     views = [read_run(run) for run in runs]
-    label_apart(views)
-    write_text(output, render(views, read_comparison(comparison), experiment or {}, title))
+    compared = read_comparison(comparison)
+    label_apart(views, compared.sides if compared is not None else ())
+    write_text(output, render(views, compared, experiment or {}, title))
     return output
 
 

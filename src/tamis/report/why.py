@@ -3,8 +3,6 @@
 Of a duplicate it also names the document that was kept instead, and says where that one left later, if it did.
 """
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +12,8 @@ import pyarrow.compute as pc
 from tamis.base import columns
 from tamis.base.cards import Card
 from tamis.base.errors import DataError
-from tamis.base.signals import OPERATORS
+from tamis.base.lookup import as_text, value_in
+from tamis.base.signals import fires
 from tamis.report.formats import shortened
 from tamis.store.location import Location
 from tamis.store.rundir import RunDir
@@ -24,7 +23,6 @@ KEPT, REMOVED, QUARANTINED = "kept", "removed", "quarantined"
 DUPLICATE_OF = "duplicate_of"
 SIMILARITY = "similarity"
 """Column of a dedup step that measures how alike a document is to the one that was kept."""
-LANGUAGE = "language"
 UNREAD = (columns.METADATA, columns.WARCINFO, columns.CONTENT)
 """Columns that are large and decide nothing."""
 SURVIVOR_CHARACTERS = 200
@@ -38,6 +36,11 @@ class StepOutcome:
     outcome: str
     reason: str = ""
     tests: list[dict[str, Any]] = field(default_factory=list)
+    survivor: "Survivor | None" = None
+    """Of a duplicate: what was kept instead."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return vars(self) | {"survivor": vars(self.survivor) if self.survivor is not None else None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +68,11 @@ class Explanation:
     steps: list[StepOutcome]
     text: str
     shard: str
-    survivor: Survivor | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "id": self.id, "url": self.url, "outcome": self.outcome, "shard": self.shard, "text": self.text,
-            "steps": [vars(step) for step in self.steps],
-            "survivor": vars(self.survivor) if self.survivor is not None else None,
+            "steps": [step.to_dict() for step in self.steps],
         }  # fmt: skip
 
 
@@ -124,11 +125,12 @@ def _explanation(run: RunDir, cards: Sequence[tuple[str, Card]], found: _Found) 
         is_end = position == found.position
         outcome = StepOutcome(stage=step, outcome=found.outcome if is_end else KEPT)
         for rule in card.details.get("rules", []):
-            value = _value(row, _column(rule["column"], position, cards[: found.position + 1]))
+            value = value_in(row, _column(rule["column"], position, cards[: found.position + 1]))
             if _is_measured(value) and _concerns(rule, row, position, cards[: found.position + 1]):
                 outcome.tests.append(_test(rule, value))
         if is_end and found.outcome != KEPT:
             outcome.reason = row.get(columns.DROP_REASON) or row.get(columns.ERROR) or ""
+            outcome.survivor = _survivor(run, cards, found)
         steps.append(outcome)
     return Explanation(
         id=row[columns.ID],
@@ -137,7 +139,6 @@ def _explanation(run: RunDir, cards: Sequence[tuple[str, Card]], found: _Found) 
         steps=steps,
         text=row.get(columns.TEXT) or row.get("excerpt") or "",
         shard=found.shard,
-        survivor=_survivor(run, cards, found),
     )
 
 
@@ -181,19 +182,6 @@ def _column(column: str, position: int, cards: Sequence[tuple[str, Card]]) -> st
     return f"{column}_{number}"
 
 
-def _value(row: dict[str, Any], name: str) -> Any:
-    """A column, or with `extra.NAME` a field that came with the input; None where it was not measured."""
-    if not name.startswith(f"{columns.EXTRA}."):
-        return row.get(name)
-    found: Any = json.loads(row.get(columns.EXTRA) or "{}")
-    path = name.removeprefix(f"{columns.EXTRA}.")
-    if path in found:
-        return found[path]
-    for step in path.split("."):
-        found = found.get(step) if isinstance(found, dict) else None
-    return found
-
-
 def _is_measured(value: Any) -> bool:
     """False for null and NaN: the signal was not needed, as the row had been removed before."""
     return value is not None and value == value
@@ -206,24 +194,12 @@ def _concerns(
     if "among" not in rule:
         return True
     column, wanted = rule["among"]
-    value = _value(row, _column(column, position, cards))
-    return (str(value) if _is_measured(value) else None) == wanted
+    value = value_in(row, _column(column, position, cards))
+    return as_text(value) == wanted
 
 
 def _test(rule: dict[str, Any], value: Any) -> dict[str, Any]:
     op, threshold = rule["op"], rule["threshold"]
     shown = ", ".join(map(str, threshold)) if isinstance(threshold, list) else threshold
     test = {"reason": rule["reason"], "column": rule["column"], "value": value, "removes_if": f"{op} {shown}"}
-    return test | {"fired": _fires(rule, value)}
-
-
-def _fires(rule: dict[str, Any], value: Any) -> bool:
-    """Whether a measured value makes the rule remove the page."""
-    op, threshold = rule["op"], rule["threshold"]
-    if op == "!=" and rule["column"] == LANGUAGE:  # several languages are kept: they are listed with commas
-        op, threshold = "not_in", [name.strip() for name in str(threshold).split(",")]
-    if op in ("in", "not_in", "not in"):
-        return (value in threshold) == (op == "in")
-    if op == "matches":
-        return re.search(threshold, value) is not None
-    return bool(OPERATORS[op](value, threshold))
+    return test | {"fired": fires(op, value, threshold)}

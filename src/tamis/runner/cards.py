@@ -57,12 +57,10 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
 def _merge_histograms(stage: Stage, records: list[Record]) -> dict[str, Any]:
     out = {}
     for signal in stage.signals:
-        counts = [0] * (signal.num_bins + 2)
+        counts: list[int] = []
         for record in records:
-            part = record.histograms.get(signal.column, counts[:0])
-            counts = [a + b for a, b in zip(counts, part, strict=True)] if part else counts
-        shape = {"label": signal.label, "low": signal.low, "high": signal.high, "log": signal.log}
-        out[signal.column] = shape | {"counts": counts}
+            counts = signal.merge(counts, record.histograms.get(signal.column, []))
+        out[signal.column] = signal.entry(counts)
     return out
 
 

@@ -1,9 +1,11 @@
 """Nodes of curation: a pass over all shards, and a group's decision. The engine does their jobs, the ledger skips."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from tamis.base.cards import Card
+from tamis.base.errors import ConfigError
 from tamis.base.events import Event
 from tamis.base.stage import Group
 from tamis.runner.cards import check_budget, nothing_left, write_card
@@ -17,7 +19,7 @@ from tamis.runner.local_engine import LocalEngine
 from tamis.runner.plan import ARTEFACT_SCHEME, Pass, Plan, Step, asset_location
 from tamis.runner.task import Task, first_step_to_do
 from tamis.store.atomic import read_json
-from tamis.store.rundir import StageDir
+from tamis.store.rundir import RunDir, StageDir
 from tamis.store.tokens import write_manifest
 from tamis.store.workspace import Workspace
 
@@ -127,6 +129,35 @@ def plan_nodes(run_name: str, plan: Plan, makers: dict[str, Node]) -> dict[str, 
             names = _bound_artefacts(one.sketch)
             before = [DecideNode(run_name, plan, one, [node, *(makers[name] for name in names if name in makers)])]
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """The documents that a step stores, as what other nodes are made from; `node` makes them, where the graph does."""
+
+    artefact: str
+    fingerprint: str
+    node: Node | None
+
+    @classmethod
+    def of(cls, plan: Plan, step: Step, node: Node | None) -> "Dataset":
+        return cls(artefact=step.artefact, fingerprint=plan.card_fingerprint(step), node=node)
+
+    @classmethod
+    def of_run(cls, run: RunDir) -> "Dataset":
+        """What came out of the last stage of a finished run. Raises ConfigError when it is not finished."""
+        cards, steps = run.cards(), run.steps()
+        if len(cards) < len(steps) or not cards:
+            raise ConfigError(f"{run.root}: this run is not finished. Run it again to go on: tamis run {run.recipe}")
+        step, card = cards[-1]
+        return cls(artefact=steps[step], fingerprint=card.fingerprint, node=None)
+
+    @property
+    def inputs(self) -> list[Node]:
+        return [self.node] if self.node is not None else []
+
+    def folder(self, workspace: Workspace) -> StageDir:
+        return StageDir(workspace.artefact(self.artefact))
 
 
 def _bound_artefacts(step: Step) -> list[str]:

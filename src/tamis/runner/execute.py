@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from tamis.runner.graph import Context, Node, in_order
 from tamis.runner.side_by_side import run_side_by_side
@@ -45,7 +46,7 @@ def _finish(group: list[Node], context: Context) -> None:
     with ExitStack() as held:
         # In one order everywhere, so that two runs never wait for each other.
         for name in sorted({name for node in todo for name in node.artefacts(workspace)}):
-            held.enter_context(lock(workspace.artefact(name), on_wait=lambda name=name: context.note(_busy(name))))
+            held.enter_context(lock(workspace.artefact(name), partial(context.note, _busy(name))))
         todo = [node for node in todo if not node.is_done(workspace)]
         if len(todo) > 1:
             run_side_by_side(todo, context)

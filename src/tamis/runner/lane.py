@@ -109,7 +109,11 @@ class Lane:
         """Write what this step did to the shard. Files that an earlier attempt left and this one had no rows for are
         deleted: the record lists all that belong to the shard."""
         folder, index = self._folder, self._index
-        for place in (folder.removed(index), folder.quarantine(index), *([folder.shard(index)] if self._stores else [])):
+        for place in (
+            folder.removed(index),
+            folder.quarantine(index),
+            *([folder.shard(index)] if self._stores else []),
+        ):
             if place not in self._writers:
                 place.delete_file()
         books = self._split.books

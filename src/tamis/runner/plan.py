@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import pyarrow as pa
+
 from tamis.base import columns
-from tamis.base.errors import ConfigError, did_you_mean
+from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Group, InputShard, Map, Source, Stage
@@ -38,7 +40,7 @@ class Step:
     """Columns of earlier steps that this step adds anew, and the names under which they go on."""
 
     def context(self, seed: int, workspace: Workspace) -> Context:
-        places = {name: asset_location(text, workspace) for name, text in self.assets.items()}
+        places = {name: asset_location(text, workspace).local_path() for name, text in self.assets.items()}
         return Context(seed=seed, assets=places)
 
 
@@ -88,7 +90,9 @@ class Plan:
     @cached_property
     def steps(self) -> list[Step]:
         """Every step once, in order."""
-        found = {step.label: step for one in self.passes for step in (*one.steps, *([one.sketch] if one.sketch else []))}
+        found = {
+            step.label: step for one in self.passes for step in (*one.steps, *([one.sketch] if one.sketch else []))
+        }
         return list(found.values())
 
     def card_fingerprint(self, step: Step) -> str:
@@ -143,7 +147,7 @@ def _number(
     for number, (stage, renamed) in enumerate(zip(stages, renames, strict=True), start=1):
         assets = stage.assets()
         digests = {name: _asset_digest(stage, name, text) for name, text in assets.items()}
-        chain = fingerprint(chain, stage.identity(), digests, renamed)
+        chain = fingerprint(chain, stage.full_identity(), digests, renamed)
         grouped = isinstance(stage, Group) or (bool(steps) and steps[-1].needs_corpus)
         scope = fingerprint(corpus, recipe.output.jsonl if number == len(stages) else "")
         artefact = f"{stage.name}-{chain[:12]}-{scope[:8]}"
@@ -189,36 +193,38 @@ def _check_columns(source: Source, stages: Sequence[Stage]) -> list[dict[str, st
     `<column>_<number of that step>`, and the plain name means the newest. Returns those renames for every stage, the
     source included.
     """
-    present = dict.fromkeys([*columns.POOL_SCHEMA.names, *source.adds.names], 1)
+    present: dict[str, pa.DataType] = {item.name: item.type for item in (*columns.POOL_SCHEMA, *source.adds)}
+    makers = dict.fromkeys(present, 1)
     renames: list[dict[str, str]] = [{}]
     extracts = [stage.name for stage in stages if columns.CONTENT in stage.ends]
     for number, stage in enumerate(stages, start=2):
-        for column in stage.reads:
-            if column not in present:
-                raise ConfigError(
-                    f"{stage.name}: needs the column '{column}', which no earlier stage provides"
-                    f"{did_you_mean(column, present)}. Add the stage that makes it before '{stage.name}'."
-                )
-        if columns.TEXT in stage.reads and columns.CONTENT in present and extracts and columns.CONTENT not in stage.ends:
+        stage.check_columns(present)
+        if (
+            columns.TEXT in stage.reads
+            and columns.CONTENT in present
+            and extracts
+            and columns.CONTENT not in stage.ends
+        ):
             raise ConfigError(
                 f"{stage.name}: it reads the text of pages, which '{extracts[0]}' makes later. Put '{extracts[0]}' "
                 f"before '{stage.name}' in the recipe."
             )
-        renames.append(_renames(stage, number, present))
+        renames.append(_renames(stage, makers, present))
         for old, new in renames[-1].items():
-            present[new] = present.pop(old)
-        present |= dict.fromkeys(stage.adds.names, number)
+            present[new], makers[new] = present.pop(old), makers.pop(old)
+        present |= {item.name: item.type for item in stage.adds}
+        makers |= dict.fromkeys(stage.adds.names, number)
         for column in stage.ends:
             present.pop(column, None)
     return renames
 
 
-def _renames(stage: Stage, number: int, present: dict[str, int]) -> dict[str, str]:
+def _renames(stage: Stage, makers: dict[str, int], present: dict[str, pa.DataType]) -> dict[str, str]:
     found = {}
     for column in stage.adds.names:
         if column not in present:
             continue
         if column in columns.POOL_SCHEMA.names:
             raise ConfigError(f"{stage.name}: it adds the column '{column}', which every pool has. Rename it.")
-        found[column] = f"{column}_{present[column]:02d}"
+        found[column] = f"{column}_{makers[column]:02d}"
     return found

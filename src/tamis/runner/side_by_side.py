@@ -50,7 +50,9 @@ def _hear(news: Any, running: dict[str, Any], progress: dict[str, Event], contex
     except queue.Empty:
         for label, process in running.items():
             if not process.is_alive() and news.empty():
-                raise TamisError(f"{label}: its process died (exit code {process.exitcode}). Run again to go on.") from None
+                raise TamisError(
+                    f"{label}: its process died (exit code {process.exitcode}). Run again to go on."
+                ) from None
         return
     if kind == "failed":
         raise content

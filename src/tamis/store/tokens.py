@@ -93,9 +93,8 @@ class ShardEntry:
 def write_manifest(folder: Location, tokenizer: Location) -> dict[str, Any]:
     """Describe the token shards in `folder` in `manifest.json` and copy the tokenizer beside it. Returns the manifest.
 
-    `tokenizer` is the Hugging Face `tokenizers` JSON file the shards were made with.
-    Raises DataError when the files of a
-    shard disagree or its documents do not all end in one id.
+    `tokenizer` is the Hugging Face `tokenizers` JSON file the shards were made with. Raises DataError when the files
+    of a shard disagree or its documents do not all end in one id.
     """
     shards = [_describe(path) for path in folder.children("*.bin")]
     described = {"blake2b": file_digest(tokenizer), "vocab_size": vocab_size(tokenizer)}
@@ -117,6 +116,14 @@ def write_manifest(folder: Location, tokenizer: Location) -> dict[str, Any]:
         write_bytes(copy, tokenizer.read_bytes())
     write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+def read_manifest(folder: Location) -> dict[str, Any]:
+    """The manifest of a tokens folder. Raises ConfigError when there is none."""
+    try:
+        return dict(read_json(folder / "manifest.json"))
+    except FileNotFoundError:
+        raise ConfigError(f"{folder}: no token shards here (manifest.json is missing)") from None
 
 
 def vocab_size(tokenizer: Location) -> int:
@@ -166,7 +173,7 @@ def _describe(path: Location) -> ShardEntry:
         )
     dtype = np.dtype(f"<u{width}")
     if num_tokens:
-        ends = np.unique(np.memmap(path, dtype, mode="r")[offsets[1:] - 1])
+        ends = np.unique(np.memmap(path.local_path(), dtype, mode="r")[offsets[1:] - 1])
         if len(ends) > 1:
             raise DataError(f"{path}: documents end in different ids {ends[:5].tolist()}, not in one end-of-text id.")
     return ShardEntry(
@@ -193,10 +200,8 @@ class TokenDataset:
     def __init__(self, folder: Location, sequence_length: int, seed: int) -> None:
         """Raises ConfigError when `folder` holds no manifest, DataError when a file is missing or of the wrong size."""
         assert sequence_length > 0
-        if not (folder / "manifest.json").exists():
-            raise ConfigError(f"{folder}: no token shards here (manifest.json is missing)")
         self.folder = folder
-        self.manifest: dict[str, Any] = read_json(folder / "manifest.json")
+        self.manifest = read_manifest(folder)
         self.window_length = sequence_length + 1
         self.seed = seed
         self._entries = [ShardEntry(**shard) for shard in self.manifest["shards"] if shard["num_tokens"]]

@@ -1,37 +1,43 @@
 """Checkpoints: folders that appear whole, hold all that evaluation and an exact resume need, and nothing executable.
 
-    checkpoints/step_00000123/config.json      shape, sequence length, precision, scale, step, tokens, fingerprints
+    checkpoints/step_00000123/config.json      shape, step, position in the data, and what was trained on what
                               tokenizer.json   the tokenizer of the data
                               model.pt         weights (OpenLM's parameter names)
                               training.pt      optimizer and random-number state; only in the newest checkpoint
 
-Files are read with `weights_only=True`: a checkpoint from elsewhere cannot run code.
+A folder is a checkpoint when config.json is in it: it is written last on an object store, and elsewhere the folder
+appears as a whole. Files are read with `weights_only=True`: a checkpoint from elsewhere cannot run code. Finding and
+naming checkpoints needs no PyTorch, so it is loaded where tensors are read or written.
 """
 
-import os
-import shutil
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from tamis.base.errors import ConfigError, DataError
-from tamis.store.atomic import read_json, storage_errors, write_json
-from tamis.train.data import Position
-from tamis.train.model import Transformer
+from tamis.base.hashing import fingerprint
+from tamis.store.atomic import Place, delete_leftovers, is_whole, publish_folder, read_json, write_json
+from tamis.store.location import Location
+from tamis.store.shards import file_digest
 from tamis.train.scales import Shape
 
-PARTIAL_SUFFIX = ".partial"
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from tamis.train.data import Position
+    from tamis.train.model import Transformer
+
+CONFIG, TOKENIZER, WEIGHTS, TRAINING_STATE = "config.json", "tokenizer.json", "model.pt", "training.pt"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded checkpoint. `config` is config.json as written by `save`."""
+    """A loaded checkpoint. `config` is config.json as written by `save`; `tokenizer` is a file of this machine."""
 
-    model: Transformer
+    model: "Transformer"
     config: dict[str, Any]
     tokenizer: Path
 
@@ -40,86 +46,115 @@ class Checkpoint:
         return int(self.config["sequence_length"])
 
 
+# Finding and identifying.
+
+
+def find(output: Location) -> list[Location]:
+    """Whole checkpoints of a training's output folder, oldest first."""
+    found = {}
+    for folder in (output / "checkpoints").children("step_*"):
+        number = re.fullmatch(r"step_(\d+)", folder.name)
+        if number and is_whole(folder, CONFIG):
+            found[int(number[1])] = folder
+    return [found[step] for step in sorted(found)]
+
+
+def newest(place: Place) -> Location:
+    """The newest checkpoint of a training's output folder, or `place` itself when it is a checkpoint.
+
+    Raises ConfigError when there is none.
+    """
+    place = Location(place)
+    if is_whole(place, CONFIG):
+        return place
+    found = find(place)
+    if not found:
+        raise ConfigError(f"{place}: no checkpoint here. Train first: tamis train RUN")
+    return found[-1]
+
+
+def read_config(folder: Location) -> dict[str, Any]:
+    """config.json of a checkpoint. Raises DataError when it is missing or damaged."""
+    try:
+        return dict(read_json(folder / CONFIG))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{folder}: damaged checkpoint, config.json cannot be read ({error}). Delete it.") from None
+
+
+def model_fingerprint(folder: Location) -> str:
+    """Identity of a checkpoint's model: the training that made it, and its step. A checkpoint that does not say which
+    training made it is identified by its bytes. Raises DataError when a file is missing or damaged."""
+    config = read_config(folder)
+    if "fingerprint" in config and "step" in config:
+        return fingerprint("model", config["fingerprint"], config["step"])
+    try:
+        return fingerprint("model", [file_digest(folder / name) for name in (CONFIG, TOKENIZER, WEIGHTS)])
+    except FileNotFoundError as error:
+        raise DataError(f"{folder}: damaged checkpoint, a file is missing ({error}). Delete it.") from None
+
+
+# Writing and reading.
+
+
 def save(
-    folder: Path, config: dict[str, Any], tokenizer: Path, model: Transformer, optimizer: torch.optim.Optimizer,
-    position: Position,
+    output: Location, config: dict[str, Any], tokenizer: Location, model: "Transformer",
+    optimizer: "torch.optim.Optimizer", position: "Position",
 ) -> None:  # fmt: skip
-    """Write `folder` under a temporary name and rename it; then drop the training state of older checkpoints.
+    """Publish a checkpoint of step `config["step"]` in `output`; then drop the training state of older ones.
 
     `config` is what identifies the training; shape and position are added here. Raises StorageError when the disk is
     full.
     """
-    partial = folder.with_name(folder.name + PARTIAL_SUFFIX)
-    with storage_errors(folder):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write_json(partial / "config.json", config | {"shape": asdict(model.shape), "position": position.to_dict()})
-        shutil.copyfile(tokenizer, partial / "tokenizer.json")
-        torch.save(model.state_dict(), partial / "model.pt")
+    import torch
+
+    folder = output / "checkpoints" / f"step_{config['step']:08d}"
+    with publish_folder(folder, CONFIG) as partial:
+        write_json(partial / CONFIG, config | {"shape": asdict(model.shape), "position": position.to_dict()})
+        tokenizer.copy_to(Location(partial / TOKENIZER))
+        torch.save(model.state_dict(), partial / WEIGHTS)
         random = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             random["cuda"] = torch.cuda.get_rng_state()
-        torch.save({"optimizer": optimizer.state_dict(), "random": random}, partial / "training.pt")
-        for path in partial.iterdir():
-            _flush(path)
-        _flush(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-        _flush(folder.parent)
-        for older in find(folder.parent):
-            if older.name < folder.name:
-                (older / "training.pt").unlink(missing_ok=True)
+        torch.save({"optimizer": optimizer.state_dict(), "random": random}, partial / TRAINING_STATE)
+    found = find(output)
+    for older in found[: found.index(folder)]:
+        (older / TRAINING_STATE).delete_file()
 
 
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def clean_up(output: Location) -> None:
+    """Delete what a killed training left unfinished in `output`."""
+    delete_leftovers(output / "checkpoints")
 
 
-def find(checkpoints: Path) -> list[Path]:
-    """Whole checkpoints in a `checkpoints` folder, oldest first."""
-    return sorted(path for path in checkpoints.glob("step_*") if path.suffix != PARTIAL_SUFFIX)
-
-
-def latest(output: Path) -> Path:
-    """The newest checkpoint of a training's output folder, or `output` itself when it is a checkpoint.
-
-    Raises ConfigError when there is none.
-    """
-    if (output / "model.pt").exists():
-        return output
-    found = find(output / "checkpoints")
-    if not found:
-        raise ConfigError(f"{output}: no checkpoint here. Train first: tamis train RUN")
-    return found[-1]
-
-
-def load(folder: Path, device: str = "cpu") -> Checkpoint:
+def load(place: Place, device: str = "cpu") -> Checkpoint:
     """Load a checkpoint for evaluation: the model on `device`, in eval mode and the precision it was saved in.
 
-    `folder` is a checkpoint or a training's output folder (then the newest). Raises ConfigError when there is none,
+    `place` is a checkpoint or a training's output folder (then the newest). Raises ConfigError when there is none,
     DataError when a file is missing or damaged.
     """
-    folder = latest(folder)
-    config = _read_config(folder)
+    import torch
+
+    from tamis.train.model import Transformer
+
+    folder = newest(place)
+    config = read_config(folder)
     with torch.device("meta"):
         model = Transformer(Shape(**config["shape"]))
-    model.load_state_dict(_read(folder / "model.pt", device), assign=True)
-    return Checkpoint(model=model.eval(), config=config, tokenizer=folder / "tokenizer.json")
+    model.load_state_dict(_read(folder / WEIGHTS, device), assign=True)
+    return Checkpoint(model=model.eval(), config=config, tokenizer=(folder / TOKENIZER).local_path())
 
 
-def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> dict[str, Any]:
+def restore(folder: Location, model: "nn.Module", optimizer: "torch.optim.Optimizer", device: str) -> dict[str, Any]:
     """Put a checkpoint's weights, optimizer and random-number state back; returns its config.
 
     Raises DataError when a file is missing or damaged.
     """
-    config = _read_config(folder)
-    model.load_state_dict(_read(folder / "model.pt", device))
+    import torch
+
+    config = read_config(folder)
+    model.load_state_dict(_read(folder / WEIGHTS, device))
     # On the CPU: each tensor is moved to its parameter's device, except the step counts, which the optimizer places.
-    training = _read(folder / "training.pt", "cpu")
+    training = _read(folder / TRAINING_STATE, "cpu")
     optimizer.load_state_dict(training["optimizer"])
     torch.set_rng_state(training["random"]["cpu"])
     if device == "cuda" and "cuda" in training["random"]:
@@ -127,17 +162,12 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, de
     return config
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        return dict(read_json(folder / "config.json"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: damaged checkpoint, config.json cannot be read ({error})") from None
+def _read(place: Location, device: str) -> dict[str, Any]:
+    import torch
 
-
-def _read(path: Path, device: str) -> dict[str, Any]:
     try:
-        return dict(torch.load(path, map_location=device, weights_only=True))
+        return dict(torch.load(place.local_path(), map_location=device, weights_only=True))
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, UnpicklingError) as error:
         raise DataError(
-            f"{path}: damaged checkpoint file ({type(error).__name__}: {error}). Delete its folder."
+            f"{place}: damaged checkpoint file ({type(error).__name__}: {error}). Delete its folder."
         ) from None

@@ -1,12 +1,12 @@
 """Batches of training windows in an exact order, with a position that can be saved."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tamis.store.location import Location
 from tamis.store.tokens import TokenDataset
 
 
@@ -28,7 +28,7 @@ class BatchLoader:
     order depends on the seed alone; where several processes train, each takes its rows of the same global batch.
     """
 
-    def __init__(self, folder: Path, sequence_length: int, batch_size: int, seed: int) -> None:
+    def __init__(self, folder: Location, sequence_length: int, batch_size: int, seed: int) -> None:
         self.dataset = TokenDataset(folder, sequence_length, seed)
         self.batch_size = batch_size
         self.at = Position()

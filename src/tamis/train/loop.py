@@ -1,11 +1,12 @@
 """The training loop: one optimizer step after another, a line of metrics each, a checkpoint now and then.
 
-It knows tensors and settings, no files but the log: `train.run` decides what is trained and where it goes. Metrics of a
-step are read one step later, after the next has been queued, so that a GPU never waits for the log.
+It knows tensors and settings, no files but the log: `train.run` decides what is trained and where it goes. On a GPU the
+metrics of a step are read one step later, after the next has been queued, so that it never waits for the log.
 """
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 from tamis.base.errors import TamisError
 from tamis.train.data import BatchLoader
 from tamis.train.metrics import MetricsLog
-from tamis.train.model import losses
+from tamis.train.model import Transformer, losses
 from tamis.train.optimizer import CLIP_NORM, learning_rate
+
+OnProgress = Callable[[dict[str, Any]], None]
 
 
 class DivergenceError(TamisError):
@@ -56,12 +59,17 @@ class StepMetrics:
     z_loss: Tensor
     grad_norm: Tensor
 
+    def read(self) -> tuple[float, float, float]:
+        """Loss, z-loss and gradient norm as numbers; waits until the device has computed them."""
+        loss, z_loss, grad_norm = torch.stack([self.loss, self.z_loss, self.grad_norm.float()]).tolist()
+        return loss, z_loss, grad_norm
+
 
 class Trainer:
     """Model, optimizer and loader, and how they take one step. `forward` is `model`, or what it was compiled to."""
 
     def __init__(
-        self, settings: LoopSettings, model: nn.Module, forward: Callable[[Tensor], Tensor],
+        self, settings: LoopSettings, model: Transformer, forward: Callable[[Tensor], Tensor],
         optimizer: torch.optim.Optimizer, loader: BatchLoader,
     ) -> None:  # fmt: skip
         self.settings, self.model, self.forward = settings, model, forward
@@ -69,11 +77,14 @@ class Trainer:
         self._parameters = list(model.parameters())
 
     def step(self, step: int) -> StepMetrics:
-        """Optimizer step `step` (0-based): the gradient of the mean loss over the global batch, whatever the split."""
+        """Optimizer step `step` (0-based) on the next batch."""
+        return self.step_on(self.loader.next(), step)
+
+    def step_on(self, windows: Tensor, step: int) -> StepMetrics:
+        """Optimizer step `step` on a given batch: the gradient of the mean loss over the whole, whatever the split."""
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(step)
-        windows = self.loader.next()
         loss, z = torch.zeros((), device=settings.device), torch.zeros((), device=settings.device)
         for part in windows.split(settings.micro_batch_size):
             part = part.to(settings.device, non_blocking=True)
@@ -97,26 +108,57 @@ class Trainer:
 
 def train(
     trainer: Trainer, first_step: int, checkpoint_steps: set[int], log: MetricsLog,
-    save: Callable[[int], None], on_progress: Callable[[dict[str, Any]], None] | None,
+    save: Callable[[int], None], on_progress: OnProgress | None, clock: Callable[[], float] = time.perf_counter,
 ) -> None:  # fmt: skip
     """Take steps `first_step` to the last.
 
     `save(n)` is called after n steps, for each n in `checkpoint_steps` (the last step must be one), when their metrics
-    are on disk. Raises
-    DivergenceError at the first loss that is not finite: no checkpoint holds its weights.
+    are saved. Raises DivergenceError at the first loss that is not finite: no checkpoint holds its weights.
     """
     assert trainer.settings.num_steps in checkpoint_steps
-    settings, tokens_per_step = trainer.settings, trainer.loader.batch_size * (trainer.loader.dataset.window_length - 1)
-    clock = time.perf_counter()
+    reporter = _Reporter(trainer, log, on_progress, clock)
+    pending: tuple[int, StepMetrics] | None = None
+    for step in range(first_step, trainer.settings.num_steps):
+        metrics = trainer.step(step)
+        is_saved = step + 1 in checkpoint_steps
+        if trainer.settings.device == "cpu":
+            reporter.report(step, metrics)
+        else:
+            if pending is not None:
+                reporter.report(*pending)
+            elif not is_saved:
+                # The first step after a pause is queued, and none of its time has been measured.
+                reporter.speed.restart()
+            if is_saved:
+                # Where a step was reported just now, this one was queued with it: no time of its own can be measured.
+                reporter.report(step, metrics, is_timed=pending is None)
+            pending = None if is_saved else (step, metrics)
+        if is_saved:
+            log.save()
+            save(step + 1)
+            reporter.speed.restart()
 
-    def report(step: int, metrics: StepMetrics) -> None:
-        nonlocal clock
-        loss, z_loss, grad_norm = torch.stack([metrics.loss, metrics.z_loss, metrics.grad_norm.float()]).tolist()
-        now = time.perf_counter()
-        speed, clock = tokens_per_step / (now - clock), now
+
+class _Reporter:
+    """Turns the scalars of a step into a line of the log and a call of `on_progress`."""
+
+    def __init__(
+        self, trainer: Trainer, log: MetricsLog, on_progress: OnProgress | None, clock: Callable[[], float]
+    ) -> None:
+        self._settings, self._log, self._on_progress = trainer.settings, log, on_progress
+        self._tokens_per_step = trainer.loader.batch_size * (trainer.loader.dataset.window_length - 1)
+        self.speed = SpeedMeter(self._tokens_per_step, clock)
+
+    def report(self, step: int, metrics: StepMetrics, is_timed: bool = True) -> None:
+        """`is_timed`: whether the time of one step has passed since the last report."""
+        loss, z_loss, grad_norm = metrics.read()
+        if is_timed:
+            self.speed.step_done()
+        settings = self._settings
         line = {
-            "step": step + 1, "tokens": (step + 1) * tokens_per_step, "loss": loss, "z_loss": z_loss,
-            "lr": settings.rate(step), "grad_norm": grad_norm, "tokens_per_second": round(speed, 1),
+            "step": step + 1, "tokens": (step + 1) * self._tokens_per_step, "loss": loss, "z_loss": z_loss,
+            "lr": settings.rate(step), "grad_norm": grad_norm,
+            "tokens_per_second": round(self.speed.tokens_per_second, 1),
         }  # fmt: skip
         if not math.isfinite(loss + z_loss + grad_norm):
             raise DivergenceError(
@@ -124,19 +166,32 @@ def train(
                 f"train.learning_rate (now {settings.peak_learning_rate:g}) or raise train.warmup_steps "
                 f"(now {settings.warmup_steps}); the newest checkpoint is from before this step."
             )
-        log.write(line)
-        if on_progress is not None:
-            on_progress(line | {"total_steps": settings.num_steps})
+        self._log.write(line)
+        if self._on_progress is not None:
+            self._on_progress(line | {"total_steps": settings.num_steps})
 
-    pending: tuple[int, StepMetrics] | None = None
-    for step in range(first_step, settings.num_steps):
-        metrics = trainer.step(step)
-        if pending is not None:
-            report(*pending)
-        pending = (step, metrics)
-        if step + 1 in checkpoint_steps:
-            report(*pending)
-            pending = None
-            log.flush_to_disk()
-            save(step + 1)
-            clock = time.perf_counter()
+
+class SpeedMeter:
+    """Tokens per second over the last `WINDOW` steps; pauses between `step_done` and `restart` are left out."""
+
+    WINDOW = 20
+
+    def __init__(self, tokens_per_step: int, clock: Callable[[], float]) -> None:
+        self._tokens_per_step, self._clock = tokens_per_step, clock
+        self._seconds: deque[float] = deque(maxlen=self.WINDOW)
+        self.restart()
+
+    def restart(self) -> None:
+        """The next step begins now."""
+        self._began = self._clock()
+
+    def step_done(self) -> None:
+        """One step has been done since the last call, or since `restart`."""
+        now = self._clock()
+        self._seconds.append(now - self._began)
+        self._began = now
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Needs one step at least."""
+        return self._tokens_per_step * len(self._seconds) / max(sum(self._seconds), 1e-9)

@@ -1,47 +1,43 @@
 """metrics.jsonl: one line per optimizer step, each step exactly once, also across a crash and a resume."""
 
-import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
 
-from tamis.store.atomic import storage_errors, write_bytes
+from tamis.store.append import AppendFile
+from tamis.store.location import Location
 
 
 class MetricsLog:
     """Appends lines; opening it keeps the lines of the first `num_steps` steps and drops what came after them."""
 
-    def __init__(self, path: Path, num_steps: int) -> None:
-        self.path = path
-        lines = [orjson.dumps(line) + b"\n" for line in read_metrics(path) if line["step"] <= num_steps]
-        write_bytes(path, b"".join(lines))
+    def __init__(self, place: Location, num_steps: int) -> None:
+        lines = [orjson.dumps(line) + b"\n" for line in read_metrics(place) if line["step"] <= num_steps]
+        self._file = AppendFile(place, b"".join(lines))
 
     def __enter__(self) -> Self:
-        with storage_errors(self.path):
-            self._file = self.path.open("ab", buffering=0)
+        self._file.__enter__()
         return self
 
     def write(self, line: dict[str, Any]) -> None:
-        with storage_errors(self.path):
-            self._file.write(orjson.dumps(line) + b"\n")
+        self._file.write(orjson.dumps(line) + b"\n")
 
-    def flush_to_disk(self) -> None:
+    def save(self) -> None:
         """Called before a checkpoint is saved: no checkpoint may know of steps that the log has lost."""
-        os.fsync(self._file.fileno())
+        self._file.save()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._file.__exit__(kind, error, trace)
 
 
-def read_metrics(path: Path) -> Iterable[dict[str, Any]]:
-    """Lines of a metrics.jsonl in order; a last line cut off by a crash is passed over."""
-    if not path.exists():
+def read_metrics(place: Location) -> Iterator[dict[str, Any]]:
+    """Lines of a metrics.jsonl in order; a last line cut off by a crash is left out."""
+    if not place.exists():
         return
-    for line in path.read_bytes().splitlines(keepends=True):
+    for line in place.read_bytes().splitlines(keepends=True):
         if line.endswith(b"\n"):
             yield orjson.loads(line)

@@ -1,15 +1,17 @@
 """Train a model on a tokens folder into an output folder, from the start or from where the last attempt stopped.
 
-OUTPUT/training.json   which training this folder is for (settings in numbers, fingerprint); written first
+OUTPUT/training.json   which training this folder is for (settings in numbers, fingerprint), and with how many threads
        metrics.jsonl   one line per step
        checkpoints/    see train.checkpoint
        card.json       written last: a folder with a card is finished
+
+The folder belongs to one training: who calls this names it by the training's fingerprint, knows whether it is finished,
+and lets one process work in it at a time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tamis import __version__
@@ -17,50 +19,52 @@ from tamis.base.cards import Card
 from tamis.base.errors import ConfigError
 from tamis.base.seeds import named_seed
 from tamis.store.atomic import read_json, write_json
-from tamis.store.rundir import RunDir
-from tamis.train.settings import TRAINING_VERSION, TrainConfig, Training, find_tokens, resolve
+from tamis.store.location import Location
+from tamis.store.tokens import read_manifest
+from tamis.train.settings import TRAINING_VERSION, TrainConfig, Training, check, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tamis.train.loop import Trainer
 
-__all__ = ["TrainConfig", "run_training"]
+__all__ = ["TrainConfig", "Training", "check", "progress_text", "resolve", "run_training"]
 
 OnProgress = Callable[[dict[str, Any]], None]
 
+TRAINING, METRICS, CARD = "training.json", "metrics.jsonl", "card.json"
 
-def run_training(config: TrainConfig, dataset: Path, output: Path, on_progress: OnProgress | None = None) -> Card:
-    """Train on the token shards of `dataset` (a tokens folder or a run directory); returns the card in `output`.
 
-    A finished training with equal fingerprint returns at once; an unfinished one goes on from its newest checkpoint and
-    gives the losses of an undisturbed run, bit for bit on the same device and number of threads. What another training
-    left in `output` is moved beside it. `on_progress` gets each line of the metrics with `total_steps`.
+def run_training(
+    training: Training, config: TrainConfig, tokens: Location, output: Location, on_progress: OnProgress | None = None
+) -> Card:
+    """Train on the token shards in the folder `tokens`; returns the card, which is written to `output` last.
 
-    Raises ConfigError (settings, too few tokens, no PyTorch), DataError (damaged shards or checkpoints),
-    DivergenceError, StorageError.
+    `training` is what `resolve(config, tokens)` gives. Where `output` holds checkpoints, the training goes on from the
+    newest and gives the losses of an undisturbed run, bit for bit on the same device and number of threads.
+    `on_progress` gets each line of the metrics with `total_steps`, and before them one with `threads` in place of the
+    metrics; `progress_text` words them.
+
+    Raises ConfigError (no PyTorch, no such device), DataError (damaged shards or checkpoints), DivergenceError,
+    StorageError.
     """
-    tokens = find_tokens(dataset)
-    training = resolve(config, tokens)
-    with RunDir(output).lock():
-        card = _finished(output, training)
-        if card is not None:
-            return card
-        _need_torch()
-        _set_aside(output, training)
-        write_json(output / "training.json", _identity(training) | {"scale": asdict(training.scale)})
-        with _threads(config.threads):
-            _train(config, training, tokens, output, on_progress)
-        card = _make_card(config, training, tokens, output)
-        write_json(output / "card.json", card.to_dict())
-        return card
+    _need_torch()
+    with _thread_count_restored():
+        trainer = make_trainer(config, training, tokens)
+        trainer.loader.dataset.verify()
+        first_step = _resume(trainer, output)
+        threads = _set_threads(trainer, config, output, first_step, on_progress)
+        scale = asdict(training.scale)
+        write_json(output / TRAINING, training.identity() | {"settings": scale, "threads": threads})
+        _train(trainer, training, tokens, output, first_step, on_progress)
+    card = _make_card(config, training, tokens, output)
+    write_json(output / CARD, card.to_dict())
+    return card
 
 
-def _finished(output: Path, training: Training) -> Card | None:
-    if not (output / "card.json").exists():
-        return None
-    card = Card.from_dict(read_json(output / "card.json"))
-    return card if card.fingerprint == training.fingerprint else None
+def progress_text(line: dict[str, Any]) -> str:
+    """What a call of `on_progress` says, in words: `loss 3.214, 51,200 tokens/s`."""
+    if "threads" in line:
+        return f"training with {line['threads']}"
+    return f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
 
 
 def _need_torch() -> None:
@@ -70,32 +74,11 @@ def _need_torch() -> None:
         raise ConfigError("training needs PyTorch. Install it with: pip install 'tamis[train]'") from None
 
 
-def _set_aside(output: Path, training: Training) -> None:
-    """Move files of a training with other settings or data to a folder beside: hours of work are not deleted."""
-    marker = output / "training.json"
-    if not marker.exists():
-        return
-    found = read_json(marker)["fingerprint"]
-    if found != training.fingerprint:
-        place = output.with_name(f"{output.name}.{found[:8]}")
-        number = 1
-        while place.exists():
-            number += 1
-            place = output.with_name(f"{output.name}.{found[:8]}-{number}")
-        place.mkdir()
-        # The marker goes last, so that an interruption here is finished by the next attempt.
-        for name in ("card.json", "metrics.jsonl", "checkpoints", "training.json"):
-            if (output / name).exists():
-                (output / name).rename(place / name)
-
-
 @contextmanager
-def _threads(count: int | None) -> "Iterator[None]":
+def _thread_count_restored() -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
     try:
         yield
     finally:
@@ -112,7 +95,7 @@ def _device(wanted: str) -> str:
     return wanted
 
 
-def make_trainer(config: TrainConfig, training: Training, tokens: Path) -> "Trainer":
+def make_trainer(config: TrainConfig, training: Training, tokens: Location) -> "Trainer":
     """Everything at step 0."""
     import torch
 
@@ -142,64 +125,70 @@ def make_trainer(config: TrainConfig, training: Training, tokens: Path) -> "Trai
     return Trainer(settings, model, forward, make_optimizer(model, scale.weight_decay), loader)
 
 
-def _train(config: TrainConfig, training: Training, tokens: Path, output: Path, on_progress: OnProgress | None) -> None:
+def _resume(trainer: "Trainer", output: Location) -> int:
+    """Put the newest checkpoint in `output` into `trainer`; returns the number of steps that it has taken."""
     from tamis.train import checkpoint
     from tamis.train.data import Position
+
+    checkpoint.clean_up(output)
+    found = checkpoint.find(output)
+    if not found:
+        return 0
+    state = checkpoint.restore(found[-1], trainer.model, trainer.optimizer, trainer.settings.device)
+    trainer.loader.at = Position(**state["position"])
+    return int(state["step"])
+
+
+def _set_threads(
+    trainer: "Trainer", config: TrainConfig, output: Location, first_step: int, on_progress: OnProgress | None
+) -> int:
+    """Set the number of CPU threads: the configured one, else that of the attempt before, else the fastest."""
+    import torch
+
+    from tamis.train.threads import ThreadChoice, available_cores, measure
+
+    if config.threads is not None:
+        choice = ThreadChoice(config.threads, {})
+    elif (output / TRAINING).exists():
+        choice = ThreadChoice(int(read_json(output / TRAINING)["threads"]), {})
+    elif trainer.settings.device == "cpu":
+        choice = measure(trainer, available_cores())
+    else:
+        choice = ThreadChoice(torch.get_num_threads(), {})
+    torch.set_num_threads(choice.threads)
+    if on_progress is not None:
+        total_steps = trainer.settings.num_steps
+        on_progress({"step": first_step, "total_steps": total_steps, "threads": choice.describe()})
+    return choice.threads
+
+
+def _train(
+    trainer: "Trainer", training: Training, tokens: Location, output: Location, first_step: int,
+    on_progress: OnProgress | None,
+) -> None:  # fmt: skip
+    from tamis.train import checkpoint
     from tamis.train.loop import train
     from tamis.train.metrics import MetricsLog
-    from tamis.train.model import Transformer
-
-    trainer = make_trainer(config, training, tokens)
-    assert isinstance(trainer.model, Transformer)
-    model = trainer.model
-    trainer.loader.dataset.verify()
-    folder = output / "checkpoints"
-    first_step = 0
-    found = checkpoint.find(folder)
-    if found:
-        state = checkpoint.restore(found[-1], trainer.model, trainer.optimizer, trainer.settings.device)
-        first_step, trainer.loader.at = state["step"], Position(**state["position"])
 
     def save(step: int) -> None:
-        about = _identity(training) | {"step": step, "num_tokens": step * (training.num_tokens // training.num_steps)}
-        checkpoint.save(
-            folder / f"step_{step:08d}", about, tokens / "tokenizer.json", model, trainer.optimizer,
-            trainer.loader.at,
-        )  # fmt: skip
+        about = training.identity() | {"step": step, "num_tokens": step * training.tokens_per_step}
+        tokenizer = tokens / "tokenizer.json"
+        checkpoint.save(output, about, tokenizer, trainer.model, trainer.optimizer, trainer.loader.at)
 
-    with MetricsLog(output / "metrics.jsonl", first_step) as log:
+    with MetricsLog(output / METRICS, first_step) as log:
         train(trainer, first_step, set(training.checkpoint_steps), log, save, on_progress)
 
 
-def _identity(training: Training) -> dict[str, Any]:
-    """What a checkpoint says of where it comes from."""
-    return {
-        "fingerprint": training.fingerprint,
-        "scale": training.scale.name,
-        "num_params": training.scale.shape.num_params,
-        "sequence_length": training.scale.sequence_length,
-        "num_steps": training.num_steps,
-        "seed": training.seed,
-        "dataset": training.dataset_fingerprint,
-    }
-
-
-def _make_card(config: TrainConfig, training: Training, tokens: Path, output: Path) -> Card:
+def _make_card(config: TrainConfig, training: Training, tokens: Location, output: Location) -> Card:
     from tamis.train.metrics import read_metrics
 
-    manifest = read_json(tokens / "manifest.json")
-    losses = [line["loss"] for line in read_metrics(output / "metrics.jsonl")]
+    manifest = read_manifest(tokens)
+    losses = [line["loss"] for line in read_metrics(output / METRICS)]
     assert len(losses) == training.num_steps
     tail = losses[-max(1, len(losses) // 100) :]
-    details = {
-        "scale": training.scale.name,
+    details = training.identity() | {
         "shape": asdict(training.scale.shape),
-        "num_params": training.scale.shape.num_params,
-        "tokens": training.num_tokens,
-        "steps": training.num_steps,
         "dataset_tokens": manifest["num_tokens"],
-        "tokenizer": manifest["tokenizer"],
-        "hyperparameters": {k: v for k, v in asdict(training.scale).items() if k not in ("name", "shape")},
         "final_loss": sum(tail) / len(tail),
     }
     return Card(

@@ -3,8 +3,8 @@
 No torch here, so that a wrong setting or too small a dataset is told before anything heavy is loaded.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -12,7 +12,8 @@ from pydantic import Field
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
-from tamis.store.atomic import read_json
+from tamis.store.location import Location
+from tamis.store.tokens import read_manifest
 from tamis.train.scales import Scale, get_scale
 
 TRAINING_VERSION = 1
@@ -43,7 +44,7 @@ class TrainConfig(Config):
     """Evenly spaced; the last is the trained model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads; None = one per core."""
+    """CPU threads; None = as many as prove fastest when measured at the start."""
     compile: bool = False
     """Compile the model with torch.compile: pays off from about 50 M parameters on a GPU."""
     multiple_data_passes: bool = False
@@ -60,10 +61,21 @@ class Training:
     checkpoint_steps: list[int]
     seed: int
     dataset_fingerprint: str
+    tokenizer_digest: str
 
     @property
     def num_tokens(self) -> int:
-        return self.num_steps * self.scale.batch_size * self.scale.sequence_length
+        return self.num_steps * self.tokens_per_step
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.scale.batch_size * self.scale.sequence_length
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Settings other than size and length that decide the weights: equal ones make two trainings comparable."""
+        left_out = ("name", "shape", "multiplier", "sequence_length", "accumulation")
+        return {name: value for name, value in asdict(self.scale).items() if name not in left_out}
 
     @property
     def fingerprint(self) -> str:
@@ -71,12 +83,46 @@ class Training:
         steps = [self.num_steps, self.checkpoint_steps]
         return fingerprint("train", TRAINING_VERSION, scale, steps, self.seed, self.dataset_fingerprint)
 
+    def identity(self) -> dict[str, Any]:
+        """What the card, and every checkpoint, says of where the model comes from. Plain data."""
+        return {
+            "fingerprint": self.fingerprint,
+            "scale": self.scale.name,
+            "num_params": self.scale.shape.num_params,
+            "sequence_length": self.scale.sequence_length,
+            "num_steps": self.num_steps,
+            "num_tokens": self.num_tokens,
+            "seed": self.seed,
+            "dataset": self.dataset_fingerprint,
+            "tokenizer": self.tokenizer_digest,
+            "hyperparameters": self.hyperparameters,
+        }
 
-def resolve(config: TrainConfig, tokens_folder: Path) -> Training:
-    """Fill in `config` from its scale and check it against the data. Raises ConfigError when the settings contradict
-    each other, the tokenizer has more ids than the model, or the data holds too few tokens."""
-    manifest = read_json(tokens_folder / "manifest.json")
+
+def check(config: TrainConfig) -> Scale:
+    """Fill in `config` from its scale, and refuse what can be told to be wrong before there is any data.
+
+    Raises ConfigError when there is no such scale, or when the settings contradict each other.
+    """
     scale = _overridden(get_scale(config.scale), config)
+    num_steps = _num_steps(config, scale)
+    if num_steps <= scale.warmup_steps:
+        raise ConfigError(
+            f"train.tokens: {_num_tokens(config, scale):,} tokens are {num_steps} steps of {scale.batch_size} × "
+            f"{scale.sequence_length} tokens, of which {scale.warmup_steps} are warm-up. Raise train.tokens, or lower "
+            "train.warmup_steps or train.batch_size."
+        )
+    return scale
+
+
+def resolve(config: TrainConfig, tokens: Location) -> Training:
+    """The training that `config` describes on the token shards in the folder `tokens`.
+
+    Raises ConfigError as `check`, and when there are no token shards, the tokenizer has more ids than the model, or
+    the data holds too few tokens.
+    """
+    scale = check(config)
+    manifest = read_manifest(tokens)
     num_ids = manifest["tokenizer"]["vocab_size"]
     if num_ids > scale.shape.vocab_size:
         raise ConfigError(
@@ -84,21 +130,23 @@ def resolve(config: TrainConfig, tokens_folder: Path) -> Training:
             f"tokenizer has {num_ids}. Tokenize with a smaller vocabulary (tamis tokenizer RUN --vocab-size "
             f"{scale.shape.vocab_size}), or set train.vocab_size: {num_ids}, which makes another model of it."
         )
-    wanted = config.tokens or scale.num_tokens
-    num_steps = wanted // (scale.batch_size * scale.sequence_length)
-    if num_steps <= scale.warmup_steps:
-        raise ConfigError(
-            f"train.tokens: {wanted:,} tokens are {num_steps} steps of {scale.batch_size} × {scale.sequence_length} "
-            f"tokens, of which {scale.warmup_steps} are warm-up. Raise train.tokens, or lower train.warmup_steps or "
-            "train.batch_size."
-        )
+    num_steps = _num_steps(config, scale)
     if not config.multiple_data_passes:
-        _check_enough(manifest["num_tokens"], num_steps, scale, wanted)
+        _check_enough(manifest["num_tokens"], num_steps, scale, _num_tokens(config, scale))
     count = min(config.num_checkpoints, num_steps)
     return Training(
         scale=scale, num_steps=num_steps, seed=config.seed, dataset_fingerprint=manifest["fingerprint"],
+        tokenizer_digest=manifest["tokenizer"]["blake2b"],
         checkpoint_steps=[num_steps * part // count for part in range(1, count + 1)],
     )  # fmt: skip
+
+
+def _num_tokens(config: TrainConfig, scale: Scale) -> int:
+    return config.tokens or scale.num_tokens
+
+
+def _num_steps(config: TrainConfig, scale: Scale) -> int:
+    return _num_tokens(config, scale) // (scale.batch_size * scale.sequence_length)
 
 
 def _overridden(scale: Scale, config: TrainConfig) -> Scale:
@@ -113,7 +161,8 @@ def _overridden(scale: Scale, config: TrainConfig) -> Scale:
     if scale.final_learning_rate > scale.learning_rate:
         raise ConfigError(
             f"train.final_learning_rate: {scale.final_learning_rate:g} is above the peak, train.learning_rate "
-            f"{scale.learning_rate:g}; the rate only falls after warm-up"
+            f"{scale.learning_rate:g}, but the rate only falls after warm-up. Set train.final_learning_rate to "
+            f"{scale.learning_rate / 100:g}, say, or raise train.learning_rate."
         )
     return scale
 
@@ -129,20 +178,36 @@ def _check_enough(num_tokens: int, num_steps: int, scale: Scale, wanted: int) ->
     )
 
 
+MIN_STEPS = 100
+"""Optimizer steps aimed at when data are too small for a scale's own batches."""
+
+
+def fit_to_data(settings: Mapping[str, Any], num_tokens: int) -> dict[str, Any]:
+    """`settings` for a data set of `num_tokens`: as many tokens as it has, at most as many as the scale takes. Small
+    data get smaller batches and a shorter warm-up, so that there are steps to take.
+
+    Raises ConfigError when there are not even enough tokens for one batch.
+    """
+    scale = _overridden(get_scale(settings["scale"]), TrainConfig.parse(dict(settings), "train"))
+    wanted = min(most_tokens(num_tokens, scale), scale.num_tokens)
+    if wanted >= 2 * scale.warmup_steps * scale.batch_size * scale.sequence_length:
+        return {**settings, "tokens": wanted}
+    most = num_tokens // (scale.sequence_length + 1) * scale.sequence_length
+    if most == 0:
+        raise ConfigError(
+            f"train: a recipe left {num_tokens:,} tokens, too few to train on: one sequence of scale {scale.name} has "
+            f"{scale.sequence_length:,}. Take a larger pool, or loosen the recipe."
+        )
+    batch_size = max(1, min(scale.batch_size, most // (scale.sequence_length * MIN_STEPS)))
+    fitted = replace(scale, batch_size=batch_size)
+    tokens = min(most_tokens(num_tokens, fitted), scale.num_tokens)
+    num_steps = tokens // (scale.sequence_length * batch_size)
+    small = {"batch_size": batch_size, "warmup_steps": max(1, num_steps // 10)}
+    return {**settings, "tokens": tokens} | {name: value for name, value in small.items() if name not in settings}
+
+
 def most_tokens(num_tokens: int, scale: Scale) -> int:
     """How many tokens a dataset of `num_tokens` can train `scale` on in one pass: whole batches of whole windows, each
     of which is one id longer than the tokens it trains on."""
     num_windows = num_tokens // (scale.sequence_length + 1)
     return num_windows // scale.batch_size * scale.batch_size * scale.sequence_length
-
-
-def find_tokens(dataset: Path) -> Path:
-    """The folder of token shards: `dataset` itself, or that of the run directory `dataset`.
-
-    Raises ConfigError when there is none.
-    """
-    places = [dataset, dataset / "tokens", *sorted(dataset.glob("*_tokenize/tokens"), reverse=True)]
-    found = next((place for place in places if (place / "manifest.json").exists()), None)
-    if found is None:
-        raise ConfigError(f"{dataset}: no token shards here. The recipe needs a 'tokenize' stage, and must have run.")
-    return found

@@ -1,0 +1,80 @@
+"""Which folders count as checkpoints, in the one place that says so, and by what a model is known."""
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from training_data import train  # noqa: E402
+
+from tamis.base.errors import ConfigError, DataError  # noqa: E402
+from tamis.evaluate.model import checkpoint_fingerprint  # noqa: E402
+from tamis.store.atomic import write_json  # noqa: E402
+from tamis.store.location import Location  # noqa: E402
+from tamis.train import checkpoint  # noqa: E402
+
+
+@pytest.fixture
+def output(undisturbed: Location, tmp_path: Path) -> Location:
+    """A finished training that a test may change."""
+    for file in undisturbed.files():
+        file.copy_to(Location(tmp_path / "train") / file.relative_to(undisturbed))
+    return Location(tmp_path / "train")
+
+
+@pytest.mark.parametrize("name", ["step_00000050.partial", ".step_00000050.4711.tmp", "step_00000050 (copy)", "zzz"])
+def test_only_whole_checkpoints_are_found(output: Location, name: str) -> None:
+    """With every file in it, a folder of another name is none: it was not published under a step's name."""
+    expected = checkpoint_fingerprint(output)
+    newest = checkpoint.newest(output)
+    for file in checkpoint.find(output)[0].files():
+        file.copy_to(output / "checkpoints" / name / file.name)
+    assert checkpoint.newest(output) == newest == output / "checkpoints" / "step_00000040"
+    assert checkpoint_fingerprint(output) == checkpoint_fingerprint(newest) == expected
+    assert checkpoint.load(output).config["step"] == 40
+
+
+def test_a_folder_without_its_config_is_not_whole(output: Location) -> None:
+    (output / "checkpoints" / "step_00000040" / "config.json").delete_file()
+    assert checkpoint.newest(output).name == "step_00000030"
+
+
+def test_steps_are_ordered_by_number(output: Location) -> None:
+    for file in checkpoint.newest(output).files():
+        file.copy_to(output / "checkpoints" / "step_123456789" / file.name)
+    assert checkpoint.newest(output).name == "step_123456789"
+
+
+def test_unfinished_checkpoints_are_deleted_when_a_training_goes_on(tokens: Location, output: Location) -> None:
+    leftover = output / "checkpoints" / ".step_00000040.4711.tmp"
+    write_json(leftover / "model.pt", {})
+    train(tokens, output)
+    assert not leftover.exists() and len(checkpoint.find(output)) == 4
+
+
+def test_a_model_is_known_by_its_training_and_step(undisturbed: Location, output: Location) -> None:
+    first, last = checkpoint.find(output)[0], checkpoint.find(output)[-1]
+    assert checkpoint_fingerprint(first) != checkpoint_fingerprint(last) == checkpoint_fingerprint(undisturbed)
+    config = checkpoint.read_config(last)
+    write_json(last / "config.json", config | {"fingerprint": "another training"})
+    assert checkpoint_fingerprint(output) != checkpoint_fingerprint(undisturbed)
+
+
+def test_a_model_of_unknown_origin_is_known_by_its_bytes(output: Location) -> None:
+    folder = checkpoint.newest(output)
+    config = checkpoint.read_config(folder)
+    del config["fingerprint"]
+    write_json(folder / "config.json", config)
+    before = checkpoint_fingerprint(output)
+    weights = (folder / "model.pt").read_bytes()
+    (folder / "model.pt").delete_file()
+    with pytest.raises(DataError, match=r"damaged checkpoint, a file is missing .*model\.pt"):
+        checkpoint_fingerprint(output)
+    (folder / "model.pt").path.write_bytes(weights + b"\0")
+    assert checkpoint_fingerprint(output) != before
+
+
+def test_no_checkpoint_names_the_way_on(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no checkpoint here. Train first"):
+        checkpoint_fingerprint(tmp_path)
