@@ -57,7 +57,7 @@ def _task(names: list[str], values: dict[str, float], seeds: tuple[int, ...], me
         differences.append(found | {"seed_spread": 0.0041 if len(seeds) > 1 else None})
     return {
         "metric": metric, "higher_is_better": not lower, "num_items": 608, "num_clusters": 41, "cluster_unit": "host",
-        "values": {name: value(found, 3 * half, [found + 0.004 * (s - 1) for s in seeds]) for name, found in values.items()},
+        "values": {n: value(found, 3 * half, [found + 0.004 * (s - 1) for s in seeds]) for n, found in values.items()},
         "differences": differences,
     }  # fmt: skip
 
@@ -111,6 +111,8 @@ def graph_of(names: list[str], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
         for seed in seeds:
             model = node(f"{name}: train seed {seed}", "model", [f"model-{name}-{seed}"], [last], 71.5)
             done = None if name == names[-1] else 14.1
-            scores.append(node(f"{name}: evaluate seed {seed}", "evaluation", [f"e-{name}-{seed}"], [model, tasks], done))
+            scores.append(
+                node(f"{name}: evaluate seed {seed}", "evaluation", [f"e-{name}-{seed}"], [model, tasks], done)
+            )
     node("comparison", "comparison", ["comparison-1"], scores, None)
     return nodes

@@ -158,7 +158,7 @@ def write_run(
         f"name: {name}\ndescription: A recipe for trying the report\nseed: 7\nmode: fixed\npool:\n  inputs:\n"
         f"  - crawl/*.warc.gz\nstages:\n{listed}",
     )
-    run.record_steps(steps)
+    run.record_steps(steps, [])
     write_json(run.provenance, {
         "tamis": "0.1.0", "python": "3.11.9", "numpy": "2.1.0", "host": "tuya", "cores": 2,
         "platform": "Linux-6.1-x86_64",

@@ -1,7 +1,7 @@
-"""Experiments of two and of ten recipes: the answer first, every pair, changed settings, the graph, and no collisions."""
+"""Experiments of two and of ten recipes: the answer first, every pair, changed settings, the graph, no collisions."""
 
 import re
-from pathlib import Path
+from itertools import pairwise
 
 import pytest
 from parsed_report import ParsedReport
@@ -35,8 +35,8 @@ def test_the_answer_comes_first(ten: ParsedReport) -> None:
         "+0.140 [0.128, 0.152] better than the baseline raw. It cannot be told from keep-a-quarter."
     ) in ten.text
     assert (
-        "Bits per byte of 608 held-out pages of 41 hosts, selected by no compared recipe's rules · 3 training seeds per "
-        "recipe · called clear after adjusting p for 45 pairs · 95 % intervals · lower is better"
+        "Bits per byte of 608 held-out pages of 41 hosts, selected by no compared recipe's rules · 3 training seeds "
+        "per recipe · called clear after adjusting p for 45 pairs · 95 % intervals · lower is better"
     ) in ten.text
     assert "Too few hosts to draw them: pages were drawn as if independent" in ten.text
     ids = [attributes["id"] for tag, attributes in ten.tags if tag == "section"]
@@ -88,13 +88,12 @@ def test_labels_of_a_plot_never_share_a_line_with_a_value_that_does_not_fit(ten:
         for texts in lines.values():
             assert len(texts) == 1 or sum(map(len, texts)) <= ONE_LINE, texts
         heights = sorted(map(float, lines))
-        assert all(after - before >= 15 for before, after in zip(heights, heights[1:], strict=False))
+        assert all(after - before >= 15 for before, after in pairwise(heights))
 
 
 def test_changed_settings_are_prominent(two: ParsedReport) -> None:
-    assert "dclm-baseline-documentation is dclm-baseline with 7 settings changed, 5 of them so that more pages pass" in (
-        two.text
-    )
+    said = "dclm-baseline-documentation is dclm-baseline with 7 settings changed, 5 of them so that more pages pass"
+    assert said in two.text
     table = two.text.partition("so that more pages pass")[2].partition("Held-out pages")[0]
     assert "filter.max_duplicate_line_fraction0.30.5keeps more" in table
     assert "filter.max_short_line_fraction0.670.5keeps fewer" in table

@@ -100,7 +100,8 @@ def test_sections_and_headings_are_in_order(demo: tuple[list[RunDir], ParsedRepo
 
 
 def test_single_run_keeps_the_heading_order_too(tmp_path: Path) -> None:
-    page = ParsedReport(build_report([write_run(tmp_path / "workspace", "mine", strict=True)], Location(tmp_path / "report.html")))
+    run = write_run(tmp_path / "workspace", "mine", strict=True)
+    page = ParsedReport(build_report([run], Location(tmp_path / "report.html")))
     assert all(after <= before + 1 for before, after in zip(page.levels, page.levels[1:], strict=False))
     assert "mine kept 1 399 of 9 412 pages (14.9 %)" in page.text
 
@@ -141,7 +142,9 @@ def test_hostile_text_is_only_text(tmp_path: Path) -> None:
     experiment = {
         "name": HOSTILE, "description": HOSTILE, "file": HOSTILE, "baseline": HOSTILE, "seeds": [HOSTILE],
         "scale": HOSTILE, "heldout": {HOSTILE: {"recipe": HOSTILE, "pages": HOSTILE}},
-        "recipes": {HOSTILE: {"recipe": HOSTILE, "differences": [{"setting": HOSTILE, "base": HOSTILE, "here": [HOSTILE]}]}},
+        "recipes": {
+            HOSTILE: {"recipe": HOSTILE, "differences": [{"setting": HOSTILE, "base": HOSTILE, "here": [HOSTILE]}]}
+        },
         "graph": [{"label": HOSTILE, "kind": HOSTILE, "artefacts": [HOSTILE], "inputs": [HOSTILE], "seconds": HOSTILE}],
     }  # fmt: skip
     page = ParsedReport(build_report([run], Location(tmp_path / "r.html"), experiment=experiment, title=HOSTILE))
@@ -182,7 +185,8 @@ def test_steps_that_are_not_finished_are_shown_as_such(tmp_path: Path) -> None:
     run.stage("05_quality").card.delete_file()
     steps = run.steps()
     del steps["06_tokenize"]
-    write_json(run.root / "run.json", {"steps": [{"step": s, "artefact": a} for s, a in steps.items()], "products": []})
+    listed = [{"step": step, "artefact": artefact} for step, artefact in steps.items()]
+    write_json(run.root / "run.json", {"steps": listed, "uses": [], "products": []})
     events = (run.root / "events.jsonl").read_text().splitlines()[:3]
     write_text(run.root / "events.jsonl", "\n".join(events))
     text = ParsedReport(build_report([run], Location(tmp_path / "report.html"))).text
@@ -262,9 +266,9 @@ def test_runs_of_one_recipe_are_told_apart(tmp_path: Path) -> None:
 def test_a_run_is_called_as_the_comparison_calls_it(tmp_path: Path) -> None:
     """A recipe of an experiment has the name that the experiment gives it, which is that of its folder."""
     runs = [write_run(tmp_path / "workspace", name, strict=False) for name in ("raw", "dclm-baseline")]
-    write_text(runs[1].recipe, runs[1].recipe.read_text().replace("name: dclm-baseline", "name: other"))
+    write_text(runs[1].recipe, runs[1].recipe.read_text().replace("name: dclm-baseline", "name: elsewhere"))
     text = ParsedReport(build_report(runs, Location(tmp_path / "report.html"), COMPARISON)).text
-    assert "other" not in text.partition("Resolved recipe")[0]
+    assert "elsewhere" not in text.partition("Resolved recipe")[0]
 
 
 def test_a_workspace_on_an_object_store_gives_the_same_page(tmp_path: Path) -> None:

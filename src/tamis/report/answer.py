@@ -1,4 +1,4 @@
-"""The answer that comes first: which recipe is best, by how much, how sure that is, and what the comparison cannot say."""
+"""The answer that comes first: which recipe is best, by how much, how sure that is, and what cannot be said."""
 
 import math
 from collections.abc import Sequence
@@ -150,11 +150,11 @@ def _other_sets(comparison: Comparison, heldout: dict[str, Any]) -> str:
     caption = f"Gain over {comparison.baseline} on each held-out set"
     heads = ["Recipe", *(f"{name} ({chosen})" for name, chosen in zip(names, by, strict=True))]
     return (
-        f'<h3>How much of the gain depends on which pages were held out</h3>\n'
+        f"<h3>How much of the gain depends on which pages were held out</h3>\n"
         f"{table(caption, heads, rows)}"
         f'<p class="note">Gains over {escape(comparison.baseline)} in {escape(unit(sets[0].metric))}, with their '
-        "intervals. A recipe does well on pages that its own rules would have chosen. The first column is free of that; "
-        "what a later column shows beyond it can come from the choice of pages alone.</p>\n"
+        "intervals. A recipe does well on pages that its own rules would have chosen. The first column is free of "
+        "that; what a later column shows beyond it can come from the choice of pages alone.</p>\n"
     )
 
 
@@ -208,8 +208,8 @@ def _limits(comparison: Comparison) -> str:
     """How to read the intervals, and what they leave out."""
     notes = "".join(f"<li>{escape(note[:1].upper() + note[1:])}.</li>" for note in comparison.notes)
     reading = (
-        f'<p class="note">Intervals made this way cover the true difference in {level_text(comparison)} of experiments. '
-        "One that crosses the dashed line at zero cannot tell the two apart.</p>\n"
+        f'<p class="note">Intervals made this way cover the true difference in {level_text(comparison)} of '
+        "experiments. One that crosses the dashed line at zero cannot tell the two apart.</p>\n"
     )
     return reading + (f'<div class="limits"><h3>What this cannot say</h3><ul>{notes}</ul></div>\n' if notes else "")
 
@@ -223,8 +223,8 @@ def _numbers(comparison: Comparison) -> str:
         name = f"{task_label(task.task)} ({unit(task.metric)})"
         tables.append(f"<h4>{escape(name)}</h4>{_all_pairs(task, name)}")
     note = (
-        '<p class="note">“Adjusted p” is Holm\'s correction for the number of pairs: a difference is called clear where '
-        "it is below 1 minus the confidence and the interval leaves zero out. “Seed spread” is the standard deviation "
+        '<p class="note">“Adjusted p” is Holm\'s correction for the number of pairs: a difference is called clear '
+        "where it is below 1 minus the confidence and the interval leaves zero out. “Seed spread” is the standard deviation "
         "of the difference from one training seed to another.</p>\n"
     )
     few = len(comparison.sides) <= 4
@@ -250,7 +250,10 @@ def _two_sides(comparison: Comparison) -> str:
     for task in comparison.tasks:
         gain = task.gains[0]
         places = places_for(gain.high - gain.low)
-        sides = [fixed(task.values[name].value, places) if name in task.values else "–" for name in (gain.over, gain.better_of)]
+        sides = [
+            fixed(task.values[name].value, places) if name in task.values else "–"
+            for name in (gain.over, gain.better_of)
+        ]
         cells = [
             f"{escape(task_label(task.task))} <small>{escape(unit(task.metric))}</small>", *sides,
             gain_text(gain, signed=True), p_text(gain.p_value), count(task.num_items), escape(task.drawn) or "–",

@@ -308,7 +308,8 @@ def thin(points: Sequence[tuple[float, float]], most: int = 500) -> Sequence[tup
 def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool, x_left: str = "") -> str:
     """Estimates with intervals under one another on one axis; `zero` draws the line of no difference.
 
-    The name of a row and its `text` stand above its intervals: on one line where they fit a phone in all rows, else on two, so that labels of any length never meet.
+    The name of a row and its `text` stand above its intervals: on one line where they fit a phone in all rows, else on
+    two, so that labels of any length never meet.
     """
     ends = [v for r in rows for m in r.marks for v in (m.value, m.low, m.high, *m.seeds) if math.isfinite(v)]
     ends += [0.0] if zero else []

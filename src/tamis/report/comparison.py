@@ -30,9 +30,7 @@ class Gain:
 
     def reversed(self) -> "Gain":
         """The same seen from the other side."""
-        return replace(
-            self, over=self.better_of, better_of=self.over, gain=-self.gain, low=-self.high, high=-self.low
-        )
+        return replace(self, over=self.better_of, better_of=self.over, gain=-self.gain, low=-self.high, high=-self.low)
 
 
 @dataclass(frozen=True, kw_only=True)

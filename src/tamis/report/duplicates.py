@@ -186,7 +186,11 @@ def _document(row: dict[str, Any]) -> ShownDocument:
 
 
 def _pairs(
-    clusters: list[tuple[ShownDocument, int, list[ShownDocument]]], removed: pa.Table, before: Location, top: int, cluster: str | None
+    clusters: list[tuple[ShownDocument, int, list[ShownDocument]]],
+    removed: pa.Table,
+    before: Location,
+    top: int,
+    cluster: str | None,
 ) -> list[Pair]:
     """Of one cluster all pairs shown; else pairs drawn by their ids from all, so that small clusters are seen too."""
     if cluster is not None:

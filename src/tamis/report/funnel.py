@@ -1,4 +1,4 @@
-"""The funnel: what each stage kept, removed for which reason, and gave up on; as bars, and as accounting that balances."""
+"""The funnel: what each stage kept, removed for which reason, and quarantined; as bars, and as accounting."""
 
 import math
 

@@ -1,7 +1,7 @@
 """The graph of an experiment as one SVG: what was made from what, in columns by depth, each shared node drawn once."""
 
 import math
-import os.path
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,8 @@ LINE_HEIGHT, GAP, MARGIN = 14, 12, 8
 LINE_CHARACTERS, MOST_LINES = 25, 3
 KNOWN_KINDS = ("pass", "decision", "tokenizer", "heldout", "model", "evaluation", "comparison", "report", "classifier")
 """Kinds of nodes that page.css has a colour for."""
+
+_SEED = re.compile(r"[ ,:]*seed \d+$")
 
 
 @dataclass(eq=False)
@@ -119,8 +121,7 @@ def _gathered(boxes: Sequence[GraphBox]) -> list[GraphBox]:
 def _gather(group: Sequence[GraphBox]) -> None:
     """Make the first box stand for all of the group."""
     first = group[0]
-    shared = os.path.commonprefix([box.what for box in group]).rstrip(" ,:0123456789").removesuffix("seed").rstrip(" ,:")
-    first.what = f"{shared or first.kind}, {len(group)} seeds"
+    first.what = f"{_SEED.sub('', first.what)}, {len(group)} seeds"
     first.artefacts = [name for box in group for name in box.artefacts]
     known = [box.seconds for box in group if box.seconds == box.seconds]
     first.seconds = sum(known) if known else math.nan
@@ -190,8 +191,8 @@ def _box(box: GraphBox) -> str:
     lines = [*box.lines, *([box.small] if box.small else [])]
     small = len(lines) - 1 if box.small else -1
     texts = "".join(
-        f'<text x="{x + 12}" y="{box.y + 18 + LINE_HEIGHT * place:.1f}" class="{"small" if place == small else "what"}">'
-        f"{escape(line)}</text>"
+        f'<text x="{x + 12}" y="{box.y + 18 + LINE_HEIGHT * place:.1f}" '
+        f'class="{"small" if place == small else "what"}">{escape(line)}</text>'
         for place, line in enumerate(lines)
     )
     return (

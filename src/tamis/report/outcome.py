@@ -64,9 +64,7 @@ def models(runs: Sequence[RunView]) -> str:
                 short_count(available), fixed(tokens / available, 2) if available else "–",
             )  # fmt: skip
             seeds.setdefault(line, []).append(model.seed)
-    rows = [
-        TableRow(cells=[*line[:2], ", ".join(map(str, sorted(found))), *line[2:]]) for line, found in seeds.items()
-    ]
+    rows = [TableRow(cells=[*line[:2], ", ".join(map(str, sorted(found))), *line[2:]]) for line, found in seeds.items()]
     heads = ["Run", "Scale", "Seeds", "Parameters", "Steps", "Tokens seen", "Tokens of its data", "Epochs"]
     return table("Models that were trained", heads, rows, numeric_from=2) if rows else ""
 
@@ -113,8 +111,8 @@ def scores(runs: Sequence[RunView], kinds: dict[str, str], comparison: Compariso
         plots = figures[0] + (disclosure("Plots of the other tasks", "".join(figures[1:])) if figures[1:] else "")
     seeds = " Small marks are single training seeds." if any(s.per_seed for f in scored.values() for s in f) else ""
     note = (
-        '<p class="note">These intervals hold how much easier or harder other pages would have been for all runs, '
-        f"and may overlap where the paired difference is clear: to compare two runs, read their difference.{seeds}</p>\n"
+        '<p class="note">These intervals hold how much easier or harder other pages would have been for all '
+        f"runs, and may overlap where the paired difference is clear: to compare runs, read their difference.{seeds}</p>\n"
     )
     return plots + (note if len(scored) > 1 or seeds else "") + _score_table(scored, tasks)
 

@@ -82,7 +82,8 @@ def render(
         '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
         f"<title>{escape(title)} – Tamis report</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
         f"{_header(runs, title, kinds)}"
-        f'<main>\n{_answer(runs, comparison, as_dict(experiment.get("heldout")))}<nav aria-label="Sections"><ul>{links}</ul></nav>\n{body}</main>\n'
+        f"<main>\n{_answer(runs, comparison, as_dict(experiment.get('heldout')))}"
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n{body}</main>\n'
         f"<footer><p>Written by Tamis from the cards and events of {plural(len(runs), 'run')}.</p></footer>\n"
         "</body>\n</html>\n"
     )

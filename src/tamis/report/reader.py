@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tamis.base.errors import DataError
 from tamis.report.scores import as_dict
 from tamis.store.location import Location
 from tamis.store.rundir import Product, RunDir
@@ -26,7 +27,7 @@ class RunReader:
         """Step -> name of its artefact; empty, with a problem, when run.json cannot be read."""
         try:
             return {str(step): str(name) for step, name in self.run.steps().items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError):
             self.problems.append("run.json: not readable")
             return {}
 
@@ -34,7 +35,7 @@ class RunReader:
         """Models or evaluations listed in run.json, in the order in which they were made."""
         try:
             found = self.run.products(kind)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError):
             return []  # `steps` has named the problem
         return [one for one in found if isinstance(one.artefact, str) and isinstance(one.settings, dict)]
 

@@ -118,8 +118,8 @@ def _stale_models(place: str, stale: Sequence[Product], data: str | None, shown:
     named = ", ".join(dict.fromkeys(_describe(product) for product in stale))
     if data is None:
         return (
-            f"Not shown: {named}, and what was evaluated of it, as this run has no finished tokens that it could belong "
-            f"to. Finish the run, then type: tamis train {place}, and tamis eval {place}"
+            f"Not shown: {named}, and what was evaluated of it, as this run has no finished tokens that it could "
+            f"belong to. Finish the run, then type: tamis train {place}, and tamis eval {place}"
         )
     text = f"Not shown: {named}, and what was evaluated of it: trained on data that this run no longer has."
     made = {_seed(product) for product in shown}

@@ -163,7 +163,7 @@ def _survivor(run: RunDir, cards: Sequence[tuple[str, Card]], found: _Found) -> 
         id=key,
         url=row.get(columns.URL) or "",
         text=shortened(row.get(columns.TEXT) or row.get("excerpt") or "", SURVIVOR_CHARACTERS),
-        similarity=float(similarity) if _is_measured(similarity) else None,
+        similarity=float(similarity) if similarity is not None and _is_measured(similarity) else None,
         left=left,
     )
 
@@ -187,9 +187,7 @@ def _is_measured(value: Any) -> bool:
     return value is not None and value == value
 
 
-def _concerns(
-    rule: dict[str, Any], row: dict[str, Any], position: int, cards: Sequence[tuple[str, Card]]
-) -> bool:
+def _concerns(rule: dict[str, Any], row: dict[str, Any], position: int, cards: Sequence[tuple[str, Card]]) -> bool:
     """Whether the rule is for documents such as this one: some are for those of one language alone, for example."""
     if "among" not in rule:
         return True
