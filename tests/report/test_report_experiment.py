@@ -50,7 +50,7 @@ def test_two_recipes_are_said_in_one_sentence(two: ParsedReport) -> None:
 
 def test_other_held_out_sets_stand_beside_the_headline(two: ParsedReport) -> None:
     table = two.text.partition("which pages were held out")[2].partition("Gains over raw")[0]
-    assert "all (no recipe's rules)" in table and "dclm-baseline (selected by dclm-baseline)" in table
+    assert "all (no recipe's rules)" in table and "dclm-baseline (selected by the recipe dclm-baseline)" in table
     assert table.index("+0.140 [0.128, 0.152]") < table.index("+0.200 [0.188, 0.212]")
 
 

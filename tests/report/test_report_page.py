@@ -263,11 +263,11 @@ def test_runs_of_one_recipe_are_told_apart(tmp_path: Path) -> None:
     assert "first #2" in again.text
 
 
-def test_a_run_is_called_as_the_comparison_calls_it(tmp_path: Path) -> None:
-    """A recipe of an experiment has the name that the experiment gives it, which is that of its folder."""
+def test_a_run_is_called_as_the_experiment_calls_it(tmp_path: Path) -> None:
+    """A run of an experiment has the name that the experiment gives it, which is that of its folder."""
     runs = [write_run(tmp_path / "workspace", name, strict=False) for name in ("raw", "dclm-baseline")]
     write_text(runs[1].recipe, runs[1].recipe.read_text().replace("name: dclm-baseline", "name: elsewhere"))
-    text = ParsedReport(build_report(runs, Location(tmp_path / "report.html"), COMPARISON)).text
+    text = ParsedReport(build_report(runs, Location(tmp_path / "report.html"), COMPARISON, {"name": "mine"})).text
     assert "elsewhere" not in text.partition("Resolved recipe")[0]
 
 

@@ -30,7 +30,7 @@ def test_a_model_of_older_data_is_not_the_runs_result(tmp_path: Path) -> None:
     text = text_of(run, tmp_path)
     assert "2.718" not in text and "Training loss" not in text
     assert "trained on data that this run no longer has" in text
-    assert f"tamis train {run.root}" in text and f"tamis eval {run.root}" in text
+    assert f"tamis train {run.root} --scale nano, then tamis eval {run.root} --heldout HELDOUT" in text
 
 
 def test_after_another_training_the_old_models_are_named_and_the_new_are_shown(tmp_path: Path) -> None:
@@ -77,7 +77,8 @@ def test_a_model_without_an_evaluation_on_the_last_held_out_pages_is_named(tmp_p
     view = read_run(run)
     assert [evaluation.seed for evaluation in view.trained.evaluations] == [1]
     assert view.trained.notes == [
-        f"Not evaluated on the held-out pages of the last evaluation: the model of seed 0. Type: tamis eval {run.root}"
+        f"Not evaluated on the held-out pages of the last evaluation: the model of seed 0. "
+        f"Type: tamis eval {run.root} --heldout HELDOUT"
     ]
     add_evaluation(run, models[0], 0, {"": 2.6}, {"documents": "heldout-other"})
     add_evaluation(run, models[0], 0, {"": 2.5}, HELDOUT)

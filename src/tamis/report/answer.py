@@ -148,13 +148,18 @@ def _other_sets(comparison: Comparison, heldout: dict[str, Any]) -> str:
     names = [split_task(task.task)[0] or "all" for task in sets]
     by = [_chosen_by(name, heldout) for name in names]
     caption = f"Gain over {comparison.baseline} on each held-out set"
+    reading = "A recipe does well on pages that its own rules would have chosen."
+    if names[0] == HEADLINE_SET:
+        reading += (
+            " The first column is free of that; what a later column shows beyond it can come from the choice of pages "
+            "alone."
+        )
     heads = ["Recipe", *(f"{name} ({chosen})" for name, chosen in zip(names, by, strict=True))]
     return (
         f"<h3>How much of the gain depends on which pages were held out</h3>\n"
         f"{table(caption, heads, rows)}"
         f'<p class="note">Gains over {escape(comparison.baseline)} in {escape(unit(sets[0].metric))}, with their '
-        "intervals. A recipe does well on pages that its own rules would have chosen. The first column is free of "
-        "that; what a later column shows beyond it can come from the choice of pages alone.</p>\n"
+        f"intervals. {reading}</p>\n"
     )
 
 
@@ -162,7 +167,7 @@ def _chosen_by(name: str, heldout: dict[str, Any]) -> str:
     recipe = str(as_dict(heldout.get(name)).get("recipe") or "")
     if name == HEADLINE_SET:
         return "no recipe's rules"
-    return f"selected by {recipe}" if recipe else "selected by its recipe's rules"
+    return f"selected by the recipe {recipe}" if recipe else "selected by its recipe's rules"
 
 
 def _forests(comparison: Comparison) -> str:
@@ -224,8 +229,8 @@ def _numbers(comparison: Comparison) -> str:
         tables.append(f"<h4>{escape(name)}</h4>{_all_pairs(task, name)}")
     note = (
         '<p class="note">“Adjusted p” is Holm\'s correction for the number of pairs: a difference is called clear '
-        "where it is below 1 minus the confidence and the interval leaves zero out. “Seed spread” is the standard deviation "
-        "of the difference from one training seed to another.</p>\n"
+        "where it is below 1 minus the confidence and the interval leaves zero out. “Seed spread” is the standard "
+        "deviation of the difference from one training seed to another.</p>\n"
     )
     few = len(comparison.sides) <= 4
     return disclosure("All pairs, on every task", "".join(tables) + note, open_=few)

@@ -134,15 +134,13 @@ def _present_data(stages: Sequence[StageView]) -> str | None:
     return next((str(fingerprint) for fingerprint in found if fingerprint), None)
 
 
-def label_apart(runs: Iterable[RunView], sides: Sequence[str] = ()) -> None:
-    """Give runs of the same recipe different labels: the names of their folders. `sides`: what a comparison calls
-    them."""
+def label_apart(runs: Iterable[RunView], in_experiment: bool) -> None:
+    """Call runs of the same recipe by the names of their folders; those of an experiment all, as it names them so."""
     runs = list(runs)
     labels = [run.label for run in runs]
     for run in runs:
-        folder = run.run.root.name
-        if labels.count(run.label) > 1 or (run.label not in sides and folder in sides):
-            run.label = folder
+        if in_experiment or labels.count(run.label) > 1:
+            run.label = run.run.root.name
     seen: dict[str, int] = {}
     for run in runs:
         seen[run.label] = seen.get(run.label, 0) + 1

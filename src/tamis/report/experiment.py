@@ -141,7 +141,7 @@ def _heldout(sets: dict[str, Any]) -> str:
     for name in sorted(sets, key=lambda name: (name != HEADLINE_SET, name)):
         entry = as_dict(sets[name])
         recipe = escape(entry.get("recipe") or "–")
-        by = "no compared recipe's rules" if name == HEADLINE_SET else f"the rules of {recipe}"
+        by = "no compared recipe's rules" if name == HEADLINE_SET else f"the rules of the recipe {recipe}"
         rows.append(TableRow(cells=[
             escape(words(name)), by, count(whole(entry.get("pages"))), count(whole(entry.get("hosts"))),
             size(whole(entry.get("bytes"))),

@@ -111,8 +111,9 @@ def scores(runs: Sequence[RunView], kinds: dict[str, str], comparison: Compariso
         plots = figures[0] + (disclosure("Plots of the other tasks", "".join(figures[1:])) if figures[1:] else "")
     seeds = " Small marks are single training seeds." if any(s.per_seed for f in scored.values() for s in f) else ""
     note = (
-        '<p class="note">These intervals hold how much easier or harder other pages would have been for all '
-        f"runs, and may overlap where the paired difference is clear: to compare runs, read their difference.{seeds}</p>\n"
+        '<p class="note">These intervals hold how much easier or harder other pages would have been for all runs, '
+        "and may overlap where the paired difference is clear: to compare two runs, read their difference."
+        f"{seeds}</p>\n"
     )
     return plots + (note if len(scored) > 1 or seeds else "") + _score_table(scored, tasks)
 

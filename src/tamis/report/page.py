@@ -22,7 +22,7 @@ from tamis.store.rundir import RunDir
 
 NUM_RUN_COLOURS = 10
 """Colours for runs in page.css; further runs start over."""
-MOST_OPEN_FUNNELS = 3
+MOST_OPEN_FUNNELS = 4
 
 
 def build_report(
@@ -41,9 +41,8 @@ def build_report(
     go. Raises ConfigError for a run that lies in no workspace, StorageError when `output` cannot be written.
     """
     views = [read_run(run) for run in runs]
-    compared = read_comparison(comparison)
-    label_apart(views, compared.sides if compared is not None else ())
-    write_text(output, render(views, compared, experiment or {}, title))
+    label_apart(views, in_experiment=experiment is not None)
+    write_text(output, render(views, read_comparison(comparison), experiment or {}, title))
     return output
 
 
@@ -98,7 +97,7 @@ def _title(runs: Sequence[RunView], comparison: Comparison | None, experiment: d
 
 
 def _funnels(runs: Sequence[RunView], focus: str) -> str:
-    """Of two or three runs all are open; of more, all but one are folded away."""
+    """Of a few runs all are open; of more, all but one are folded away."""
     if len(runs) <= MOST_OPEN_FUNNELS:
         return _per_run(runs, lambda run: funnel(run, open_accounting=len(runs) == 1))
     return _folded(runs, lambda run: funnel(run, open_accounting=False), focus)

@@ -110,20 +110,25 @@ def _not_evaluated(reader: RunReader, models: Sequence[Product], where: str) -> 
     if not models:
         return []
     seeds = _seeds(models)
-    return [f"Not evaluated{where}: the model of {seeds}. Type: tamis eval {reader.run.root}"]
+    return [f"Not evaluated{where}: the model of {seeds}. Type: {_eval_command(str(reader.run.root))}"]
 
 
 def _stale_models(place: str, stale: Sequence[Product], data: str | None, shown: Sequence[Product]) -> str:
     """One line: what is left out, why, and what to type."""
     named = ", ".join(dict.fromkeys(_describe(product) for product in stale))
+    commands = f"tamis train {place} --scale {stale[-1].settings.get('scale')}, then {_eval_command(place)}"
     if data is None:
         return (
             f"Not shown: {named}, and what was evaluated of it, as this run has no finished tokens that it could "
-            f"belong to. Finish the run, then type: tamis train {place}, and tamis eval {place}"
+            f"belong to. Finish the run, then type: {commands}"
         )
     text = f"Not shown: {named}, and what was evaluated of it: trained on data that this run no longer has."
     made = {_seed(product) for product in shown}
-    return text if made >= {_seed(p) for p in stale} else f"{text} Type: tamis train {place}, then tamis eval {place}"
+    return text if made >= {_seed(product) for product in stale} else f"{text} Type: {commands}"
+
+
+def _eval_command(place: str) -> str:
+    return f"tamis eval {place} --heldout HELDOUT"
 
 
 def _training(product: Product) -> tuple[Any, Any]:
