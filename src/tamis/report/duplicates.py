@@ -85,11 +85,11 @@ class Duplicates:
             "run": self.run, "stage": self.stage, "cluster": self.cluster, "config": self.config, "counts": self.counts,
             "decisions": self.decisions, "num_clusters": self.num_clusters,
             "clusters": [
-                {"survivor": vars(kept), "documents": size, "removed": [vars(one) for one in removed]}
+                {"survivor": vars(kept), "documents": size, "removed": [vars(document) for document in removed]}
                 for kept, size, removed in self.clusters
             ],
             "pairs": [{"kept": vars(p.kept), "removed": vars(p.removed), "likeness": p.likeness} for p in self.pairs],
-            "paragraphs": [vars(one) for one in self.paragraphs],
+            "paragraphs": [vars(paragraph) for paragraph in self.paragraphs],
             "paragraph_sample": self.paragraph_sample,
             "hosts": [{"host": host, "documents": all_, "removed": gone} for host, all_, gone in self.hosts],
         }  # fmt: skip
@@ -107,10 +107,10 @@ def find_duplicates(run: RunDir, stage: str | None, cluster: str | None, top: in
     sizes = _cluster_sizes(removed, cluster)
     shown = sizes[:top]
     members = {key: _members(removed, key, top) for key, _ in shown}
-    wanted = {key for key, _ in shown} | {one for group in members.values() for one in group}
+    wanted = {key for key, _ in shown} | {member for group in members.values() for member in group}
     texts = _documents(before, wanted)
     clusters = [
-        (texts[key], size + 1, [texts[one] for one in members[key] if one in texts])
+        (texts[key], size + 1, [texts[member] for member in members[key] if member in texts])
         for key, size in shown
         if key in texts
     ]
@@ -161,7 +161,7 @@ def _cluster_sizes(removed: pa.Table, cluster: str | None) -> list[tuple[str, in
         if not named.num_rows:
             raise ConfigError(f"--cluster {cluster}: no document was removed as a copy of one with this id")
     counted = pc.value_counts(named[DUPLICATE_OF].combine_chunks()).to_pylist()
-    return sorted(((one["values"], one["counts"]) for one in counted), key=lambda pair: (-pair[1], pair[0]))
+    return sorted(((entry["values"], entry["counts"]) for entry in counted), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _members(removed: pa.Table, key: str, top: int) -> list[str]:
@@ -194,7 +194,7 @@ def _pairs(
 ) -> list[Pair]:
     """Of one cluster all pairs shown; else pairs drawn by their ids from all, so that small clusters are seen too."""
     if cluster is not None:
-        return _ranked([(kept, one) for kept, _, group in clusters for one in group])
+        return _ranked([(kept, member) for kept, _, group in clusters for member in group])
     named = removed.filter(pc.is_valid(removed[DUPLICATE_OF])).select([columns.ID, DUPLICATE_OF]).to_pylist()
     drawn = sorted(named, key=lambda row: unit_hash(row[columns.ID], "pairs"))[:top]
     texts = _documents(before, {row[name] for row in drawn for name in (columns.ID, DUPLICATE_OF)})

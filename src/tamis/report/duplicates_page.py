@@ -81,7 +81,7 @@ def _clusters(found: Duplicates) -> str:
     body = "".join(
         disclosure(
             f"<b>{count(size)}</b> documents · {escape(shortened(kept.text, 90))}",
-            _named("kept", kept) + "".join(_named("removed", one) for one in removed)
+            _named("kept", kept) + "".join(_named("removed", member) for member in removed)
             + (f"<p>and {count(size - 1 - len(removed))} more</p>" if size - 1 > len(removed) else ""),
         )
         for kept, size, removed in found.clusters
@@ -89,8 +89,8 @@ def _clusters(found: Duplicates) -> str:
     return _section("clusters", "Clusters", note + body)
 
 
-def _named(label: str, one: ShownDocument) -> str:
-    return f'<p class="url">{label}: {safe_link(one.url)} <small>{escape(one.id)}</small></p>'
+def _named(label: str, document: ShownDocument) -> str:
+    return f'<p class="url">{label}: {safe_link(document.url)} <small>{escape(document.id)}</small></p>'
 
 
 def _pairs(found: Duplicates) -> str:
@@ -110,8 +110,9 @@ def _pair(pair: Pair, left: str, right: str) -> str:
             text = _html(words)
             side.append(text if kind == "equal" or not words else f"<mark>{text}</mark>")
     columns = "".join(
-        f'<div><p class="url">{label}: {safe_link(one.url)}</p><p class="words">{"".join(side)}{_more(one)}</p></div>'
-        for label, one, side in ((left, pair.kept, sides[0]), (right, pair.removed, sides[1]))
+        f'<div><p class="url">{label}: {safe_link(document.url)}</p><p class="words">{"".join(side)}{_more(document)}'
+        "</p></div>"
+        for label, document, side in ((left, pair.kept, sides[0]), (right, pair.removed, sides[1]))
     )
     heading = f"<h3>{percent(pair.likeness, 1)} alike</h3>"
     return f'<article class="pair">{heading}<div class="sides">{columns}</div></article>\n'
@@ -121,16 +122,16 @@ def _html(words: list[str]) -> str:
     return escape("".join(words)).replace("\n", "<br>")
 
 
-def _more(one: ShownDocument) -> str:
-    return " …" if len(words_of(one.text)) == MAX_COMPARED_WORDS else ""
+def _more(document: ShownDocument) -> str:
+    return " …" if len(words_of(document.text)) == MAX_COMPARED_WORDS else ""
 
 
 def _paragraphs(found: Duplicates) -> str:
     if not found.paragraphs:
         return ""
     rows = [
-        TableRow(cells=[escape(shortened(one.text, 160)), count(one.documents), count(one.hosts)])
-        for one in found.paragraphs
+        TableRow(cells=[escape(shortened(line.text, 160)), count(line.documents), count(line.hosts)])
+        for line in found.paragraphs
     ]
     over = "all documents" if found.paragraph_sample == 1 else f"a sample of {percent(found.paragraph_sample, 1)}"
     note = f'<p class="note">Lines before the step, counted once per document, over {over}.</p>'

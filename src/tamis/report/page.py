@@ -128,7 +128,7 @@ def _header(runs: Sequence[RunView], title: str, kinds: dict[str, str]) -> str:
     facts = [date(min(starts))] if starts else []
     facts += [f"Tamis {escape(', '.join(versions))}"] if versions else []
     rows = [_header_row(run, kinds[run.label]) for run in runs]
-    heads = ["Run", "State", "Pool", "Seed", "Fingerprint", "Pages", "Kept", "Text kept", "Tokens"]
+    heads = ["Run", "State", "Pool", "Recipe seed", "Fingerprint", "Pages", "Kept", "Text kept", "Tokens"]
     runs_table = table("The runs of this report", heads, rows, numeric_from=5) if rows else ""
     troubles = [
         f"<li><b>{escape(run.label)}</b>: {escape(text)}</li>"
