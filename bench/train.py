@@ -19,6 +19,7 @@ import orjson
 import pyarrow as pa
 import torch
 
+from tamis.store.location import Location
 from tamis.store.tokens import TokenShardWriter, write_manifest
 from tamis.train.loop import Trainer, train
 from tamis.train.metrics import MetricsLog
@@ -39,14 +40,14 @@ def write_random_tokens(folder: Path, num_tokens: int, vocab_size: int) -> None:
         writer.write(pa.record_batch([lists], schema=pa.schema([field])))
     tokenizer = folder.parent / "made.json"
     tokenizer.write_bytes(orjson.dumps({"model": {"vocab": {str(i): i for i in range(vocab_size)}}}))
-    write_manifest(folder, {"tokenizer": tokenizer})
+    write_manifest(Location(folder), Location(tokenizer))
 
 
 def time_ours(trainer: Trainer, folder: Path, num_steps: int, first: int) -> float:
     """Seconds of steps `first` to `num_steps`, with log and progress, up to the last line of metrics: the checkpoint
     that follows is not counted."""
     ends: list[float] = []
-    with MetricsLog(folder / "metrics.jsonl", first) as log:
+    with MetricsLog(Location(folder / "metrics.jsonl"), first) as log:
         started = time.perf_counter()
         train(trainer, first, {num_steps}, log, lambda step: None, lambda line: ends.append(time.perf_counter()))
     return ends[-1] - started
@@ -90,8 +91,8 @@ def main() -> None:
         write_random_tokens(folder, 2_000_000, 1000)
         settings = {"scale": args.scale, "device": args.device, "multiple_data_passes": True}
         config = TrainConfig.parse(settings, "train")
-        training = resolve(config, folder)
-        trainer = make_trainer(config, training, folder)
+        training = resolve(config, Location(folder))
+        trainer = make_trainer(config, training, Location(folder))
         device, micro = trainer.settings.device, trainer.settings.micro_batch_size
         bare = Transformer(training.scale.shape).to(device)
         bare.reset_parameters(0)

@@ -19,6 +19,7 @@ from tamis.evaluate.load import load_model  # noqa: E402
 from tamis.evaluate.model import Request, checkpoint_fingerprint, clip  # noqa: E402
 from tamis.evaluate.run import EvaluateConfig, run_evaluation  # noqa: E402
 from tamis.evaluate.torch_model import CheckpointModel  # noqa: E402
+from tamis.store.location import Location  # noqa: E402
 from tamis.store.shards import file_digest  # noqa: E402
 from tamis.train import checkpoint  # noqa: E402
 from tamis.train.data import Position  # noqa: E402
@@ -48,8 +49,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameter.mul_(2.0)
     config = {"sequence_length": 256, "num_tokens": 12345, "scale": "tiny", "step": 7, "seed": 5}
     optimizer = torch.optim.AdamW(model.parameters())
-    folder = place / "train" / "checkpoints" / "step_00000007"
-    checkpoint.save(folder, config, place / "tokenizer.json", model, optimizer, Position())
+    tokenizer_file = Location(place / "tokenizer.json")
+    checkpoint.save(Location(place / "train"), config, tokenizer_file, model, optimizer, Position())
     return place / "train"
 
 
@@ -122,6 +123,19 @@ def test_fingerprint_and_description(model: CheckpointModel, trained: Path, tmp_
     assert model.description["tokenizer"] == file_digest(trained.parent / "tokenizer.json")
     with pytest.raises(ConfigError, match="no checkpoint here"):
         load_model(tmp_path)
+
+
+def test_a_model_on_an_object_store_scores_the_same(
+    model: CheckpointModel, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path / "cache"))
+    remote = Location(f"memory:///{tmp_path.name}/train")
+    for file in Location(trained).files():
+        file.copy_to(remote / file.relative_to(Location(trained)))
+    loaded, requests = load_model(remote), make_requests()
+    assert loaded.fingerprint == model.fingerprint and loaded.description == model.description
+    for here, there in zip(model.loglikelihoods(requests), loaded.loglikelihoods(requests), strict=True):
+        np.testing.assert_array_equal(here, there)
 
 
 def test_special_tokens_in_text_are_text(model: CheckpointModel) -> None:

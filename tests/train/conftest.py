@@ -8,10 +8,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from training_data import train, write_tokens  # noqa: E402
+from training_data import train, write_tokens
 
-from tamis.store import location  # noqa: E402
-from tamis.store.location import Location  # noqa: E402
+from tamis.store import location
+from tamis.store.location import Location
 
 
 @pytest.fixture(scope="session")

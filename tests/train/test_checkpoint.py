@@ -76,5 +76,5 @@ def test_a_model_of_unknown_origin_is_known_by_its_bytes(output: Location) -> No
 
 
 def test_no_checkpoint_names_the_way_on(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no checkpoint here. Train first"):
+    with pytest.raises(ConfigError, match=r"no checkpoint here\. Train first"):
         checkpoint_fingerprint(tmp_path)

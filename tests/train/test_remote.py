@@ -1,4 +1,4 @@
-"""Trainings whose output, and whose data, lie on an object store: in memory, and on a real S3 server on this machine."""
+"""Trainings whose output and data lie on an object store: in memory, and on a real S3 server on this machine."""
 
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from tamis.store.location import Location, filesystem  # noqa: E402
 from tamis.train import checkpoint  # noqa: E402
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Ends a training from its progress."""
 
 
 def stopped_at(step: int) -> Any:
     def on_progress(line: dict[str, Any]) -> None:
         if line["step"] == step and "loss" in line:
-            raise Killed
+            raise KilledError
 
     return on_progress
 
@@ -44,7 +44,7 @@ def test_a_training_stopped_on_an_object_store_goes_on_bit_for_bit(
 ) -> None:
     place: Location = request.getfixturevalue(store)
     output, data = place / "artefacts" / "train-1", copy_folder(tokens, place / "tokens")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(data, output, stopped_at(23))
     assert [folder.name for folder in checkpoint.find(output)] == ["step_00000010", "step_00000020"]
     assert not (output / "card.json").exists() and len(metrics_of(output)) == 23
@@ -68,11 +68,11 @@ def test_an_interrupted_upload_is_no_checkpoint(
 
     def put(local: str, target: str) -> None:
         if "step_00000020" in target and target.endswith("training.pt"):
-            raise Killed
+            raise KilledError
         put_file(local, target)
 
     monkeypatch.setattr(fs, "put_file", put)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(tokens, output)
     monkeypatch.undo()
     assert (output / "checkpoints" / "step_00000020" / "model.pt").exists()

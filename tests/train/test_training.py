@@ -1,7 +1,8 @@
-"""Trainings end to end on a tiny dataset: what is recorded, resume after kill -9 bit for bit, refusals with a way on."""
+"""Trainings end to end on a tiny dataset: what is recorded, resume after kill -9 bit for bit, and refusals."""
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from tamis.train.data import BatchLoader, Position  # noqa: E402
 from tamis.train.loop import DivergenceError  # noqa: E402
 from tamis.train.run import progress_text, resolve, run_training  # noqa: E402
 from tamis.train.scales import get_scale  # noqa: E402
-from tamis.train.settings import check, most_tokens  # noqa: E402
+from tamis.train.settings import TrainConfig, check, most_tokens  # noqa: E402
 
 
 def test_a_training_learns_and_records_it(tokens: Location, undisturbed: Location) -> None:
@@ -45,20 +46,26 @@ def test_card_and_checkpoints_say_what_was_trained_on_what(tokens: Location, und
         "fingerprint": training.fingerprint, "scale": "nano", "seed": 7, "num_steps": NUM_STEPS,
         "num_tokens": NUM_STEPS * 128, "num_params": 156_448, "sequence_length": 32,
         "dataset": manifest["fingerprint"], "tokenizer": manifest["tokenizer"]["blake2b"],
-        "hyperparameters": training.hyperparameters,
+        "hyperparameter_digest": training.hyperparameter_digest,
     }  # fmt: skip
     assert expected.items() <= read_json(undisturbed / "card.json")["details"].items()
     for step, folder in zip((10, 20, 30, 40), checkpoint.find(undisturbed), strict=True):
         assert (expected | {"step": step, "num_tokens": step * 128}).items() <= checkpoint.read_config(folder).items()
 
 
-def test_the_hyperparameters_leave_out_seed_and_data_alone(tokens: Location) -> None:
+def test_the_hyperparameter_digest_leaves_out_seed_and_data_alone(tokens: Location) -> None:
     def digest(**changes: Any) -> str:
-        return resolve(config(**changes), tokens).hyperparameters
+        return resolve(config(**changes), tokens).hyperparameter_digest
 
     assert digest() == digest(seed=8) == digest(threads=2, micro_batch_size=1, num_checkpoints=2)
-    assert replace(resolve(config(), tokens), dataset_fingerprint="other").hyperparameters == digest()
-    others = [{"learning_rate": 1e-3}, {"tokens": 39 * 128}, {"batch_size": 2}, {"vocab_size": 64}, {"z_loss": 0.0}]
+    assert replace(resolve(config(), tokens), dataset_fingerprint="other").hyperparameter_digest == digest()
+    others: list[dict[str, Any]] = [
+        {"learning_rate": 1e-3},
+        {"tokens": 39 * 128},
+        {"batch_size": 2},
+        {"vocab_size": 64},
+        {"z_loss": 0.0},
+    ]
     assert len({digest(), *(digest(**change) for change in others)}) == 1 + len(others)
     assert resolve(config(), tokens).fingerprint != resolve(config(seed=8), tokens).fingerprint
 
@@ -231,6 +238,18 @@ def test_damaged_checkpoints_are_named(tokens: Location, tmp_path: Path) -> None
     (folder / "config.json").path.write_text("{")
     with pytest.raises(DataError, match=r"damaged checkpoint, config\.json"):
         checkpoint.load(output)
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "08-train.md").read_text(encoding="utf-8")
+    section = guide.partition("## Settings")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", section, re.MULTILINE)
+    documented = {name: default for name, default, _ in rows}
+    assert list(documented) == list(TrainConfig.model_fields)
+    for name, field in TrainConfig.model_fields.items():
+        words = "required" if field.is_required() else "the scale's" if field.default is None else str(field.default)
+        assert documented[name].strip("`").lower() == ("measured" if name == "threads" else words.lower()), name
+        assert field.description, f"{name} has no docstring"
 
 
 def test_progress_in_words() -> None:

@@ -22,6 +22,7 @@ from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
 from tamis.store.tokens import read_manifest
 from tamis.train.settings import TRAINING_VERSION, TrainConfig, Training, check, resolve
+from tamis.train.threads import ThreadChoice, available_cores, measure
 
 if TYPE_CHECKING:
     from tamis.train.loop import Trainer
@@ -47,13 +48,15 @@ def run_training(
     StorageError.
     """
     _need_torch()
-    with _thread_count_restored():
+    with _threads(_known_threads(config, output)) as choose_threads:
         trainer = make_trainer(config, training, tokens)
         trainer.loader.dataset.verify()
         first_step = _resume(trainer, output)
-        threads = _set_threads(trainer, config, output, first_step, on_progress)
-        scale = asdict(training.scale)
-        write_json(output / TRAINING, training.identity() | {"settings": scale, "threads": threads})
+        choice = choose_threads(trainer)
+        about = training.identity() | {"settings": asdict(training.scale), "threads": choice.threads}
+        write_json(output / TRAINING, about)
+        if on_progress is not None:
+            on_progress({"step": first_step, "total_steps": training.num_steps, "threads": choice.describe()})
         _train(trainer, training, tokens, output, first_step, on_progress)
     card = _make_card(config, training, tokens, output)
     write_json(output / CARD, card.to_dict())
@@ -74,13 +77,34 @@ def _need_torch() -> None:
         raise ConfigError("training needs PyTorch. Install it with: pip install 'tamis[train]'") from None
 
 
+def _known_threads(config: TrainConfig, output: Location) -> int | None:
+    """The configured number of threads, else that of the attempt before: another could change round-off."""
+    if config.threads is None and (output / TRAINING).exists():
+        return int(read_json(output / TRAINING)["threads"])
+    return config.threads
+
+
 @contextmanager
-def _thread_count_restored() -> Iterator[None]:
+def _threads(known: int | None) -> Iterator[Callable[["Trainer"], ThreadChoice]]:
+    """Yield what sets PyTorch's number of threads: to the known one, else to the fastest for a trainer's steps. Until
+    it is called there is one, which waits for no other; afterwards the number is what it was before."""
     import torch
 
     before = torch.get_num_threads()
+
+    def choose_threads(trainer: "Trainer") -> ThreadChoice:
+        if known is not None:
+            choice = ThreadChoice(known, {})
+        elif trainer.settings.device == "cpu":
+            choice = measure(trainer, available_cores())
+        else:
+            choice = ThreadChoice(before, {})
+        torch.set_num_threads(choice.threads)
+        return choice
+
+    torch.set_num_threads(known or 1)
     try:
-        yield
+        yield choose_threads
     finally:
         torch.set_num_threads(before)
 
@@ -137,29 +161,6 @@ def _resume(trainer: "Trainer", output: Location) -> int:
     state = checkpoint.restore(found[-1], trainer.model, trainer.optimizer, trainer.settings.device)
     trainer.loader.at = Position(**state["position"])
     return int(state["step"])
-
-
-def _set_threads(
-    trainer: "Trainer", config: TrainConfig, output: Location, first_step: int, on_progress: OnProgress | None
-) -> int:
-    """Set the number of CPU threads: the configured one, else that of the attempt before, else the fastest."""
-    import torch
-
-    from tamis.train.threads import ThreadChoice, available_cores, measure
-
-    if config.threads is not None:
-        choice = ThreadChoice(config.threads, {})
-    elif (output / TRAINING).exists():
-        choice = ThreadChoice(int(read_json(output / TRAINING)["threads"]), {})
-    elif trainer.settings.device == "cpu":
-        choice = measure(trainer, available_cores())
-    else:
-        choice = ThreadChoice(torch.get_num_threads(), {})
-    torch.set_num_threads(choice.threads)
-    if on_progress is not None:
-        total_steps = trainer.settings.num_steps
-        on_progress({"step": first_step, "total_steps": total_steps, "threads": choice.describe()})
-    return choice.threads
 
 
 def _train(

@@ -24,18 +24,25 @@ class TrainConfig(Config):
     """Settings of a training. Everything that is None is the scale's."""
 
     scale: str
+    """Name of a scale (`train.scales`)."""
     tokens: int | None = Field(default=None, ge=1)
     """Tokens to train on, rounded down to whole steps. Give two runs the same number to compare their data."""
     sequence_length: int | None = Field(default=None, ge=2)
+    """Tokens per sequence: the model's context."""
     batch_size: int | None = Field(default=None, ge=1)
     """Sequences per optimizer step."""
     micro_batch_size: int | None = Field(default=None, ge=1)
     """Sequences per forward pass; smaller needs less memory and changes nothing else."""
     learning_rate: float | None = Field(default=None, gt=0)
+    """Peak of the learning rate."""
     final_learning_rate: float | None = Field(default=None, ge=0)
+    """The rate at the last step, absolute; at most the peak."""
     weight_decay: float | None = Field(default=None, ge=0)
+    """AdamW's, on every parameter."""
     warmup_steps: int | None = Field(default=None, ge=0)
+    """Steps in which the rate rises to its peak."""
     z_loss: float | None = Field(default=None, ge=0)
+    """Weight of the mean squared log-partition in the loss."""
     vocab_size: int | None = Field(default=None, ge=2)
     """Rows of the embedding and of the output matrix; must hold the tokenizer's ids."""
     seed: int = 0
@@ -43,6 +50,7 @@ class TrainConfig(Config):
     num_checkpoints: int = Field(default=5, ge=1)
     """Evenly spaced; the last is the trained model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU when there is one."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; None = as many as prove fastest when measured at the start."""
     compile: bool = False

@@ -1,16 +1,18 @@
 """How many CPU threads a training uses: measured at the start, because the number of cores is a poor guess.
 
 A small model's step has little to share out, and on a machine with other work two threads that wait for each other can
-take several times as long as one. So real steps of the model are timed at several numbers of threads, on a copy of it,
-and the fastest number is used: the fewest threads, where several are about as fast. The number can change round-off,
-so a training records it and keeps it when it is resumed.
+take many times as long as one. So forward and backward passes are timed at several numbers of threads, on a copy of the
+model, and the fastest number is used: the fewest threads, where several are about as fast. The number can change
+round-off, so a training records it and keeps it when it is resumed.
 """
 
 import copy
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -19,10 +21,14 @@ if TYPE_CHECKING:
 
     from tamis.train.loop import Trainer
 
-MEASURING_SECONDS = 1.5
+MEASURING_SECONDS = 1.0
+"""After this no further turn begins; the first turn may take longer."""
 STEPS_PER_TURN = 3
-"""Timed after one that is not: the first step with another number of threads also starts or stops threads."""
-TIE_FRACTION = 0.05
+TURN_SECONDS = 0.2
+"""A turn of slow steps is cut short."""
+SLOW_RATIO = 1.5
+"""A number of threads whose steps take this many times the shortest is not tried again."""
+TIE_RATIO = 1.05
 STEP_FLOPS = 1e10
 """A measured step is cut to about this many operations, 0.1 to 0.5 seconds of one core."""
 FEWEST_TOKENS = 32
@@ -30,9 +36,16 @@ FEWEST_TOKENS = 32
 FLOPS_PER_TOKEN_AND_PARAMETER = 6
 
 
+TakeStep = Callable[[int, float], None]
+
+
+class _TooSlowError(Exception):
+    """Ends a step that is not worth finishing."""
+
+
 @dataclass(frozen=True)
 class ThreadChoice:
-    """`seconds` of a step by the number of threads; empty when nothing was measured."""
+    """`seconds` of a step by the number of threads, at least; empty when nothing was measured."""
 
     threads: int
     seconds: dict[int, float]
@@ -42,9 +55,7 @@ class ThreadChoice:
         noun = "thread" if self.threads == 1 else "threads"
         if len(self.seconds) < 2:
             return f"{self.threads} {noun}"
-        fastest = min(self.seconds.values())
-        others = ", ".join(f"{n}: {value / fastest:.1f} ×" for n, value in sorted(self.seconds.items()))
-        return f"{self.threads} {noun}, measured (time per step by threads: {others} the shortest)"
+        return f"{self.threads} {noun}, the fastest when {', '.join(map(str, sorted(self.seconds)))} were measured"
 
 
 def available_cores() -> int:
@@ -53,53 +64,88 @@ def available_cores() -> int:
 
 
 def candidates(num_cores: int) -> list[int]:
-    """`num_cores`, and the powers of two below it, falling."""
-    return sorted({num_cores, *(1 << n for n in range(num_cores.bit_length()) if 1 << n <= num_cores)}, reverse=True)
+    """The powers of two below `num_cores`, and `num_cores`, rising."""
+    return sorted({num_cores, *(1 << n for n in range(num_cores.bit_length()) if 1 << n <= num_cores)})
 
 
-def choose(
-    numbers: Sequence[int], take_step: Callable[[int], None], clock: Callable[[], float] = time.perf_counter
-) -> ThreadChoice:
-    """Time `take_step(number of threads)` for all `numbers` in turns until `MEASURING_SECONDS` have passed.
+def choose(numbers: Sequence[int], take_step: TakeStep, clock: Callable[[], float] = time.perf_counter) -> ThreadChoice:
+    """Time `take_step(number of threads, limit)` in turns, and choose by the median. A step may be given up when it
+    has taken `limit` seconds.
 
-    The median over the turns counts. A model whose steps are slow is measured at the first numbers only.
+    The `numbers` rise. A turn ends at the first that is clearly slower than a smaller one, so that a busy machine,
+    where a step on all cores can take a hundred times as long, is found out at the cost of one such step.
     """
-    seconds: dict[int, list[float]] = {}
-    began = clock()
+    seconds: dict[int, list[float]] = {number: [] for number in numbers}
+    began, remaining = clock(), list(numbers)
     while True:
-        for number in numbers:
-            take_step(number)
-            for _ in range(STEPS_PER_TURN):
-                start = clock()
-                take_step(number)
-                seconds.setdefault(number, []).append(clock() - start)
-                if clock() - began > MEASURING_SECONDS:
-                    medians = {n: median(values) for n, values in seconds.items()}
-                    limit = min(medians.values()) * (1 + TIE_FRACTION)
-                    return ThreadChoice(min(n for n, value in medians.items() if value <= limit), medians)
+        for number in remaining:
+            best = min(_medians(seconds).values(), default=math.inf)
+            limit = max(TURN_SECONDS, SLOW_RATIO * best)
+            seconds[number] += _take_turn(number, take_step, limit, clock)
+            if _is_slow(number, medians := _medians(seconds)):
+                break
+        remaining = [number for number in medians if not _is_slow(number, medians)]
+        if len(remaining) == 1 or clock() - began > MEASURING_SECONDS:
+            longest = min(medians.values()) * TIE_RATIO
+            return ThreadChoice(min(number for number, value in medians.items() if value <= longest), medians)
+
+
+def _take_turn(number: int, take_step: TakeStep, limit: float, clock: Callable[[], float]) -> list[float]:
+    """Seconds of a few steps. The first counts only where it is slow: it also starts or stops threads."""
+    seconds = []
+    began = before = clock()
+    for _ in range(1 + STEPS_PER_TURN):
+        take_step(number, limit)
+        now = clock()
+        seconds.append(now - before)
+        before = now
+        if now - began > TURN_SECONDS:
+            break
+    return seconds[1:] or seconds
+
+
+def _medians(seconds: dict[int, list[float]]) -> dict[int, float]:
+    return {number: median(values) for number, values in seconds.items() if values}
+
+
+def _is_slow(number: int, medians: dict[int, float]) -> bool:
+    return medians[number] > SLOW_RATIO * min(medians.values())
 
 
 def measure(trainer: "Trainer", num_cores: int) -> ThreadChoice:
-    """The best number of threads for the steps of `trainer`, of which nothing is changed: the steps are those of a
-    copy, on made-up windows. Leaves PyTorch's number of threads as it was."""
+    """The best number of threads for the steps of `trainer`, of which nothing is changed: forward and backward passes
+    are those of a copy of its model, on made-up windows. Leaves PyTorch's number of threads as it was."""
     import torch
 
-    from tamis.train.loop import Trainer
-    from tamis.train.optimizer import make_optimizer
+    from tamis.train.model import losses
 
     windows = _windows(trainer)
     if num_cores == 1 or windows is None:
         return ThreadChoice(num_cores, {})
-    model = copy.deepcopy(trainer.model)
-    settings = replace(trainer.settings, micro_batch_size=len(windows))
-    copied = Trainer(settings, model, model, make_optimizer(model, 0.0), trainer.loader)
+    model, z_loss = copy.deepcopy(trainer.model), trainer.settings.z_loss
 
-    def take_step(number: int) -> None:
+    deadline = math.inf
+
+    def give_up_late(*_: object) -> None:
+        if time.perf_counter() > deadline:
+            raise _TooSlowError
+
+    for module in model.modules():
+        module.register_forward_hook(give_up_late)
+
+    def take_step(number: int, limit: float) -> None:
+        nonlocal deadline
+        deadline = time.perf_counter() + limit
         torch.set_num_threads(number)
-        copied.step_on(windows, 0)
+        with suppress(_TooSlowError):
+            entropy, z = losses(model(windows[:, :-1]), windows[:, 1:])
+            (entropy + z_loss * z).backward()
+        model.zero_grad(set_to_none=True)
 
     before = torch.get_num_threads()
     try:
+        # The very first step allocates memory and selects kernels: what that takes says nothing about threads.
+        take_step(1, math.inf)
         return choose(candidates(num_cores), take_step)
     finally:
         torch.set_num_threads(before)
