@@ -27,8 +27,8 @@ from dedup_peers import run_dolma
 from timing import best_seconds
 
 from tamis.base.stage import Context, Corpus, Sketches
-from tamis.kernels.bloom import find_all, insert_all
-from tamis.kernels.uax_tokens import uax_tokens
+from tamis.kernels.dedup.bloom import find_all, insert_all
+from tamis.kernels.text.uax_tokens import uax_tokens
 from tamis.stages.dedup.bloom.filter import size_filter
 from tamis.stages.dedup.bloom.stage import BloomConfig, BloomDedup
 from tamis.store.shards import ShardWriter, read_row_groups

@@ -27,14 +27,14 @@ import pyarrow as pa
 import zstandard
 from timing import best_seconds
 
-from tamis.kernels.fasttext import TextClassifier
-from tamis.kernels.text import views
+from tamis.kernels.fasttext.classifier import TextClassifier
+from tamis.kernels.text.decoding import views
 
 DIM, BUCKETS = 100, 2_000_000
 LOAD = """
 import sys, time
 from pathlib import Path
-from tamis.kernels.fasttext import TextClassifier
+from tamis.kernels.fasttext.classifier import TextClassifier
 import numpy as np
 def megabytes(name):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -49,7 +49,7 @@ COLD = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from tamis.kernels.fasttext import TextClassifier
+from tamis.kernels.fasttext.classifier import TextClassifier
 started = time.perf_counter()
 TextClassifier(Path(sys.argv[1])).probabilities(np.zeros(8, np.uint8), np.array([0, 8]), True)
 print(time.perf_counter() - started)

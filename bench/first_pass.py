@@ -156,7 +156,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         paths = options.warc
         if paths is None:
-            from tamis.stages.pool.docs_crawl import write_docs_crawl
+            from tamis.documentation.crawl import write_docs_crawl
 
             write_docs_crawl(Path(place), max_pages=options.pages)
             paths = sorted(Path(place).glob("*.warc.gz"))

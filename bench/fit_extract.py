@@ -19,16 +19,17 @@ from difflib import SequenceMatcher
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import lightgbm
 import numpy as np
+from extract import Page, load_pages, quality
 from resiliparse.parse.html import HTMLTree
 
 import tamis.stages.extract.engines.model_file as model
-from tamis.kernels.html_blocks import END, START
-from tamis.kernels.html_features import FEATURE_NAMES, features
-from tamis.lab import Page, load_pages, quality, squeeze
+from tamis.base.hosts import host_of
+from tamis.base.words import squeeze
+from tamis.kernels.html.blocks import END, START
+from tamis.kernels.html.features import FEATURE_NAMES, features
 from tamis.stages.extract.engines import engine_for
 from tamis.stages.extract.engines.blocks import scan_tree, serialize
 
@@ -155,7 +156,7 @@ def best_threshold(examples: Sequence[Example], scores: Sequence[np.ndarray]) ->
 
 
 def fold_of(url: str, folds: int) -> int:
-    host = urlsplit(url).hostname or ""
+    host = host_of(url)
     return int.from_bytes(hashlib.blake2b(host.encode(), digest_size=8).digest(), "big") % folds
 
 
@@ -219,7 +220,7 @@ def main() -> None:
     provenance = {
         "how": "bench/fit_extract.py: gradient-boosted trees on blocks, folds over hosts",
         "data": options.truth.name, "pages": len(pages), "bodies": sum(bool(page.body) for page in pages),
-        "hosts": len({urlsplit(page.url).hostname for page in pages}), "folds": options.folds,
+        "hosts": len({host_of(page.url) for page in pages}), "folds": options.folds,
         "libraries": {name: version(name) for name in ("lightgbm", "resiliparse", "trafilatura")},
         "trees": NUM_TREES, "parameters": PARAMETERS,
         "held_out": {name: round(value, 4) for name, value in held_out.items()},

@@ -27,7 +27,7 @@ import pyarrow as pa
 import zstandard
 
 from tamis.base.stage import Context, Corpus
-from tamis.kernels.reference_ngrams import words_of
+from tamis.kernels.reference.text.ngrams import words_of
 from tamis.runner.jobs import StoredSketches
 from tamis.stages.dedup.minhash import (
     DECIDE_BYTES,

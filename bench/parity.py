@@ -21,8 +21,8 @@ import zstandard
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule
 from tamis.base.stage import Context
-from tamis.kernels import lines, program
-from tamis.kernels.program import Outcome, Program
+from tamis.kernels.rules import lines, program
+from tamis.kernels.rules.program import Outcome, Program
 from tamis.stages.filter import urls
 from tamis.stages.filter.plan import Plan
 from tamis.stages.filter.published import TABLES

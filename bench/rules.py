@@ -24,8 +24,8 @@ from timing import best_seconds
 
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context
-from tamis.kernels import program
-from tamis.kernels.program import Program
+from tamis.kernels.rules import program
+from tamis.kernels.rules.program import Program
 from tamis.stages.filter.language import LangidDetector, detect_all
 from tamis.stages.filter.plan import Plan
 from tamis.stages.filter.published import TABLES

@@ -94,7 +94,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         paths = options.warc
         if paths is None:
-            from tamis.stages.pool.docs_crawl import write_docs_crawl
+            from tamis.documentation.crawl import write_docs_crawl
 
             write_docs_crawl(Path(place), max_pages=options.pages, pages_per_file=-(-options.pages // options.files))
             paths = sorted(Path(place).glob("*.warc.gz"))

@@ -15,7 +15,7 @@ ORDER = (
     "flow.py", "recipes", "base", "kernels", "store",
     "stages", "stages/pool", "stages/extract", "stages/filter", "stages/dedup", "stages/quality",
     "stages/decontaminate", "stages/tokenize",
-    "runner", "train", "evaluate", "report", "products.py", "lab.py", "fetch.py", "demo.py", "console", "cli.py",
+    "runner", "train", "evaluate", "report", "products.py", "fetch.py", "documentation", "demo.py", "console", "cli.py",
 )  # fmt: skip
 
 

@@ -1,7 +1,10 @@
 """Fixtures shared by all tests."""
 
+import logging
 import os
 import sys
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +19,66 @@ def shared_data() -> Path:
     if not (place / "data").is_dir():
         pytest.skip(f"development data not found at {place} (set TAMIS_SHARED_DATA to its folder)")
     return place
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server of this test session, on the loopback interface."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The URI of a fresh, empty bucket. The environment names its server and credentials, so that worker processes find
+    it too; copies of remote files go to a folder of this test."""
+    import boto3
+
+    from tamis.store.remote import forget_connections
+
+    settings = {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "a-test",
+        "AWS_SECRET_ACCESS_KEY": "no-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "TAMIS_CACHE": str(tmp_path / "tamis-cache"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    forget_connections()
+    bucket = f"tamis-{uuid.uuid4()}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    yield f"s3://{bucket}"
+    forget_connections()
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """The URI of a fresh, empty folder in the memory of this process."""
+    import fsspec
+
+    folder = f"/{uuid.uuid4()}"
+    yield f"memory:/{folder}"
+    fs = fsspec.filesystem("memory")
+    if fs.exists(folder):
+        fs.rm(folder, recursive=True)
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh, empty folder: on the disk, in memory, and in a bucket of an S3 server, one test each."""
+    if request.param == "local":
+        (tmp_path / "place").mkdir()
+        return str(tmp_path / "place")
+    return str(request.getfixturevalue(request.param))

@@ -14,7 +14,8 @@ BROAD_EXCEPTS = {
     "runner/split.py": "a row that raises is quarantined",
     "runner/worker.py": "any failure is carried to the parent process, which raises it",
     "stages/extract/stage.py": "a page that raises is quarantined",
-    "stages/pool/docs_crawl.py": "a module that cannot be rendered is counted as a failed page",
+    "documentation/crawl.py": "a module that cannot be rendered is counted as a failed page",
+    "stages/filter/own_signals.py": "a text on which the user's function raises is quarantined",
     "evaluate/torch_model.py": "the tokenizers library raises bare Exception; turned into DataError",
 }
 

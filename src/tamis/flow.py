@@ -1,35 +1,28 @@
-"""Read first: the order of the story, stated once, and how a recipe becomes a run.
+"""Read first: the order of the story, stated once, and how a recipe becomes a graph of nodes that is then executed.
 
     pool -> extract -> filter -> dedup -> quality -> decontaminate -> tokenize -> train -> evaluate -> compare -> report
 
-A recipe names stages from `STAGES`; each becomes one or more Source, Map or Group objects; `runner` does the rest.
+A recipe names stages from `STAGES`; each becomes one or more Source, Map or Group objects. Their passes and decisions
+are nodes of a graph, and so is what is made from them (`products`). `runner` executes the graph.
 """
 
 import importlib
-import os
-import platform
-import shlex
-import socket
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from tamis import __version__
-from tamis.base.config import Config
-from tamis.base.errors import ConfigError, TamisError, did_you_mean
-from tamis.base.events import Event
+from tamis import products
+from tamis.base.errors import ConfigError, did_you_mean
+from tamis.base.own_stage import own_stage
+from tamis.base.plugins import names_plugin
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Source, Stage
+from tamis.base.stage import InputShard, Source, Stage
 from tamis.fetch import resolve_setting
+from tamis.runner.curation import Dataset, plan_nodes
+from tamis.runner.graph import Node
 from tamis.runner.plan import Plan, make_plan
-from tamis.runner.run import EngineName
-from tamis.store.atomic import write_json, write_text
-from tamis.store.rundir import RunDir
 
 STAGES: dict[str, str] = {
     "pool": "tamis.stages.pool.stage",
@@ -42,111 +35,54 @@ STAGES: dict[str, str] = {
 }
 """Every curation step, in the order of the story; the value is the module whose `build(settings, recipe)` makes it."""
 
+ANYWHERE: dict[str, str] = {"cut": "tamis.stages.cut.stage"}
+"""Steps that have no place of their own in the story: a recipe can have them after any other."""
+
 MODEL_STEPS = ("train", "evaluate")
 """What a recipe may ask for after curation."""
 
-OnEvent = Callable[[Event], None]
 
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRecipe:
+    """A recipe validated, with its stages built and its defaults filled in.
 
-def recipe_names() -> list[str]:
-    """Names of the recipes shipped with the package."""
-    folder = resources.files("tamis.recipes")
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
-
-def load_recipe(name_or_path: str) -> dict[str, Any]:
-    """The raw YAML of a shipped recipe or of a file. Raises ConfigError with the nearest name or the line at fault."""
-    path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
-            raise ConfigError(f"{path}: no such recipe file")
-        text, where = path.read_text(encoding="utf-8", errors="replace"), str(path)
-    elif name_or_path in recipe_names():
-        text = resources.files("tamis.recipes").joinpath(f"{name_or_path}.yaml").read_text(encoding="utf-8")
-        where = name_or_path
-    else:
-        raise ConfigError(f"no recipe '{name_or_path}'{did_you_mean(name_or_path, recipe_names())}")
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not valid YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{where}: a recipe is a mapping with at least 'name' and 'stages'")
-    return data
-
-
-def override(recipe: dict[str, Any], assignment: str) -> None:
-    """Apply one `path.to.field=value` to a raw recipe, in place. The path starts with a recipe field or a stage name.
-
-    Raises ConfigError for an assignment without '=', or a path that starts nowhere.
-    """
-    path, equals, raw = assignment.partition("=")
-    parts = path.strip().split(".")
-    if not equals or not all(parts):
-        raise ConfigError(f"--set {assignment}: expected path.to.field=value, as in filter.min_words=40")
-    try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError:
-        value = raw
-    target = _override_root(recipe, parts, assignment)
-    for part in parts[1:-1]:
-        if target.get(part) is None:
-            target[part] = {}
-        target = target[part]
-        if not isinstance(target, dict):
-            raise ConfigError(f"--set {assignment}: '{part}' is a value, not a group of settings")
-    target[parts[-1]] = value
-
-
-def _override_root(recipe: dict[str, Any], parts: list[str], assignment: str) -> dict[str, Any]:
-    """The mapping that the first part of the path opens (the recipe itself for a field such as `seed`)."""
-    head = parts[0]
-    for entry in recipe.get("stages") or []:
-        name = entry if isinstance(entry, str) else next(iter(entry), "")
-        if name == head and len(parts) > 1:
-            if isinstance(entry, str):
-                position = recipe["stages"].index(entry)
-                recipe["stages"][position] = entry = {head: {}}
-            entry[head] = entry[head] or {}
-            return dict_of(entry[head], assignment)
-    if head not in Recipe.model_fields or head == "stages":
-        names = [*Recipe.model_fields, *(stage_name(entry) for entry in recipe.get("stages") or [])]
-        raise ConfigError(f"--set {assignment}: nothing is called '{head}'{did_you_mean(head, names)}")
-    if len(parts) == 1:
-        return recipe
-    if recipe.get(head) is None:
-        recipe[head] = {}
-    return dict_of(recipe[head], assignment)
-
-
-def dict_of(value: Any, assignment: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ConfigError(f"--set {assignment}: {value!r} is a value, not a group of settings")
-    return value
-
-
-def stage_name(entry: Any) -> str:
-    return entry if isinstance(entry, str) else str(next(iter(entry), ""))
-
-
-@dataclass(frozen=True)
-class Story:
-    """A recipe brought to life: validated, with its stages built and defaults filled in.
-
-    With `own_vocab_size`, the recipe names no tokenizer: one of that size is trained on the documents that come out of
-    `stages`, and the stage `tokenize` follows with it.
+    `stages` are None where a stage cannot be built before the graph is: `tokenize` without a tokenizer of its own.
     """
 
     recipe: Recipe
     source: Source
-    stages: list[Stage]
-    own_vocab_size: int | None = None
+    entries: list[tuple[str, dict[str, Any], list[Stage] | None]]
+    """(name in the recipe, settings, stages)."""
+    notes: list[str] = field(default_factory=list)
 
-    def plan(self) -> Plan:
-        return make_plan(self.recipe, self.source, self.stages)
+    @property
+    def stages(self) -> list[Stage]:
+        """All stages that are built."""
+        return [stage for _, _, stages in self.entries for stage in stages or []]
 
 
-def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = None) -> Story:
+@dataclass(kw_only=True)
+class RunGraph:
+    """The nodes of one run, before they are executed."""
+
+    name: str
+    resolved: ResolvedRecipe
+    plan: Plan
+    documents: dict[str, Dataset]
+    """Name of a recipe's entry -> the documents that come out of it."""
+    nodes: list[Node]
+
+    @property
+    def dataset(self) -> Dataset:
+        """What comes out of the last stage."""
+        return list(self.documents.values())[-1]
+
+    def steps(self) -> dict[str, str]:
+        """Step -> artefact, as the run directory lists them."""
+        return {step.label: step.artefact for step in self.plan.steps}
+
+
+def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = None) -> ResolvedRecipe:
     """Validate a raw recipe and build its stages. `pool` replaces `pool.inputs`; `until` cuts what comes after a stage.
 
     Raises ConfigError naming the field at fault and the nearest valid name.
@@ -154,40 +90,40 @@ def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = N
     if pool:
         raw = raw | {"pool": (raw.get("pool") or {}) | {"inputs": list(pool)}}
     recipe = Recipe.parse(raw, "")
-    recipe = _cut(recipe, until) if until else recipe
-    source = _build("pool", recipe.pool, recipe)[0]
+    recipe = cut_recipe(recipe, until) if until else recipe
+    products.check_settings(recipe)
+    source = build_stage("pool", recipe.pool, recipe)[0]
     assert isinstance(source, Source)
-    stages: list[Stage] = []
-    resolved: list[dict[str, Any]] = []
-    vocab_size = None
+    entries: list[tuple[str, dict[str, Any], list[Stage] | None]] = []
+    written: list[dict[str, Any]] = []
     for entry in recipe.stages:
         ((name, given),) = entry.items()
-        pairs = {field: resolve_setting(value) for field, value in (given or {}).items()}
-        settings = {field: used for field, (used, _) in pairs.items()}
+        pairs = {key: resolve_setting(value) for key, value in (given or {}).items()}
+        settings = {key: used for key, (used, _) in pairs.items()}
         if name == "tokenize" and not settings.get("tokenizer"):
-            config: Config = tokenize_config(settings)
-            vocab_size = config.model_dump()["own_vocab_size"]
-            [source, *stages][-1].keeps_output = True
+            stages, shown = None, tokenize_settings(settings)
         else:
-            stages += (built := _build(name, settings, recipe))
-            config = built[0].config
-        written = {field: said for field, (used, said) in pairs.items() if used != said}
-        resolved.append({name: config.model_dump(mode="json") | written})
-    filled = {"stages": resolved, "pool": source.config.model_dump(mode="json")}
-    return Story(recipe.model_copy(update=filled), source, stages, vocab_size)
+            stages = build_stage(name, settings, recipe)
+            shown = stages[0].resolved_settings()
+        said = {key: text for key, (used, text) in pairs.items() if used != text}
+        entries.append((name, settings, stages))
+        written.append({name: shown | said})
+    filled = recipe.model_copy(update={"stages": written, "pool": source.config.model_dump(mode="json")})
+    return ResolvedRecipe(recipe=filled, source=source, entries=entries)
 
 
-def tokenize_config(settings: dict[str, Any]) -> Config:
+def tokenize_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Validated settings of a `tokenize` stage that names no tokenizer yet."""
-    config = importlib.import_module(STAGES["tokenize"]).TokenizeConfig
-    return config.parse(settings, "tokenize")
+    return dict(importlib.import_module(STAGES["tokenize"]).TokenizeConfig.parse(settings, "tokenize").model_dump())
 
 
-def _cut(recipe: Recipe, until: str) -> Recipe:
+def cut_recipe(recipe: Recipe, until: str) -> Recipe:
+    """The recipe without what comes after the stage `until`. Raises ConfigError when it has no such stage."""
     names = ["pool", *(stage_name(entry) for entry in recipe.stages), *MODEL_STEPS]
     if until not in names:
         raise ConfigError(f"--until {until}: this recipe has no such stage{did_you_mean(until, names)}")
-    position = names.index(until)
+    # Of a stage that stands in the recipe several times, the last is meant.
+    position = len(names) - names[::-1].index(until) - 1
     changes: dict[str, Any] = {"stages": recipe.stages[:position]}
     if until != "evaluate":
         changes["evaluate"] = None
@@ -196,97 +132,76 @@ def _cut(recipe: Recipe, until: str) -> Recipe:
     return recipe.model_copy(update=changes)
 
 
-def _build(name: str, settings: dict[str, Any], recipe: Recipe) -> list[Stage]:
-    if name not in STAGES:
-        raise ConfigError(f"stages: no stage '{name}'{did_you_mean(name, STAGES)}")
-    built = importlib.import_module(STAGES[name]).build(settings, recipe)
+def stage_name(entry: Any) -> str:
+    """Name of an entry of a recipe's stages."""
+    return entry if isinstance(entry, str) else str(next(iter(entry), ""))
+
+
+def build_stage(name: str, settings: dict[str, Any], recipe: Recipe) -> list[Stage]:
+    """The stage objects of one entry. Raises ConfigError for an unknown name or wrong settings."""
+    steps = STAGES | ANYWHERE
+    if names_plugin(name):
+        return [own_stage(name, settings)]
+    if name not in steps:
+        raise ConfigError(f"stages: no stage '{name}'{did_you_mean(name, steps)}")
+    built = importlib.import_module(steps[name]).build(settings, recipe)
     return [built] if isinstance(built, Stage) else list(built)
 
 
-def run_recipe(story: Story, output: Path, num_workers: int, on_event: OnEvent, engine: EngineName = "local") -> RunDir:
-    """Curate, then train and evaluate if the recipe asks for it. Finished work is skipped.
+@dataclass(frozen=True, kw_only=True)
+class Bindings:
+    """What an experiment gives to each of its recipes: nodes that make their tokenizer and their reference."""
 
-    Raises any TamisError; whatever happens is in the run's events.jsonl.
-    """
-    run = RunDir(output)
-
-    def tell(event: Event) -> None:
-        if event.kind != "progress":
-            run.log(event)
-        on_event(event)
-
-    with run.lock():
-        plan = story.plan()
-        tokenize = [f"{len(plan.folders) + 1:02d}_tokenize"] if story.own_vocab_size else []
-        run.prepare([*plan.folders, *tokenize])
-        write_text(run.recipe, dump_recipe(story.recipe))
-        write_json(run.provenance, provenance())
-        tell(Event(kind="run_started", fields={"recipe": story.recipe.name, "output": str(output)}))
-        if names := story.source.passed_over():
-            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-            text = f"pool: passed over {len(names)} files of no readable kind (named outright, they are read): {shown}"
-            tell(Event(kind="note", fields={"text": text, "passed_over": names}))
-        try:
-            _curate(story, plan, run, num_workers, tell, engine)
-            _train_and_evaluate(story.recipe, run, tell)
-        except (TamisError, KeyboardInterrupt) as error:
-            tell(Event(kind="run_failed", fields={"error": f"{type(error).__name__}: {error}"}))
-            raise
-        tell(Event(kind="run_finished", fields={"output": str(output)}))
-    return run
+    tokenizer: "products.TokenizerNode | None" = None
+    reference: Sequence["products.HeldoutNode"] = ()
 
 
-def _curate(story: Story, plan: Plan, run: RunDir, num_workers: int, on_event: OnEvent, engine: EngineName) -> None:
-    """Run the plan; where the recipe names no tokenizer, train one on what came out, and tokenize with it."""
-    from tamis import kernels, products
-    from tamis.runner.run import run_plan
+def compile_run(name: str, resolved: ResolvedRecipe, bindings: Bindings | None = None) -> RunGraph:
+    """The graph of one run's curation. Raises ConfigError, DataError for an empty pool."""
+    bindings = bindings or Bindings()
+    recipe, shards = resolved.recipe, list(resolved.source.shards())
+    makers: dict[str, Node] = {}
+    stages: list[Stage] = []
+    ends: dict[str, int] = {"pool": 0}
+    cuts: list[int] = []
+    for entry, settings, built in resolved.entries:
+        if entry == "decontaminate" and not settings.get("reference"):
+            addresses = [address for node in bindings.reference for address in node.reference_addresses()]
+            makers |= {node.artefact_name: node for node in bindings.reference}
+            if not addresses:
+                resolved.notes.append(
+                    "decontaminate: no reference is named, so there is nothing to compare with and the stage is left "
+                    "out. Name the evaluation data: --set decontaminate.reference=[FILE.jsonl]"
+                )
+                continue
+            built = build_stage(entry, settings | {"reference": addresses}, recipe)
+        if built is None:
+            node = bindings.tokenizer
+            if node is None:
+                node = _own_tokenizer(name, resolved, stages, shards, makers)
+                cuts.append(len(stages))
+            makers[node.artefact_name] = node
+            built = build_stage(entry, settings | {"tokenizer": node.address}, recipe)
+        stages += built
+        ends[entry] = len(stages)
+    plan = make_plan(recipe, resolved.source, stages, shards, cuts)
+    nodes = plan_nodes(name, plan, makers)
+    documents = {entry: Dataset.of(plan, plan.steps[end], nodes[plan.steps[end].label]) for entry, end in ends.items()}
+    return RunGraph(name=name, resolved=resolved, plan=plan, documents=documents, nodes=[nodes[plan.steps[-1].label]])
 
-    needed = sorted({group for stage in story.stages for group in stage.kernels})
-    if not kernels.compiled(needed):
-        on_event(Event(kind="note", fields={"text": "compiling kernels, once on this machine: up to a minute"}))
-        kernels.warm(needed)
-    run_plan(plan, run, num_workers, on_event, engine)
-    if story.own_vocab_size:
-        on_event(
-            Event(kind="note", fields={"text": f"tokenizer: BPE of {story.own_vocab_size:,} ids on these documents"})
-        )
-        documents = run.stage(plan.folders[-1]).root / "shards"
-        identity = [plan.corpus_fingerprint, plan.passes[-1].output.fingerprint]
-        tokenizer = products.own_tokenizer(run, documents, story.own_vocab_size, identity)
-        settings = dict(story.recipe.stages[-1]["tokenize"] or {}) | {"tokenizer": str(tokenizer)}
-        stages = [*story.stages, *_build("tokenize", settings, story.recipe)]
-        run_plan(make_plan(story.recipe, story.source, stages), run, num_workers, on_event, engine)
 
-
-def _train_and_evaluate(recipe: Recipe, run: RunDir, on_event: OnEvent) -> None:
-    from tamis import products
-
-    if recipe.train is not None:
-        products.train_model(run, recipe.train, on_event)
-    if recipe.evaluate is not None:
-        settings = dict(recipe.evaluate)
-        heldout = settings.pop("heldout", None)
-        if heldout is None:
-            raise ConfigError("evaluate.heldout: give the folder of held-out tasks that `tamis heldout` wrote")
-        products.evaluate_model(run, Path(heldout), settings, on_event)
+def _own_tokenizer(
+    name: str, resolved: ResolvedRecipe, stages: Sequence[Stage], shards: Sequence[InputShard], makers: dict[str, Node]
+) -> "products.TokenizerNode":
+    """The node that trains a tokenizer on the documents that come out of `stages`."""
+    vocab_size = tokenize_settings(resolved.entries[-1][1])["own_vocab_size"]
+    silent = resolved.recipe.model_copy(update={"output": resolved.recipe.output.model_copy(update={"jsonl": ""})})
+    before = make_plan(silent, resolved.source, stages, shards)
+    last = before.steps[-1]
+    node = plan_nodes(name, before, makers)[last.label]
+    return products.TokenizerNode(name, Dataset.of(before, last, node), vocab_size)
 
 
 def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML."""
     return str(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-
-
-def provenance() -> dict[str, Any]:
-    """Who, where and with what: everything about an execution that its results must not depend on."""
-    import numpy
-    import pyarrow
-
-    return {
-        "tamis": __version__,
-        "python": platform.python_version(),
-        "numpy": numpy.__version__,
-        "pyarrow": pyarrow.__version__,
-        "platform": platform.platform(),
-        "host": socket.gethostname(),
-        "cores": os.cpu_count(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }

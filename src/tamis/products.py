@@ -1,179 +1,389 @@
-"""What is made from a finished run: a tokenizer, held-out tasks, a model, its scores, a comparison, a report."""
+"""What is made from documents, as nodes of the graph: a tokenizer, held-out sets, models, their scores, a comparison.
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+Each is one artefact in a folder named by its fingerprint, with one record in the ledger. The work itself is done in
+`stages.tokenize`, `train`, `evaluate`; here stands what each needs and what its fingerprint covers.
+"""
 
-import yaml
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from tamis.base import columns
-from tamis.base.errors import ConfigError, DataError
+from tamis.base.errors import ConfigError
 from tamis.base.events import Event
-from tamis.store.atomic import read_json, write_json
-from tamis.store.rundir import RunDir, open_run
+from tamis.base.hashing import fingerprint
+from tamis.base.recipe import Recipe
+from tamis.runner.curation import Dataset
+from tamis.runner.graph import Context, Node
+from tamis.runner.ledger import Record, complete_record, describe_outputs, write_record
+from tamis.runner.plan import ARTEFACT_SCHEME
+from tamis.store.atomic import read_json, write_bytes, write_json
+from tamis.store.location import Location
+from tamis.store.rundir import Product, RunDir
 from tamis.store.shards import read_shard
+from tamis.store.workspace import Workspace
 
-OnEvent = Callable[[Event], None]
-
+RECORD = "record.json"
 COMPARISON_SEED = 0
 
 
-def tokens_folder(run: RunDir) -> Path:
-    """Folder of the run's token shards."""
-    for folder in reversed(run.stage_folders()):
-        if (run.stage(folder).tokens / "manifest.json").exists():
-            return run.stage(folder).tokens
-    raise ConfigError(
-        f"{run.root}: no token shards here. The recipe needs a 'tokenize' stage, and must have run to it."
-    )
+class ProductNode(Node):
+    """A node with one artefact."""
+
+    @abstractmethod
+    def identity(self, workspace: Workspace) -> str:
+        """Fingerprint over all that decides the artefact's bytes. Asked only when all inputs are done."""
+
+    @abstractmethod
+    def make(self, folder: Location, context: Context) -> Sequence[Location]:
+        """Do the work; returns the files that make up the artefact."""
+
+    def artefacts(self, workspace: Workspace) -> list[str]:
+        return [f"{self.kind}-{self.identity(workspace)[:20]}"]
+
+    def folder(self, workspace: Workspace) -> Location:
+        """Where the artefact lies. Asked only when all inputs are done."""
+        return workspace.artefact(self.artefacts(workspace)[0])
+
+    def is_done(self, workspace: Workspace) -> bool:
+        folder = self.folder(workspace)
+        return complete_record(folder, folder / RECORD, self.identity(workspace)) is not None
+
+    def run(self, context: Context) -> None:
+        folder = self.folder(context.workspace)
+        context.on_event(Event(kind="step_started", fields={"stage": self.label}))
+        files = self.make(folder, context)
+        record = Record(fingerprint=self.identity(context.workspace), outputs=describe_outputs(folder, files))
+        write_record(folder / RECORD, record)
+        context.on_event(Event(kind="step_finished", fields={"stage": self.label}))
 
 
-def dataset_folder(run: RunDir) -> Path:
-    """Folder of the Parquet shards that came out of the last stage that kept any."""
-    for folder in reversed(run.stage_folders()):
-        if (run.root / folder / "shards").is_dir():
-            return run.root / folder / "shards"
-    raise DataError(f"{run.root}: no finished stage here. Run it first: tamis run RECIPE --output {run.root}")
+class TokenizerNode(ProductNode):
+    """A byte-level BPE tokenizer trained on documents. Its fingerprint is known before they are there."""
 
+    kind: ClassVar[str] = "tokenizer"
+    FILE: ClassVar[str] = "tokenizer.json"
 
-def make_tokenizer(run: RunDir, output: Path, vocab_size: int) -> Path:
-    """Train a byte-level BPE tokenizer on the run's documents."""
-    from tamis.stages.tokenize.bpe import train_tokenizer
+    def __init__(self, run_name: str, documents: Dataset, vocab_size: int) -> None:
+        super().__init__(run_name, f"tokenizer of {vocab_size:,} ids", documents.inputs)
+        self.documents, self.vocab_size = documents, vocab_size
+        self._identity = fingerprint("tokenizer", 1, vocab_size, documents.fingerprint)
 
-    train_tokenizer(_texts(dataset_folder(run)), vocab_size, output)
-    return output
+    def identity(self, workspace: Workspace) -> str:
+        return self._identity
 
+    @property
+    def artefact_name(self) -> str:
+        return f"{self.kind}-{self._identity[:20]}"
 
-def own_tokenizer(run: RunDir, documents: Path, vocab_size: int, identity: list[str]) -> Path:
-    """`tokenizer.json` in the run directory, trained on `documents` unless `identity` says that it was before."""
-    path, card = run.root / "tokenizer.json", run.root / "tokenizer.card.json"
-    wanted = {"vocab_size": vocab_size, "trained_on": identity}
-    if not (path.exists() and card.exists() and read_json(card) == wanted):
+    @property
+    def address(self) -> str:
+        """As an asset of a stage."""
+        return f"{ARTEFACT_SCHEME}{self.artefact_name}/{self.FILE}"
+
+    def make(self, folder: Location, context: Context) -> Sequence[Location]:
         from tamis.stages.tokenize.bpe import train_tokenizer
 
-        card.unlink(missing_ok=True)
-        train_tokenizer(_texts(documents), vocab_size, path)
-        write_json(card, wanted)
-    return path
+        texts = _texts(self.documents.folder(context.workspace).shards)
+        write_bytes(folder / self.FILE, train_tokenizer(texts, self.vocab_size))
+        return [folder / self.FILE]
 
 
-def _texts(shards: Path) -> Iterator[str]:
-    for path in sorted(shards.glob("*.parquet")):
-        for batch in read_shard(path, [columns.TEXT]):
+def _texts(shards: Location) -> Iterator[str]:
+    for place in shards.children("*.parquet"):
+        for batch in read_shard(place, [columns.TEXT]):
             yield from batch.column(columns.TEXT).to_pylist()
 
 
-def make_heldout(run: RunDir, output: Path | None, seed: int) -> Path:
-    """Held-out tasks from the documents of a run of the held-out part of a pool."""
-    from tamis.evaluate.heldout import build_heldout
+class HeldoutNode(ProductNode):
+    """Held-out sets of pages and a continuation task, from the documents of a run of the held-out part of a pool."""
 
-    place = output or run.root / "tasks"
-    build_heldout(dataset_folder(run), place, seed)
-    return place
+    kind: ClassVar[str] = "heldout"
+
+    def __init__(
+        self, run_name: str, documents: Dataset, seed: int, max_documents: int = 500, max_items: int = 500
+    ) -> None:
+        from tamis.evaluate import heldout
+
+        super().__init__(run_name, "held-out set", documents.inputs)
+        self.documents, self.seed = documents, seed
+        self.sizes = {"max_documents": max_documents, "num_items": max_items}
+        self._identity = fingerprint("heldout", heldout.VERSION, seed, self.sizes, documents.fingerprint)
+
+    def identity(self, workspace: Workspace) -> str:
+        return self._identity
+
+    @property
+    def artefact_name(self) -> str:
+        return f"{self.kind}-{self._identity[:20]}"
+
+    def reference_addresses(self) -> list[str]:
+        """Its files, as assets of a stage."""
+        from tamis.evaluate import heldout
+
+        names = (heldout.DOCUMENTS, heldout.CONTINUATION)
+        return [f"{ARTEFACT_SCHEME}{self.artefact_name}/{name}" for name in names]
+
+    def make(self, folder: Location, context: Context) -> Sequence[Location]:
+        from tamis.evaluate import heldout
+
+        dataset = self.documents.folder(context.workspace)
+        card = heldout.build_heldout(dataset.shards, dataset.card, folder, self.seed, **self.sizes)
+        if warning := heldout.too_small(card):
+            context.note(f"{self.label}: {warning}")
+        return [folder / name for name in (heldout.DOCUMENTS, heldout.CONTINUATION, heldout.CARD)]
 
 
-def train_model(run: RunDir, settings: dict[str, Any], on_event: OnEvent) -> None:
-    """Train on the run's token shards into `train/`. Raises ConfigError when the run has none."""
-    _need_torch()
-    from tamis.train.run import TrainConfig, run_training
+class GivenHeldout(Node):
+    """A folder of held-out tasks that lies somewhere already."""
 
-    config = TrainConfig.parse(settings, "train")
-    tokens = tokens_folder(run)
-    _tell(run, on_event, "step_started", "train")
-    run_training(config, tokens, run.train, lambda line: _tell_training(on_event, line))
-    _tell(run, on_event, "step_finished", "train")
+    kind: ClassVar[str] = "heldout"
+
+    def __init__(self, place: Location) -> None:
+        from tamis.evaluate.heldout import open_heldout
+
+        super().__init__("", f"held-out set {place}", ())
+        self.place = place
+        self.card = open_heldout(place)
+
+    def artefacts(self, workspace: Workspace) -> list[str]:
+        return []
+
+    def is_done(self, workspace: Workspace) -> bool:
+        return True
+
+    def run(self, context: Context) -> None:
+        raise AssertionError("it is there already")
+
+    def folder(self, workspace: Workspace) -> Location:
+        return self.place
 
 
-def evaluate_model(run: RunDir, heldout: Path, settings: dict[str, Any], on_event: OnEvent) -> None:
-    """Evaluate the run's model on the held-out tasks in `heldout` into `evaluate/`."""
-    _need_torch()
-    from tamis.evaluate.run import EvaluateConfig, run_evaluation
+class Budget:
+    """How many tokens models are trained on that are compared: as many as the smallest of their data sets has."""
 
-    config = EvaluateConfig.parse(settings, "evaluate")
-    _tell(run, on_event, "step_started", "evaluate")
-    run_evaluation(config, run.train, heldout, run.evaluate, lambda line: _tell_evaluation(on_event, line))
-    _tell(run, on_event, "step_finished", "evaluate")
+    def __init__(self, settings: Mapping[str, Any], datasets: Sequence[Dataset]) -> None:
+        self.settings, self.datasets = dict(settings), list(datasets)
+
+    @property
+    def inputs(self) -> list[Node]:
+        return [] if "tokens" in self.settings else [node for data in self.datasets for node in data.inputs]
+
+    def resolve(self, workspace: Workspace) -> dict[str, Any]:
+        """The training settings with their number of tokens. Small data get smaller batches and a shorter warm-up, so
+        that there are steps to take. Raises ConfigError when a data set is too small to train on at all."""
+        from tamis.train.settings import fit_to_data
+
+        if self.settings.get("tokens") is not None:
+            return self.settings
+        counts = {}
+        for data in self.datasets:
+            manifest = data.folder(workspace).tokens / "manifest.json"
+            counts[data.artefact] = int(read_json(manifest)["num_tokens"])
+        return fit_to_data(self.settings, min(counts.values()))
 
 
-def _need_torch() -> None:
+class ModelNode(ProductNode):
+    """A model trained on the tokens of a data set."""
+
+    kind: ClassVar[str] = "model"
+    own_process: ClassVar[bool] = True
+
+    def __init__(self, run_name: str, data: Dataset, budget: Budget, seed: int, threads: int | None = None) -> None:
+        inputs = dict.fromkeys([*data.inputs, *budget.inputs])
+        super().__init__(run_name, f"train {budget.settings['scale']}, seed {seed}", list(inputs))
+        self.data, self.budget, self.seed, self.threads = data, budget, seed, threads
+
+    def tokens(self, workspace: Workspace) -> Location:
+        return self.data.folder(workspace).tokens
+
+    def config(self, workspace: Workspace) -> Any:
+        from tamis.train.settings import TrainConfig
+
+        settings = self.budget.resolve(workspace) | {"seed": self.seed}
+        if self.threads is not None:
+            settings.setdefault("threads", self.threads)
+        return TrainConfig.parse(settings, "train")
+
+    def training(self, workspace: Workspace) -> Any:
+        """The training in numbers. Raises ConfigError when it does not fit the data."""
+        from tamis.train.settings import resolve
+
+        return resolve(self.config(workspace), self.tokens(workspace))
+
+    def identity(self, workspace: Workspace) -> str:
+        return str(self.training(workspace).fingerprint)
+
+    def settings(self, workspace: Workspace) -> dict[str, Any]:
+        """What a run directory says of the model."""
+        training = self.training(workspace)
+        return {
+            "seed": self.seed, "scale": training.scale.name, "tokens": training.num_tokens,
+            "data": training.dataset_fingerprint,
+        }  # fmt: skip
+
+    def make(self, folder: Location, context: Context) -> Sequence[Location]:
+        need_torch()
+        from tamis.train.run import run_training
+
+        def tell(line: dict[str, Any]) -> None:
+            rate = line.get("tokens_per_second")
+            speed = f", {rate:,.0f} tokens/s" if rate else ""
+            text = f"loss {line['loss']:.3f}{speed}"
+            progress = {"stage": "train", "done": line["step"], "total": line["total_steps"], "unit": "steps"}
+            context.on_event(Event(kind="progress", fields=progress | {"text": text}))
+
+        workspace = context.workspace
+        run_training(self.training(workspace), self.config(workspace), self.tokens(workspace), folder, tell)
+        return [place for place in folder.files() if place.name not in (RECORD, ".lock")]
+
+
+class GivenProduct(Node):
+    """A model or an evaluation that is finished and listed in a run directory."""
+
+    def __init__(self, run: RunDir, product: Product) -> None:
+        super().__init__(run.name, f"{product.kind} of seed {product.settings['seed']}", ())
+        self.product, self.seed = product, int(product.settings["seed"])
+        self.data = Dataset.of_run(run)
+
+    def artefacts(self, workspace: Workspace) -> list[str]:
+        return [self.product.artefact]
+
+    def folder(self, workspace: Workspace) -> Location:
+        return workspace.artefact(self.product.artefact)
+
+    def identity(self, workspace: Workspace) -> str:
+        return str(read_json(self.folder(workspace) / RECORD)["fingerprint"])
+
+    def is_done(self, workspace: Workspace) -> bool:
+        return (self.folder(workspace) / RECORD).exists()
+
+    def run(self, context: Context) -> None:
+        raise ConfigError(
+            f"{self.folder(context.workspace)}: this artefact was deleted. Run the command that made it again."
+        )
+
+
+class EvaluationNode(ProductNode):
+    """A model's scores on held-out sets."""
+
+    kind: ClassVar[str] = "evaluation"
+    own_process: ClassVar[bool] = True
+
+    def __init__(
+        self, run_name: str, model: "ModelNode | GivenProduct", heldout: Mapping[str, "HeldoutNode | GivenHeldout"],
+        settings: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        super().__init__(run_name, f"evaluate seed {model.seed}", [model, *heldout.values()])
+        self.model, self.heldout, self._settings = model, dict(heldout), dict(settings)
+
+    def config(self) -> Any:
+        from tamis.evaluate.run import EvaluateConfig
+
+        return EvaluateConfig.parse(self._settings, "evaluate")
+
+    def sets(self, workspace: Workspace) -> dict[str, Location]:
+        return {name: node.folder(workspace) for name, node in self.heldout.items()}
+
+    def identity(self, workspace: Workspace) -> str:
+        from tamis.evaluate.heldout import open_heldout
+        from tamis.evaluate.run import VERSION
+
+        sets = {name: open_heldout(place).fingerprint for name, place in self.sets(workspace).items()}
+        config = self.config().model_dump(mode="json")
+        return fingerprint("evaluation", VERSION, config, self.model.identity(workspace), sets)
+
+    def settings(self, workspace: Workspace) -> dict[str, Any]:
+        """What a run directory says of the scores."""
+        sets = {
+            name: node.artefacts(workspace)[:1] or [str(node.folder(workspace))] for name, node in self.heldout.items()
+        }
+        return {
+            "model": self.model.artefacts(workspace)[0], "seed": self.model.seed,
+            "heldout": {name: found[0] for name, found in sets.items()},
+        }  # fmt: skip
+
+    def make(self, folder: Location, context: Context) -> Sequence[Location]:
+        need_torch()
+        from tamis.evaluate.run import run_evaluation
+
+        def tell(line: dict[str, Any]) -> None:
+            fields = {"stage": "evaluate", "unit": "items", "text": line["task"]}
+            context.on_event(Event(kind="progress", fields=fields | {"done": line["done"], "total": line["total"]}))
+
+        workspace = context.workspace
+        check_held_out(self.model.data, self.sets(workspace), workspace, self.run_name)
+        run_evaluation(self.config(), self.model.folder(workspace), self.sets(workspace), folder, tell)
+        return [place for place in folder.files() if place.name not in (RECORD, ".lock")]
+
+
+def check_held_out(data: Dataset, sets: Mapping[str, Location], workspace: Workspace, run_name: str) -> None:
+    """Raises ConfigError when a held-out page is among the documents that a model was trained on."""
+    from tamis.evaluate.heldout import page_ids
+
+    held_out = {page: name for name, place in sets.items() for page in page_ids(place)}
+    found: dict[str, str] = {}
+    for place in data.folder(workspace).shards.children("*.parquet"):
+        for batch in read_shard(place, [columns.ID]):
+            found |= {page: held_out[page] for page in batch.column(columns.ID).to_pylist() if page in held_out}
+    if found:
+        page, name = next(iter(found.items()))
+        raise ConfigError(
+            f"{run_name}: {len(found)} of {len(held_out)} held-out pages are in the training data (one of the set "
+            f"'{name}' has the id {page}), so its scores would mean nothing. Give the run's pool the same "
+            "pool.holdout_fraction and pool.holdout_by as the held-out run has, and train again."
+        )
+
+
+class ComparisonNode(ProductNode):
+    """The paired comparison of several runs, each with one evaluation per training seed."""
+
+    kind: ClassVar[str] = "comparison"
+    FILE: ClassVar[str] = "comparison.json"
+
+    def __init__(self, sides: Mapping[str, Sequence["EvaluationNode | GivenProduct"]], baseline: str) -> None:
+        super().__init__("", f"compare {' / '.join(sides)}", [node for side in sides.values() for node in side])
+        self.sides, self.baseline = {name: list(nodes) for name, nodes in sides.items()}, baseline
+
+    def identity(self, workspace: Workspace) -> str:
+        from tamis.evaluate.compare import VERSION
+
+        found = {name: [node.identity(workspace) for node in nodes] for name, nodes in self.sides.items()}
+        return fingerprint("comparison", VERSION, list(found.items()), self.baseline)
+
+    def make(self, folder: Location, context: Context) -> Sequence[Location]:
+        from tamis.evaluate.compare import compare
+
+        sides = {name: [node.folder(context.workspace) for node in nodes] for name, nodes in self.sides.items()}
+        write_json(folder / self.FILE, compare(sides, baseline=self.baseline, seed=COMPARISON_SEED))
+        return [folder / self.FILE]
+
+    def read(self, workspace: Workspace) -> dict[str, Any]:
+        """The finished comparison."""
+        return dict(read_json(self.folder(workspace) / self.FILE))
+
+
+def check_settings(recipe: Recipe) -> None:
+    """Raises ConfigError when what a recipe says of training or evaluation cannot be right, whatever its data."""
+    if recipe.train is not None:
+        from tamis.train.settings import TrainConfig, check
+
+        check(TrainConfig.parse(recipe.train, "train"))
+    if recipe.evaluate is not None:
+        from tamis.evaluate.run import EvaluateConfig
+
+        settings = dict(recipe.evaluate)
+        if settings.pop("heldout", None) is None:
+            raise ConfigError(
+                "evaluate.heldout: name the run of the held-out pages, or a folder of held-out tasks, that the model "
+                "is evaluated on (see `tamis heldout --help`)"
+            )
+        EvaluateConfig.parse(settings, "evaluate")
+
+
+def need_torch() -> None:
+    """Raises ConfigError when PyTorch is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError:
         raise ConfigError("training and evaluation need PyTorch. Install it with: pip install 'tamis[train]'") from None
-
-
-def _tell(run: RunDir, on_event: OnEvent, kind: str, stage: str) -> None:
-    event = Event(kind=kind, fields={"stage": stage})
-    run.log(event)
-    on_event(event)
-
-
-def _tell_training(on_event: OnEvent, line: dict[str, Any]) -> None:
-    text = f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
-    fields = {"stage": "train", "done": line["step"], "total": line["total_steps"], "unit": "steps", "text": text}
-    on_event(Event(kind="progress", fields=fields))
-
-
-def _tell_evaluation(on_event: OnEvent, line: dict[str, Any]) -> None:
-    fields = {"stage": "evaluate", "done": line["done"], "total": line["total"], "unit": "items", "text": line["task"]}
-    on_event(Event(kind="progress", fields=fields))
-
-
-def parse_fields(assignments: list[str]) -> dict[str, Any]:
-    """`["seed=1", "device=cpu"]` -> a mapping. Raises ConfigError for an assignment without '='."""
-    out = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {assignment}: expected field=value")
-        out[name.strip()] = yaml.safe_load(value)
-    return out
-
-
-def read_scores(run: RunDir) -> dict[str, Any]:
-    """The run's evaluation results. Raises ConfigError when it has not been evaluated."""
-    return dict(read_json(_scores(run)))
-
-
-def _scores(run: RunDir) -> Path:
-    path = run.evaluate / "results.json"
-    if not path.exists():
-        raise ConfigError(f"{run.root}: not evaluated yet. Do so with: tamis eval {run.root} --heldout TASKS")
-    return path
-
-
-def compare_runs(a: Path, b: Path) -> dict[str, Any]:
-    """Paired comparison of two evaluated runs; also written to B's directory as comparison.json."""
-    from tamis.evaluate.compare import compare
-
-    run_a, run_b = open_run(a), open_run(b)
-    names = (_name(run_a), _name(run_b))
-    result = compare(_scores(run_a).parent, _scores(run_b).parent, names, seed=COMPARISON_SEED)
-    write_json(run_b.root / "comparison.json", result)
-    return result
-
-
-def _name(run: RunDir) -> str:
-    return str(yaml.safe_load(run.recipe.read_text(encoding="utf-8"))["name"])
-
-
-def write_report(paths: list[Path], output: Path | None) -> Path:
-    """The report of one or more runs; where exactly two are evaluated on the same tasks, with their comparison."""
-    from tamis.report.page import build_report
-
-    runs = [open_run(path) for path in paths]
-    evaluated = [run.root for run in runs if (run.evaluate / "results.json").exists()]
-    comparison = compare_runs(evaluated[0], evaluated[1]) if len(evaluated) == 2 else None
-    return build_report([run.root for run in runs], output or runs[-1].report, comparison)
-
-
-def show_duplicates(
-    path: Path, stage: str | None, cluster: str | None, top: int, output: Path | None
-) -> tuple[dict[str, Any], Path]:
-    """What a run's dedup step found, as data and as a page (`dups.html` in the run unless `output` says where)."""
-    from tamis.report.duplicates import find_duplicates
-    from tamis.report.duplicates_page import write_page
-
-    run = open_run(path)
-    found = find_duplicates(run, stage, cluster, top)
-    return found.to_dict(), write_page(found, output or run.root / "dups.html")

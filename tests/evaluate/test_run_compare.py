@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from evaluate_fakes import BigramModel, make_pages, write_shards
 
@@ -12,7 +13,6 @@ from tamis.evaluate.heldout import build_heldout
 from tamis.evaluate.run import EvaluateConfig, evaluate_model, run_evaluation
 
 CONFIG = EvaluateConfig(num_resamples=1000)
-NAMES = ["bad", "good"]
 
 
 @pytest.fixture(scope="module")
@@ -93,51 +93,37 @@ def test_a_folder_without_a_checkpoint(heldout: Path, tmp_path: Path) -> None:
 
 
 def test_compare_finds_the_better_model(evaluated: Path) -> None:
-    result = compare(evaluated / "bad1", evaluated / "good1" / "results.json", NAMES, 1000)
-    entry = result["tasks"]["documents"]
-    assert entry["verdict"] == "good is better" and entry["difference"] < 0 and entry["p_value"] < 0.05
-    assert entry["low"] <= entry["difference"] <= entry["high"] < 0
-    assert entry["difference"] == pytest.approx(entry["b"] - entry["a"], rel=1e-9)
-    assert entry["num_clusters"] == 12 and entry["num_items"] == 40
-    assert result["same_tokens"] is True and result["num_seeds"] == [1, 1] and "one training seed" in result["notes"][0]
-    swapped = compare(evaluated / "good1", evaluated / "bad1", NAMES[::-1], 1000)["tasks"]["documents"]
-    assert swapped["verdict"] == "good is better"
-    assert swapped["difference"] == pytest.approx(-entry["difference"], rel=1e-9)
-    json.dumps(result)
-
-
-def test_compare_with_itself_sees_no_difference(evaluated: Path) -> None:
-    for entry in compare(evaluated / "good1", evaluated / "good1", NAMES, 1000)["tasks"].values():
-        assert entry["difference"] == 0 == entry["low"] == entry["high"] and entry["p_value"] == 1
-        assert entry["verdict"] == "no difference seen at 95 %"
-
-
-def test_compare_over_seeds(evaluated: Path) -> None:
     good, bad = ([evaluated / f"{name}{seed}" for seed in (1, 2)] for name in ("good", "bad"))
-    paired = compare(bad, good, NAMES, 1000)
-    unpaired = compare(bad, good[:1], NAMES, 1000)
-    for result, seeds in ((paired, [2, 2]), (unpaired, [2, 1])):
-        entry = result["tasks"]["documents"]
-        assert result["num_seeds"] == seeds and entry["low"] <= entry["difference"] <= entry["high"]
-    values = [compare(bad[n], good[n], NAMES, 200)["tasks"]["documents"]["difference"] for n in (0, 1)]
-    assert paired["tasks"]["documents"]["difference"] == pytest.approx(sum(values) / 2, rel=1e-9)
+    result = compare({"bad": bad[:1], "good": good[:1]}, num_resamples=1000)
+    task = result["tasks"]["documents"]
+    [pair] = task["differences"]
+    assert pair["verdict"] == "good is better" and pair["p_value"] < 0.05
+    assert pair["low"] <= pair["difference"] <= pair["high"] < 0
+    assert task["num_clusters"] == 12 and task["num_items"] == 40
+    assert result["same_tokens"] is True and "one training seed" in result["notes"][0]
+    swapped = compare({"good": good[:1], "bad": bad[:1]}, num_resamples=1000)["tasks"]["documents"]
+    assert swapped["differences"][0]["verdict"] == "good is better"
+    assert swapped["differences"][0]["difference"] == pytest.approx(-pair["difference"], rel=1e-9)
+    both = compare({"bad": bad, "good": good}, num_resamples=1000)["tasks"]["documents"]
+    assert both["differences"][0]["difference"] == pytest.approx(
+        np.mean(both["values"]["good"]["per_seed"]) - np.mean(both["values"]["bad"]["per_seed"]), rel=1e-9
+    )
+    assert both["values"]["bad"]["per_seed"][0] == pytest.approx(task["values"]["bad"]["value"], rel=1e-9)
 
 
 def test_compare_refuses_what_is_not_comparable(evaluated: Path, heldout: Path, tmp_path: Path) -> None:
+    good = {"good": [evaluated / "good1"]}
     other = tmp_path / "other"
     card = build_heldout(write_shards(tmp_path / "in", make_pages(seed=9)), other, 0, num_items=20, max_documents=9)
-    evaluate_model(CONFIG, BigramModel(train_text()), other, tmp_path / "there")
+    evaluate_model(CONFIG, BigramModel(train_text(5)), other, tmp_path / "there")
     with pytest.raises(ConfigError, match=card.fingerprint):
-        compare(evaluated / "good1", tmp_path / "there", NAMES)
+        compare(good | {"there": [tmp_path / "there"]})
     wider = EvaluateConfig(num_resamples=1000, window_overlap_fraction=0.25)
-    evaluate_model(wider, BigramModel(train_text()), heldout, tmp_path / "wider")
-    with pytest.raises(ConfigError, match="differ in setting 'window_overlap_fraction'"):
-        compare(evaluated / "good1", tmp_path / "wider", NAMES)
-    with pytest.raises(ConfigError, match="no finished evaluation"):
-        compare(evaluated / "good1", tmp_path / "nowhere", NAMES)
-
-
-def test_compare_says_when_training_was_unequal(evaluated: Path, heldout: Path, tmp_path: Path) -> None:
-    evaluate_model(CONFIG, BigramModel(train_text(), num_tokens=2000), heldout, tmp_path / "more")
-    result = compare(evaluated / "bad1", tmp_path / "more", NAMES, 200)
-    assert result["same_tokens"] is False and any("different numbers of tokens" in note for note in result["notes"])
+    evaluate_model(wider, BigramModel(train_text(4)), heldout, tmp_path / "wider")
+    with pytest.raises(ConfigError, match=r"window_overlap_fraction: 0\.5 and 0\.25"):
+        compare(good | {"wider": [tmp_path / "wider"]})
+    evaluate_model(
+        EvaluateConfig(num_resamples=500), BigramModel(train_text(), num_tokens=1000), heldout, tmp_path / "g"
+    )
+    with pytest.raises(ConfigError, match="the same model"):
+        compare(good | {"again": [tmp_path / "g"]})

@@ -94,7 +94,7 @@ def test_long_requests_lose_the_left_of_their_context() -> None:
         ('{"query": "a", "choices": ["b"], "gold": 0}', "two or more"),
         ('{"query": "a", "choices": ["b", ""], "gold": 0}', "empty"),
         ('{"query": "a", "choices": ["b", "c"], "gold": 2}', "index of one of its 2"),
-        ("not json", "line 1 is not JSON"),
+        ("not json", "line 1: not JSON"),
     ],
 )
 def test_broken_rows_are_named(tmp_path: Path, line: str, message: str) -> None:

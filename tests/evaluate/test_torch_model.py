@@ -1,6 +1,7 @@
 """The checkpoint adapter against running each continuation by itself through the model's own forward."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from evaluate_fakes import make_pages, write_shards  # noqa: E402
 from tamis.base.errors import ConfigError  # noqa: E402
 from tamis.evaluate import torch_model  # noqa: E402
 from tamis.evaluate.heldout import build_heldout  # noqa: E402
-from tamis.evaluate.model import Request, checkpoint_fingerprint, clip, load_model  # noqa: E402
+from tamis.evaluate.load import load_model  # noqa: E402
+from tamis.evaluate.model import Request, checkpoint_fingerprint, clip  # noqa: E402
 from tamis.evaluate.run import EvaluateConfig, run_evaluation  # noqa: E402
 from tamis.evaluate.torch_model import CheckpointModel  # noqa: E402
 from tamis.store.location import Location  # noqa: E402
+from tamis.store.shards import file_digest  # noqa: E402
 from tamis.train import checkpoint  # noqa: E402
 from tamis.train.data import Position  # noqa: E402
 from tamis.train.model import Transformer  # noqa: E402
@@ -44,9 +47,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2.0)
-    config = {"sequence_length": 256, "num_tokens": 12345, "scale": "tiny", "step": 7}
     optimizer = torch.optim.AdamW(model.parameters())
     tokenizer_file = Location(place / "tokenizer.json")
+    config = {
+        "sequence_length": 256, "num_tokens": 12345, "scale": "tiny", "step": 7, "seed": 5,
+        "tokenizer": file_digest(tokenizer_file),
+    }  # fmt: skip
     checkpoint.save(Location(place / "train"), config, tokenizer_file, model, optimizer, Position())
     return place / "train"
 
@@ -116,6 +122,8 @@ def test_fingerprint_and_description(model: CheckpointModel, trained: Path, tmp_
         == checkpoint_fingerprint(trained / "checkpoints" / "step_00000007")
     )
     assert model.description["num_tokens"] == 12345 and model.max_length == 256
+    assert model.description["shape"] == asdict(SHAPE) and model.description["seed"] == 5
+    assert model.description["tokenizer"] == file_digest(trained.parent / "tokenizer.json")
     with pytest.raises(ConfigError, match="no checkpoint here"):
         load_model(tmp_path)
 

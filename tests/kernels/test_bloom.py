@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tamis.kernels.bloom import find_all, insert_all
-from tamis.kernels.reference.bloom import Bff
+from tamis.kernels.dedup.bloom import find_all, insert_all
+from tamis.kernels.reference.dedup.bloom import Bff
 from tamis.stages.dedup.bloom.filter import MARGIN, FilterShape, largest_filter, size_filter
 from tamis.stages.dedup.bloom.lists import from_lists, ngram_lists, to_lists
 

@@ -14,9 +14,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels import reference_fasttext as twin
-from tamis.kernels.fasttext import TextClassifier
-from tamis.kernels.fasttext_file import read_model
+from tamis.kernels.fasttext.classifier import TextClassifier
+from tamis.kernels.fasttext.file import read_model
+from tamis.kernels.reference.fasttext import classifier as twin
 
 WORDS = ["the", "sieve", "größe", "日本語", "x" * 40, "parser", "ten", "a", "straße", "0123456789abcdef", "12345678"]
 NASTY = [

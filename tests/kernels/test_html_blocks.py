@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels import html_blocks
-from tamis.kernels.html_features import FEATURE_NAMES, features
-from tamis.kernels.html_words import GROUP_NAMES
-from tamis.kernels.reference import html_blocks as reference
-from tamis.kernels.trees import predict
+from tamis.kernels.html import blocks as kernel
+from tamis.kernels.html.features import FEATURE_NAMES, features
+from tamis.kernels.html.trees import predict
+from tamis.kernels.html.words import GROUP_NAMES
+from tamis.kernels.reference.html import blocks as reference
 
 COUNTS = ("chars", "words", "link_chars", "links", "commas", "stops", "digits", "capitals", "shorts", "bold_chars",
           "breaks", "marks")  # fmt: skip
@@ -81,10 +81,10 @@ pages = st.lists(nodes, max_size=6).map(lambda top: "<html><body>" + "".join(map
 def scan(html: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     size = html.count(b"<") + 2
     text = np.empty(len(html) + 1, np.uint8)
-    blocks = np.empty((size, html_blocks.NUM_BLOCK_COLUMNS), np.int32)
-    elements = np.empty((size, html_blocks.NUM_ELEMENT_COLUMNS), np.int32)
+    blocks = np.empty((size, kernel.NUM_BLOCK_COLUMNS), np.int32)
+    elements = np.empty((size, kernel.NUM_ELEMENT_COLUMNS), np.int32)
     groups = np.empty(size, np.int64)
-    e, b, t = html_blocks.scan(np.frombuffer(html, np.uint8), text, blocks, elements, groups)
+    e, b, t = kernel.scan(np.frombuffer(html, np.uint8), text, blocks, elements, groups)
     assert e <= size and b <= size and t <= len(html)
     return text[:t], blocks[:b], elements[:e], groups[:e]
 
@@ -96,12 +96,12 @@ def test_blocks_are_those_of_the_twin(html: str) -> None:
     twin = reference.scan(html)
     data = text.tobytes()
     assert [data[row[0] : row[1]].decode() for row in blocks] == [block.text for block in twin.blocks]
-    assert blocks[:, html_blocks.ELEMENT].tolist() == [block.element for block in twin.blocks]
+    assert blocks[:, kernel.ELEMENT].tolist() == [block.element for block in twin.blocks]
     for row, block in zip(blocks, twin.blocks, strict=True):
-        ours = {name: int(row[getattr(html_blocks, name.upper())]) for name in COUNTS}
+        ours = {name: int(row[getattr(kernel, name.upper())]) for name in COUNTS}
         assert ours == block.counts(), block.text
-    assert elements[:, html_blocks.PARENT].tolist() == [element.parent for element in twin.elements]
-    assert elements[:, html_blocks.TAG_ID].tolist() == [element.tag for element in twin.elements]
+    assert elements[:, kernel.PARENT].tolist() == [element.parent for element in twin.elements]
+    assert elements[:, kernel.TAG_ID].tolist() == [element.tag for element in twin.elements]
     assert groups.tolist() == [element.groups for element in twin.elements]
 
 
@@ -117,7 +117,7 @@ def test_any_bytes_are_scanned_within_bounds(html: bytes) -> None:
     if len(blocks):
         rows = features(text, blocks, elements, groups)
         assert rows.shape == (len(blocks), len(FEATURE_NAMES)) and np.isfinite(rows).all()
-        assert (blocks[:, html_blocks.END] > blocks[:, html_blocks.START]).all()
+        assert (blocks[:, kernel.END] > blocks[:, kernel.START]).all()
 
 
 def test_features_see_names_places_and_copies() -> None:

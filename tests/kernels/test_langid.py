@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from tamis.kernels import langid
+from tamis.kernels.language import langid
 
 pytest.importorskip("py3langid")
 SENTENCES = [

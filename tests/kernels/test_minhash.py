@@ -7,13 +7,13 @@ from hostile import repetitive, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels.components import flatten, join
-from tamis.kernels.minhash import FUNCTIONS_PER_BLOCK, SHINGLES_PER_BLOCK, band_keys, character_hashes
-from tamis.kernels.ngrams import fold_table, word_hashes
-from tamis.kernels.reference import components as components_twin
-from tamis.kernels.reference import minhash as twin
-from tamis.kernels.reference_ngrams import word_hashes as word_hashes_twin
-from tamis.kernels.text import views
+from tamis.kernels.dedup.components import flatten, join
+from tamis.kernels.dedup.minhash import FUNCTIONS_PER_BLOCK, SHINGLES_PER_BLOCK, band_keys, character_hashes
+from tamis.kernels.reference.dedup import components as components_twin
+from tamis.kernels.reference.dedup import minhash as twin
+from tamis.kernels.reference.text.ngrams import word_hashes as word_hashes_twin
+from tamis.kernels.text.decoding import views
+from tamis.kernels.text.ngrams import fold_table, word_hashes
 
 
 def functions(number: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

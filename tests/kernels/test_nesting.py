@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels.nesting import SLACK, nesting_bound, nesting_depth
-from tamis.kernels.reference import nesting as twin
-from tamis.kernels.reference.nesting import deepest_excess
+from tamis.kernels.html.nesting import SLACK, nesting_bound, nesting_depth
+from tamis.kernels.reference.html import nesting as twin
+from tamis.kernels.reference.html.nesting import deepest_excess
 
 PIECES = st.sampled_from([b"<", b"</", b"/", b"<div>", b"</div>", b"<br>", b"text", b"\xbc\x3c", b"\0", b"\xff" * 9])
 

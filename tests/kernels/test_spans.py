@@ -7,10 +7,10 @@ from hostile import texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels import spans, suffixes
-from tamis.kernels.reference import spans as twin
-from tamis.kernels.text import from_buffers, views
-from tamis.kernels.uax_tokens import mix, uax_tokens
+from tamis.kernels.dedup import spans, suffixes
+from tamis.kernels.reference.dedup import spans as twin
+from tamis.kernels.text.decoding import from_buffers, views
+from tamis.kernels.text.uax_tokens import mix, uax_tokens
 
 corpora = st.lists(
     st.tuples(st.lists(st.integers(0, 2), max_size=40), st.sampled_from([False, False, True])), min_size=1, max_size=8

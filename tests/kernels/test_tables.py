@@ -11,8 +11,9 @@ from hostile import plain, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels import reference, text, unicode_tables, words
-from tamis.kernels.bits import READ_AHEAD
+from tamis.kernels import reference
+from tamis.kernels.text import decoding, unicode_tables, words
+from tamis.kernels.text.bits import READ_AHEAD
 
 PREDICATES = {
     unicode_tables.SPACE: str.isspace,
@@ -35,7 +36,7 @@ def decoded(value: str) -> tuple[np.ndarray, np.ndarray, int]:
     room = len(data) + READ_AHEAD
     code_points, properties = np.empty(room, np.int32), np.empty(room, np.uint16)
     tables = unicode_tables.load()
-    return code_points, properties, text.decode(data, 0, len(data), tables[0], tables[1], code_points, properties)
+    return code_points, properties, decoding.decode(data, 0, len(data), tables[0], tables[1], code_points, properties)
 
 
 def kernel_boundaries(value: str) -> list[int]:
@@ -79,7 +80,7 @@ def test_round_trip() -> None:
     value = "".join(all_characters())
     code_points, _, n = decoded(value)
     out = np.empty(4 * n, np.uint8)
-    assert out[: text.encode(code_points, n, out, 0)].tobytes().decode() == value
+    assert out[: decoding.encode(code_points, n, out, 0)].tobytes().decode() == value
 
 
 def test_unicode_word_break_test() -> None:
@@ -121,8 +122,8 @@ def test_words_of_long_texts(value: str) -> None:
 
 
 def test_views_of_sliced_and_empty_columns() -> None:
-    data, offsets = text.views(pa.array(["ab", None, "cde", ""])[1:])
+    data, offsets = decoding.views(pa.array(["ab", None, "cde", ""])[1:])
     assert [data[a:b].tobytes() for a, b in pairwise(offsets)] == [b"", b"cde", b""]
-    assert text.views(pa.array([], pa.string()))[1].tolist() == [0]
+    assert decoding.views(pa.array([], pa.string()))[1].tolist() == [0]
     with pytest.raises(TypeError, match="int64"):
-        text.views(pa.array([1]))
+        decoding.views(pa.array([1]))

@@ -10,9 +10,10 @@ from hostile import plain, repetitive, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels import lines, phrases, program, reference
-from tamis.kernels.program import Program
-from tamis.kernels.sentences import split_sentences
+from tamis.kernels import reference
+from tamis.kernels.rules import lines, phrases, program
+from tamis.kernels.rules.program import Program
+from tamis.kernels.text.sentences import split_sentences
 
 pytestmark = pytest.mark.skipif(
     unicodedata.unidata_version != "14.0.0", reason="the twins use this Python's str; the tables are Unicode 14"

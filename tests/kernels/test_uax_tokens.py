@@ -9,9 +9,9 @@ from hostile import texts
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tamis.kernels.reference import uax_tokens as twin
-from tamis.kernels.text import from_buffers
-from tamis.kernels.uax_tokens import uax_tokens
+from tamis.kernels.reference.text import uax_tokens as twin
+from tamis.kernels.text.decoding import from_buffers
+from tamis.kernels.text.uax_tokens import uax_tokens
 
 ASCII = st.text(st.sampled_from(" \t\n\r\v\f\x1c\x1fab9_.,':;\"-é’\u0301\u200d\u3000 א"), max_size=40) | st.text(
     st.sampled_from("azAZ{`@[ ."), max_size=60

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context
-from tamis.kernels import ngrams, reference_ngrams
-from tamis.kernels.text import views
+from tamis.kernels.reference.text import ngrams as reference_ngrams
+from tamis.kernels.text import ngrams
+from tamis.kernels.text.decoding import views
 from tamis.stages.decontaminate.reference import read_items
 from tamis.stages.decontaminate.stage import Decontaminate, RunIndex, build
 

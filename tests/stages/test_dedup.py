@@ -12,7 +12,8 @@ from groups import drive, to_batch
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Group, Map
-from tamis.stages.dedup.exact import normalize_text, normalize_url
+from tamis.base.words import normalize
+from tamis.stages.dedup.exact import normalize_url
 from tamis.stages.dedup.stage import build
 
 RECIPE = Recipe(name="test", stages=[])
@@ -139,7 +140,7 @@ def test_all_exact_copies_of_the_known_set_and_no_other(shared_data: Path) -> No
 
 
 def test_normal_forms() -> None:
-    assert normalize_text(" A\tb \u00a0C\r\n") == "a b c"
+    assert normalize(" A\tb \u00a0C\r\n") == "a b c"
     assert normalize_url(" HTTP://Example.ORG/Path?Q=A#frag ") == "http://example.org/Path?Q=A"
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Corpus
-from tamis.kernels.reference.bloom import Bff, Mode
+from tamis.kernels.reference.dedup.bloom import Bff, Mode
 from tamis.stages.dedup.bloom.marks import WHITE_SPACE
 from tamis.stages.dedup.bloom.stage import BloomDedup
 from tamis.stages.dedup.stage import build

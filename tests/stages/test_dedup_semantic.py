@@ -277,10 +277,48 @@ def test_assets_are_the_files_of_a_model_folder(tmp_path: Path) -> None:
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 96}))
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    assert sorted(embedders.model_files(str(tmp_path))) == ["1_Pooling/config.json", "model.safetensors"]
-    assert embedders.dimensions(str(tmp_path)) == 96
-    assert embedders.dimensions("test_dedup_semantic:bag_of_words") == DIMENSIONS
-    assert embedders.model_files("test_dedup_semantic:bag_of_words") == {}
+    folder = embedders.Embedder(name=str(tmp_path))
+    assert sorted(folder.files()) == ["1_Pooling/config.json", "model.safetensors"]
+    assert folder.dimensions() == 96 and folder.identity() == []
+    function = embedders.find_embedder("test_dedup_semantic:bag_of_words")
+    assert function.dimensions() == DIMENSIONS and function.files() == {}
+
+
+EMBEDDER = "import numpy as np\n\n\ndef embed(texts):\n    return np.array([[len(t), {}] for t in texts])\n"
+
+
+def test_the_source_of_an_embedder_is_in_the_fingerprint_and_its_place_is_not(tmp_path: Path) -> None:
+    identities = []
+    for folder, number in (("a", 1), ("b", 1), ("c", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(EMBEDDER.format(number))
+        identities.append(stage_of(embedder=f"{tmp_path}/{folder}/mine.py:embed").identity())
+    assert identities[0] == identities[1] != identities[2]
+    rows, details = run([corpus(3)], embedder=f"{tmp_path}/c/mine.py:embed")
+    assert details["embedded"] == len(rows)
+
+
+def test_a_model_of_the_hub_stands_at_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="comes with sentence-transformers")
+    import huggingface_hub.constants
+
+    commit, model = "c0ffee" + "0" * 34, tmp_path / "models--me--small"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text(commit)
+    (model / "snapshots" / commit).mkdir(parents=True)
+    (model / "snapshots" / commit / "config.json").write_text("{}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    found = embedders.find_embedder("me/small")
+    assert found.identity() == ["me/small", commit] and found.spec == f"me/small@{commit}"
+    assert embedders.find_embedder(found.spec) == found
+
+    def refuse(self: object, name: str, revision: str | None = None) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(hub.HfApi, "model_info", refuse)
+    with pytest.raises(ConfigError, match="which weights me/large has: no network"):
+        embedders.find_embedder("me/large")
 
 
 def test_merged_survivors_say_what_those_removed_said() -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import zstandard
 
+from tamis.base import columns
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context
@@ -37,6 +38,7 @@ PAGE = (
 
 def make(mode: str = "fixed", **settings: object) -> Filter:
     (stage,) = build(settings, Recipe(name="x", mode=mode, stages=[]))
+    stage.check_columns({field.name: field.type for field in columns.POOL_SCHEMA})
     stage = pickle.loads(pickle.dumps(stage))
     stage.open(Context(seed=0, assets={name: Path(path) for name, path in stage.assets().items()}))
     return stage

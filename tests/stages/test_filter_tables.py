@@ -12,9 +12,8 @@ from test_filter import PAGE, batch_of, golden_pages, make
 from tamis import flow
 from tamis.base.errors import ConfigError
 from tamis.kernels import reference
-from tamis.stages.filter.published import TABLES
+from tamis.stages.filter.published import RULES, TABLES
 from tamis.stages.filter.settings import BANNED_WORD_RULES, FilterConfig
-from tamis.stages.filter.tables import RULES
 from tamis.stages.filter.urls import reserved_hosts
 
 POLICY = ["terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"]

@@ -19,8 +19,9 @@ import pytest
 
 from tamis.base.columns import POOL_SCHEMA
 from tamis.base.errors import ConfigError, DataError
+from tamis.base.hosts import host_of
 from tamis.base.recipe import Recipe
-from tamis.stages.pool.holdout import host_of, is_held_out
+from tamis.stages.pool.holdout import is_held_out
 from tamis.stages.pool.mime import is_page
 from tamis.stages.pool.stage import Pool, build
 

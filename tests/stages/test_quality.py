@@ -18,10 +18,9 @@ from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Group, Map, Stage
 from tamis.stages.quality.classifier import Classifier, flatten
-from tamis.stages.quality.config import QualityConfig
 from tamis.stages.quality.positives import python_topics, read_positives
 from tamis.stages.quality.stage import build
-from tamis.stages.quality.training import train
+from tamis.stages.quality.training import FastTextSettings, train
 
 RECIPE = Recipe(name="test", stages=[])
 SPAM = ["buy", "cheap", "click", "deal", "free", "offer", "shop", "sale", "win", "cart", "price", "now"]
@@ -37,6 +36,10 @@ def documents(number: int, seed: int = 5) -> list[dict[str, str]]:
     """Even ones are prose, odd ones are spam."""
     mixed = zip(sentences(PROSE, number // 2, seed), sentences(SPAM, number // 2, seed + 1), strict=True)
     return [{"id": f"{i:08x}", "text": text} for i, text in enumerate(t for pair in mixed for t in pair)]
+
+
+def spam(number: int) -> list[dict[str, str]]:
+    return [{"id": f"{i:08x}", "text": text} for i, text in enumerate(sentences(SPAM, number, 5))]
 
 
 def to_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
@@ -91,11 +94,11 @@ def fit(positives: Path, shards: list[list[dict[str, Any]]], **settings: Any) ->
 
 
 def test_a_classifier_trained_in_the_run_tells_good_from_pool(positives: Path) -> None:
-    spam = [{"id": f"{i:04x}", "text": t} for i, t in enumerate(sentences(SPAM, 80, seed=9))]
+    bad = [{"id": f"{i:04x}", "text": t} for i, t in enumerate(sentences(SPAM, 80, seed=9))]
     good = [{"id": f"g{i:03x}", "text": t} for i, t in enumerate(sentences(PROSE, 4, seed=10))]
-    rows, decided = fit(positives, [spam + good], epoch=20)
+    rows, decided = fit(positives, [bad + good], epoch=20)
     scores = {r["id"]: r["quality_score"] for r in rows[0]}
-    assert min(scores[g["id"]] for g in good) > max(scores[s["id"]] for s in spam)
+    assert min(scores[g["id"]] for g in good) > max(scores[s["id"]] for s in bad)
     found = details(decided)
     assert found["num_train_positives"] == found["num_train_negatives"] == 54
     assert found["num_held_out"] == 12
@@ -105,7 +108,7 @@ def test_a_classifier_trained_in_the_run_tells_good_from_pool(positives: Path) -
 
 
 def test_sharding_and_order_change_neither_model_nor_scores_nor_threshold(positives: Path) -> None:
-    pool = documents(120)
+    pool = spam(120)
     whole, one = fit(positives, [pool], num_train_documents=30)
     parts, five = fit(positives, split(pool, 5), num_train_documents=30)
     _, reverse = fit(positives, split(pool[::-1], 3), num_train_documents=30)
@@ -122,12 +125,12 @@ def test_sharding_and_order_change_neither_model_nor_scores_nor_threshold(positi
 
 def test_training_repeats_to_the_byte_in_another_process(positives: Path) -> None:
     good, pool = sentences(PROSE, 40, 1), sentences(SPAM, 40, 2)
-    config = QualityConfig(keep_fraction=0.5, dim=8)
+    config = FastTextSettings(dim=8)
     first, second = train(good, pool, config, 7), train(good, pool, config, 7)
     program = (
-        "import sys, json, hashlib; from tamis.stages.quality.training import train; "
-        "from tamis.stages.quality.config import QualityConfig; good, pool = json.load(sys.stdin); "
-        "print(hashlib.sha256(train(good, pool, QualityConfig(keep_fraction=0.5, dim=8), 7)).hexdigest())"
+        "import sys, json, hashlib; from tamis.stages.quality.training import FastTextSettings, train; "
+        "from tamis.stages.quality.training import FastTextSettings; good, pool = json.load(sys.stdin); "
+        "print(hashlib.sha256(train(good, pool, FastTextSettings(dim=8), 7)).hexdigest())"
     )
     other = subprocess.run(
         [sys.executable, "-c", program], input=json.dumps([good, pool]), capture_output=True, text=True, check=True
@@ -138,7 +141,7 @@ def test_training_repeats_to_the_byte_in_another_process(positives: Path) -> Non
 
 
 def test_candidate_fraction_bounds_what_training_holds(positives: Path) -> None:
-    pool = documents(400)
+    pool = spam(400)
     _, decided = fit(positives, [pool], candidate_fraction=0.25, num_train_documents=20)
     assert 60 < details(decided)["num_candidates"] < 140
 
@@ -146,14 +149,14 @@ def test_candidate_fraction_bounds_what_training_holds(positives: Path) -> None:
 def test_a_page_that_carries_a_label_does_not_train_its_own_label() -> None:
     poisoned = [f"__label__hq {text}" for text in sentences(SPAM, 40, 2)]
     honest = sentences(SPAM, 40, 2)
-    config = QualityConfig(keep_fraction=0.5, dim=8, epoch=20, lr=0.5)
+    config = FastTextSettings(dim=8, epoch=20, lr=0.5)
     classifier = Classifier(train(sentences(PROSE, 40, 1), poisoned, config, 0))
     assert classifier.scores(pa.array(honest)).max() < 0.2
 
 
 def test_nasty_texts_get_a_score(tmp_path: Path) -> None:
     model = tmp_path / "model.bin"
-    model.write_bytes(train(sentences(PROSE, 40, 1), sentences(SPAM, 40, 2), QualityConfig(threshold=0.5, dim=8), 0))
+    model.write_bytes(train(sentences(PROSE, 40, 1), sentences(SPAM, 40, 2), FastTextSettings(dim=8), 0))
     score, cut = build({"model": str(model), "threshold": 0.5}, RECIPE)
     texts = ["", "\0", "x" * (1 << 20), "word " * 200_000, "\u2028\x0c\r\n", "__label__hq", "a\nb\r\n c", None]
     rows = [{"id": str(i), "text": text} for i, text in enumerate(texts)]
@@ -170,7 +173,7 @@ def test_score_is_the_probability_of_the_good_label(tmp_path: Path) -> None:
     import fasttext
 
     model = tmp_path / "model.bin"
-    model.write_bytes(train(sentences(PROSE, 40, 1), sentences(SPAM, 40, 2), QualityConfig(threshold=0.5, dim=8), 0))
+    model.write_bytes(train(sentences(PROSE, 40, 1), sentences(SPAM, 40, 2), FastTextSettings(dim=8), 0))
     texts = [*sentences(PROSE, 5, 3), *sentences(SPAM, 5, 4), " two\nlines here \n"]
     scores = Classifier(model).scores(pa.array(texts))
     reference = fasttext.load_model(str(model))
@@ -235,7 +238,7 @@ def test_too_little_to_learn_from_is_said(tmp_path: Path, positives: Path) -> No
     _, cut = build({"keep_fraction": 0.5}, RECIPE)
     assert isinstance(cut, Group)
     with pytest.raises(DataError, match="no documents reached the cut"):
-        cut.decide(0, TableSketches([pa.table({"quality_score": pa.array([], pa.float32())})]), Context(seed=0))
+        cut.decide(0, TableSketches([pa.table({"value": pa.array([], pa.float64())})]), Context(seed=0))
 
 
 def test_wrong_models_are_refused(tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 """Inputs: what a user types becomes a stable list of files, and mistakes say what to type next."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tamis.base.errors import ConfigError, DataError
-from tamis.store.paths import expand, open_input, passed_over
+from tamis.store.atomic import write_bytes
+from tamis.store.location import Location
+from tamis.store.remote import filesystem, forget_connections
+from tamis.store.paths import expand, open_input, skipped_files
 
 
 @pytest.fixture
@@ -28,9 +33,9 @@ def test_folder_glob_and_file_agree(folder: Path) -> None:
 
 
 def test_what_is_not_read_is_told(folder: Path) -> None:
-    assert passed_over([str(folder)]) == [str(folder / "notes.txt")]
-    assert passed_over([f"{folder}/**/*"]) == [str(folder / "notes.txt")]
-    assert passed_over([str(folder / "notes.txt"), "s3://bucket/folder"]) == []
+    assert skipped_files([str(folder)]) == [str(folder / "notes.txt")]
+    assert skipped_files([f"{folder}/**/*"]) == [str(folder / "notes.txt")]
+    assert skipped_files([str(folder / "notes.txt"), "s3://bucket/folder"]) == []
 
 
 def test_each_file_once_and_each_name_once(folder: Path) -> None:
@@ -64,15 +69,93 @@ def test_mistakes_say_what_to_do(folder: Path) -> None:
         open_input(str(folder / "gone.jsonl"))
 
 
-def test_uris_go_through_fsspec() -> None:
-    import fsspec
-
-    fs = fsspec.filesystem("memory")
+@pytest.fixture(params=["memory", "s3"])
+def bucket(request: pytest.FixtureRequest) -> Location:
+    """A remote folder with three files, two of which can be read."""
+    root = Location(str(request.getfixturevalue(request.param)))
     for name in ("b.jsonl", "sub/a.jsonl.gz", "sub/readme.md"):
-        fs.pipe(f"/pool/{name}", name.encode())
-    files = expand(["memory://pool"])
-    assert [f.name for f in files] == ["b.jsonl", "sub/a.jsonl.gz"]
+        write_bytes(root / name, name.encode())
+    return root
+
+
+def test_uris_name_files_as_paths_do(bucket: Location) -> None:
+    files = expand([str(bucket)])
+    assert [f.name for f in files] == ["b.jsonl", "sub/a.jsonl.gz"] and files[1].size_bytes == 14
     assert open_input(files[0].uri).read() == b"b.jsonl"
-    assert expand(["memory://pool/sub/*.gz"])[0].fingerprint == files[1].fingerprint
-    with pytest.raises(ConfigError, match="does not exist"):
-        expand(["memory://pool/none.jsonl"])
+    (found,) = expand([f"{bucket}/sub/*.gz"])
+    assert (found.name, found.fingerprint) == ("a.jsonl.gz", files[1].fingerprint)
+    assert [f.name for f in expand([f"{bucket}/b*.jsonl"])] == ["b.jsonl"]
+    # A file named outright may have any name, that of a pattern too.
+    write_bytes(bucket / "what?[1].txt", b"x")
+    for name in ("sub/readme.md", "what?[1].txt"):
+        assert [f.name for f in expand([f"{bucket}/{name}"])] == [name.rpartition("/")[2]]
+
+
+def test_the_fingerprint_of_a_remote_file_follows_its_change(bucket: Location) -> None:
+    before = expand([str(bucket / "b.jsonl")])[0]
+    assert expand([str(bucket / "b.jsonl")]) == [before]
+    write_bytes(bucket / "b.jsonl", b"changed")
+    assert expand([str(bucket / "b.jsonl")])[0].fingerprint != before.fingerprint
+
+
+def test_mistakes_in_uris_say_what_to_do(bucket: Location) -> None:
+    for name in ("none.jsonl", "none"):
+        with pytest.raises(ConfigError, match=rf"pool.inputs: '.*{name}' does not exist. Check the address"):
+            expand([str(bucket / name)])
+    with pytest.raises(DataError, match="pool is empty"):
+        expand([f"{bucket}/*.warc"])
+    for text in ("s3:bucket/x", "s3:/bucket/x"):
+        with pytest.raises(ConfigError, match="pool.inputs: .*Write: s3://bucket/x"):
+            expand([text])
+
+
+def test_a_refusal_of_the_server_is_one_message(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bytes(Location(s3) / "b.jsonl", b"{}")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    forget_connections()
+    for text in (s3, f"{s3}/b.jsonl", f"{s3}/*"):
+        with pytest.raises(DataError, match="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+            expand([text])
+    with pytest.raises(DataError, match="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+        open_input(f"{s3}/b.jsonl")
+
+
+def test_a_hub_that_cannot_be_reached_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As the package that the hub's client asks through raises it: no OSError.
+    offline_error = type("ConnectError", (Exception,), {"__module__": "httpx"})
+
+    def offline(*args: object, **kwargs: object) -> None:
+        raise offline_error("[Errno -2] Name or service not known")
+
+    hub = filesystem("hf://datasets/a/b")
+    for name in ("isfile", "isdir", "find", "glob", "info", "open"):
+        monkeypatch.setattr(hub, name, offline)
+    for text in ("hf://datasets/a/b", "hf://datasets/a/b/*.jsonl", "hf://datasets/a/b/x.jsonl"):
+        with pytest.raises(DataError, match=r"the server gave no usable answer .*Check the network, then run the same"):
+            expand([text])
+
+
+def test_a_web_address_is_one_file_whatever_it_holds() -> None:
+    class Web(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'{"text": "a"}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", '"one"')
+            self.end_headers()
+            self.wfile.write(body if self.command == "GET" else b"")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        uri = f"http://127.0.0.1:{server.server_port}/data/x.jsonl?download=true&part=*"
+        (file,) = expand([uri])
+        assert (file.name, file.uri, file.size_bytes) == ("x.jsonl", uri, 13)
+        assert open_input(uri).read() == b'{"text": "a"}'
+        server.shutdown()
+        thread.join()

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.base.errors import ConfigError, DataError
+from tamis.store.atomic import write_bytes
+from tamis.store.location import Location
 from tamis.store.tokens import TokenDataset, TokenShardWriter, permute, vocab_size, write_manifest
 
 EOT = 0
@@ -31,7 +33,7 @@ def tokenizer(tmp_path: Path) -> Path:
 
 
 def make_dataset(
-    folder: Path, tokenizer: Path, num_shards: int = 3, vocabulary: int | None = 300
+    folder: Path | Location, tokenizer: Path, num_shards: int = 3, vocabulary: int | None = 300
 ) -> list[list[list[int]]]:
     rng = np.random.default_rng(0)
     shards = [
@@ -43,7 +45,7 @@ def make_dataset(
             writer.write(token_batch(documents[:5], vocabulary))
             # A slice: its offsets do not start at 0.
             writer.write(token_batch(documents, vocabulary).slice(5))
-    write_manifest(folder, {"tokenizer": tokenizer})
+    write_manifest(Location(folder), Location(tokenizer))
     return shards
 
 
@@ -66,18 +68,18 @@ def test_windows_tile_the_stream_across_shards_and_the_tail_is_counted(tmp_path:
     folder = tmp_path / "tokens"
     shards = make_dataset(folder, tokenizer)
     stream = np.array([i for shard in shards for document in shard for i in document])
-    dataset = TokenDataset(folder, sequence_length=100, seed=0)
+    dataset = TokenDataset(Location(folder), sequence_length=100, seed=0)
     assert dataset.num_windows == len(stream) // 101
     assert dataset.num_tokens_dropped == len(stream) % 101
     tiled = np.concatenate([dataset.window(i) for i in range(dataset.num_windows)])
     np.testing.assert_array_equal(tiled, stream[: len(tiled)])
-    longer_than_a_shard = TokenDataset(folder, sequence_length=len(stream) - 1, seed=0)
+    longer_than_a_shard = TokenDataset(Location(folder), sequence_length=len(stream) - 1, seed=0)
     np.testing.assert_array_equal(longer_than_a_shard.window(0), stream)
 
 
 def test_an_epoch_uses_each_window_once_and_reshuffles(tmp_path: Path, tokenizer: Path) -> None:
     make_dataset(tmp_path / "tokens", tokenizer)
-    dataset = TokenDataset(tmp_path / "tokens", sequence_length=10, seed=3)
+    dataset = TokenDataset(Location(tmp_path / "tokens"), sequence_length=10, seed=3)
     count = dataset.num_windows
     epochs = [dataset.batch(epoch, 0, count) for epoch in (0, 1)]
     stored = sorted(dataset.window(i).tolist() for i in range(count))
@@ -86,7 +88,7 @@ def test_an_epoch_uses_each_window_once_and_reshuffles(tmp_path: Path, tokenizer
     # Any cut of the order gives the same rows: neither batch size nor workers are part of it.
     pieces = np.concatenate([dataset.batch(0, at, min(7, count - at)) for at in range(0, count, 7)])
     np.testing.assert_array_equal(pieces, epochs[0])
-    other_seed = TokenDataset(tmp_path / "tokens", sequence_length=10, seed=4).batch(0, 0, count)
+    other_seed = TokenDataset(Location(tmp_path / "tokens"), sequence_length=10, seed=4).batch(0, 0, count)
     assert (other_seed != epochs[0]).any()
 
 
@@ -115,17 +117,28 @@ def test_permute_reaches_many_orders_of_few_windows(size: int) -> None:
     assert len(orders) == [1, 2, 6, 24, 120][size - 1]
 
 
-def test_manifest_is_deterministic_and_untouched_shards_are_not_read_again(
-    tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_manifest_is_deterministic(tmp_path: Path, tokenizer: Path) -> None:
     for name in ("a", "b"):
         make_dataset(tmp_path / name, tokenizer)
     first = (tmp_path / "a" / "manifest.json").read_bytes()
     assert first == (tmp_path / "b" / "manifest.json").read_bytes()
-    read: list[Path] = []
-    monkeypatch.setattr("tamis.store.tokens._describe", lambda path: read.append(path))
-    write_manifest(tmp_path / "a", {"tokenizer": tokenizer})
-    assert read == [] and (tmp_path / "a" / "manifest.json").read_bytes() == first
+    write_manifest(Location(tmp_path / "a"), Location(tokenizer))
+    assert (tmp_path / "a" / "manifest.json").read_bytes() == first
+
+
+def test_a_data_set_on_a_store_is_that_of_the_disk(tmp_path: Path, s3: str, memory: str, tokenizer: Path) -> None:
+    make_dataset(tmp_path / "tokens", tokenizer)
+    local = TokenDataset(Location(tmp_path / "tokens"), 10, 3)
+    for root in (Location(s3), Location(memory)):
+        make_dataset(root / "tokens", tokenizer)
+        remote = TokenDataset(root / "tokens", 10, 3)
+        assert remote.manifest == local.manifest
+        np.testing.assert_array_equal(remote.batch(0, 0, 50), local.batch(0, 0, 50))
+        remote.verify()
+        cut = root / "tokens/00001.bin"
+        write_bytes(cut, cut.read_bytes()[:-2])
+        with pytest.raises(DataError, match=r"00001\.bin.*it was cut or replaced"):
+            TokenDataset(root / "tokens", 10, 3)
 
 
 def test_a_rewritten_shard_changes_the_fingerprint(tmp_path: Path, tokenizer: Path) -> None:
@@ -135,7 +148,7 @@ def test_a_rewritten_shard_changes_the_fingerprint(tmp_path: Path, tokenizer: Pa
     ids = np.fromfile(folder / "00001.bin", "<u2")
     ids[0] ^= 1
     ids.tofile(folder / "00001.bin")
-    after = write_manifest(folder, {"tokenizer": tokenizer})
+    after = write_manifest(Location(folder), Location(tokenizer))
     assert after["fingerprint"] != before["fingerprint"]
     assert [a == b for a, b in zip(after["shards"], before["shards"], strict=True)] == [True, False, True]
 
@@ -147,13 +160,13 @@ def test_damage_is_named(tmp_path: Path, tokenizer: Path, name: str) -> None:
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(whole[:-8])
     with pytest.raises(DataError, match=rf"{name}.*has {len(whole) - 8} bytes instead of {len(whole)}"):
-        TokenDataset(folder, 10, 0)
+        TokenDataset(Location(folder), 10, 0)
     (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(DataError, match=f"{name}.*not those that the manifest describes"):
-        TokenDataset(folder, 10, 0).verify()
+        TokenDataset(Location(folder), 10, 0).verify()
     (folder / name).unlink()
     with pytest.raises(DataError, match=f"{name}.*missing"):
-        TokenDataset(folder, 10, 0)
+        TokenDataset(Location(folder), 10, 0)
 
 
 def test_a_shard_cut_before_the_manifest_is_refused(tmp_path: Path, tokenizer: Path) -> None:
@@ -161,14 +174,14 @@ def test_a_shard_cut_before_the_manifest_is_refused(tmp_path: Path, tokenizer: P
         writer.write(token_batch([[1, 2, EOT]], 300))
     (tmp_path / "tokens" / "00000.bin").write_bytes(b"\1\0\2")
     with pytest.raises(DataError, match="do not fit the 3 tokens"):
-        write_manifest(tmp_path / "tokens", {"tokenizer": tokenizer})
+        write_manifest(Location(tmp_path / "tokens"), Location(tokenizer))
 
 
 def test_documents_must_end_in_one_id(tmp_path: Path, tokenizer: Path) -> None:
     with TokenShardWriter(tmp_path / "tokens" / "00000.bin") as writer:
         writer.write(token_batch([[1, 2, EOT], [5, 7]], 300))
     with pytest.raises(DataError, match=r"different ids \[0, 7\]"):
-        write_manifest(tmp_path / "tokens", {"tokenizer": tokenizer})
+        write_manifest(Location(tmp_path / "tokens"), Location(tokenizer))
 
 
 def test_a_failed_shard_leaves_nothing(tmp_path: Path) -> None:
@@ -181,15 +194,15 @@ def test_a_failed_shard_leaves_nothing(tmp_path: Path) -> None:
 def test_an_empty_dataset_has_no_windows(tmp_path: Path, tokenizer: Path) -> None:
     with TokenShardWriter(tmp_path / "tokens" / "00000.bin") as writer:
         writer.write(token_batch([], 300))
-    manifest = write_manifest(tmp_path / "tokens", {"tokenizer": tokenizer})
+    manifest = write_manifest(Location(tmp_path / "tokens"), Location(tokenizer))
     assert manifest["num_tokens"] == 0 and manifest["tokenizer"]["eot_id"] is None
-    assert TokenDataset(tmp_path / "tokens", 10, 0).num_windows == 0
+    assert TokenDataset(Location(tmp_path / "tokens"), 10, 0).num_windows == 0
 
 
 def test_what_is_no_tokenizer_or_no_dataset_is_said(tmp_path: Path) -> None:
     (tmp_path / "page.json").write_text("[]")
     for path, message in ((tmp_path / "page.json", "not a Hugging Face"), (tmp_path / "no.json", "does not exist")):
         with pytest.raises(ConfigError, match=message):
-            vocab_size(path)
+            vocab_size(Location(path))
     with pytest.raises(ConfigError, match=r"manifest\.json is missing"):
-        TokenDataset(tmp_path, 10, 0)
+        TokenDataset(Location(tmp_path), 10, 0)

@@ -6,7 +6,7 @@ they name in `assets` and get as local paths.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from tamis.base.config import Config
+from tamis.base.errors import ConfigError, did_you_mean
+from tamis.base.plugins import Plugin
 from tamis.base.signals import Rule, Signal
 
 
@@ -56,6 +58,8 @@ class Stage(ABC):
     """Columns to draw histograms of; their rows are counted before removal."""
     rules: tuple[Rule, ...] = ()
     """The tests this stage applies, for the card, the report and `tamis why`."""
+    plugin: Plugin | None = None
+    """Where the stage itself is from, when the recipe names one that Tamis does not bring along."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -67,9 +71,30 @@ class Stage(ABC):
     def open(self, context: Context) -> None:  # noqa: B027 - most stages need nothing
         """Called once per worker before the first batch: load models, warm kernels."""
 
+    def check_columns(self, present: Mapping[str, pa.DataType]) -> None:
+        """Called when the plan is made: `present` are the columns that reach this stage, with their types.
+
+        Raises ConfigError for a column that a setting names and no earlier step provides.
+        """
+        for column in self.reads:
+            if column not in present:
+                raise ConfigError(
+                    f"{self.name}: needs the column '{column}', which no earlier stage provides"
+                    f"{did_you_mean(column, present)}. Add the stage that makes it before '{self.name}'."
+                )
+
+    def resolved_settings(self) -> dict[str, Any]:
+        """The settings in use, as JSON: what parses to the same stage and says every value that a default stands
+        for."""
+        return self.config.model_dump(mode="json")
+
     def identity(self) -> list[Any]:
         """What the fingerprint covers, apart from assets and input."""
         return [self.name, self.version, self.config.model_dump(mode="json")]
+
+    def full_identity(self) -> list[Any]:
+        """`identity`, and the source of a stage that Tamis does not bring along."""
+        return [*self.identity(), *([self.plugin.identity()] if self.plugin is not None else [])]
 
 
 class Source(Stage):
@@ -88,7 +113,7 @@ class Source(Stage):
         it all."""
         return list(self.read(shard)), 1.0
 
-    def passed_over(self) -> list[str]:
+    def skipped_files(self) -> list[str]:
         """Files that lie among the inputs and are not read, so that the user can be told."""
         return []
 

@@ -1,104 +1,249 @@
-"""`--dry-run`: what would be done, what is done already, and about how long and how much disk the rest takes."""
+"""`--dry-run`: what a graph would do, what is done already, and about how long and how much disk and memory it takes.
+
+Nothing is written: a workspace that does not exist yet is not made. Predictions for passes come from rates measured on
+the benchmark machine, those for groups from a sample of the pool, all others from the nodes themselves.
+"""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import typer
 
-from tamis.base.stage import Group
-from tamis.runner.estimate import GroupCost, group_cost, sampled_corpus
-from tamis.runner.plan import Pass, Plan
-from tamis.runner.task import Task
-from tamis.store.rundir import RunDir
+from tamis.base import columns
+from tamis.base.cards import Card
+from tamis.base.stage import Corpus
+from tamis.console.formats import count_text, duration_text, size_text, work_label
+from tamis.runner.curation import DecideNode, PassNode
+from tamis.runner.estimate import GroupCost, group_cost, measured_corpus, sampled_corpus
+from tamis.runner.graph import Node, in_order
+from tamis.runner.plan import ARTEFACT_SCHEME, Plan, asset_location
+from tamis.runner.task import Task, first_step_to_do
+from tamis.store.atomic import read_json
+from tamis.store.rundir import StageDir
+from tamis.store.workspace import Workspace
 
 COMPRESSED_WARC_MB_PER_SECOND = 8.0
 """Gzipped WARC through extraction and the first pass, one core (bench/results/first_pass.md)."""
 STORED_SHARD_MB_PER_SECOND = 12.0
-"""Stored Parquet through a later pass, one core."""
+"""Stored Parquet through a later pass, one core (bench/results/first_pass.md)."""
 TEXT_SHARE = 0.15
 """Size of a stored pass over the size of gzipped WARC input: extracted text is that much smaller than its HTML."""
 
+DONE, TO_DO, UNKNOWN = "done before", "to do", "known when its data is there"
+SHARED = "done with a node above"
+"""State of a node whose work is part of another one, listed before it."""
 
-def plan_cost(plan: Plan, run: RunDir, num_workers: int) -> dict[str, Any]:
-    """The plan as data. Seconds and bytes are estimates from rates measured on the benchmark machine."""
-    passes = [_pass_cost(plan, run, one, num_workers) for one in plan.passes]
-    groups = _group_costs(plan, num_workers)
+
+@dataclass(kw_only=True)
+class Forecast:
+    """What is known while the nodes of a graph are gone through in order, inputs first."""
+
+    workspace: Workspace
+    num_workers: int
+    listed: dict[tuple[str, ...], bool] = field(default_factory=dict)
+    """Kind and artefacts of the nodes listed, and whether they are done: recipes that share work list it once."""
+    done: dict[int, bool] = field(default_factory=dict)
+    """By `id` of the node. Asked of each node once, for the answer is a look at every record of its artefacts."""
+    will_be_stored: set[str] = field(default_factory=set)
+    """Artefacts whose documents are stored by the time a later node is reached."""
+    new_sketches: set[str] = field(default_factory=set)
+    """Artefacts of groups whose sketches are still to be written."""
+    corpora: dict[str, Corpus] = field(default_factory=dict)
+    """Sampled corpora, by the artefact that the first pass ends in."""
+
+    def entry(self, node: Node) -> dict[str, Any] | None:
+        """The node as plain data; None where an equal one was listed."""
+        ready = all(self.done[id(other)] for other in node.inputs)
+        names = node.artefacts(self.workspace) if ready or isinstance(node, PassNode | DecideNode) else []
+        key = (node.kind, *names)
+        if names and key in self.listed:
+            self.done[id(node)] = self.listed[key]
+            return None
+        if isinstance(node, PassNode):
+            about = _pass_entry(node, self)
+        elif isinstance(node, DecideNode):
+            about = _decision_entry(node, self)
+        else:
+            about = self._other_entry(node, ready)
+        self.done[id(node)] = self.listed[key] = about["state"] == DONE
+        inputs = [other.label for other in node.inputs]
+        return {
+            "label": node.label, "run": node.run_name, "kind": node.kind, "artefacts": names, "inputs": inputs,
+        } | about  # fmt: skip
+
+    def _other_entry(self, node: Node, ready: bool) -> dict[str, Any]:
+        state = UNKNOWN
+        if ready:
+            state = DONE if node.is_done(self.workspace) else TO_DO
+        predict = getattr(node, "predicted_seconds", None)
+        seconds = predict(self.workspace) if predict is not None and state != DONE else None
+        return {"state": state, "estimated_seconds": seconds, "beside_others": node.own_process}
+
+
+def graph_cost(nodes: Sequence[Node], workspace: Workspace, num_workers: int) -> dict[str, Any]:
+    """`nodes` and all that they need as data, each once, inputs first, with predictions and their totals.
+
+    `estimated_seconds` of a node is None where nothing predicts it; such nodes are not in the total.
+    """
+    forecast = Forecast(workspace=workspace, num_workers=num_workers)
+    entries = [entry for node in in_order(nodes) if (entry := forecast.entry(node)) is not None]
+    memory = [entry["memory"]["memory_bytes"] for entry in entries if entry.get("memory")]
+    sketches = [entry["memory"]["sketch_bytes"] for entry in entries if entry.get("memory") and entry["new_sketches"]]
     return {
-        "recipe": plan.recipe.name,
-        "output": str(run.root),
-        "shards": len(plan.shards),
-        "input_bytes": sum(shard.size_bytes for shard in plan.shards),
+        "nodes": entries,
+        "estimated_seconds": round(_total_seconds(entries, num_workers), 1),
+        "estimated_disk_bytes": sum(entry.get("estimated_disk_bytes", 0) for entry in entries) + sum(sketches),
+        "estimated_memory_bytes": max(memory, default=0),
         "workers": num_workers,
-        "passes": passes,
-        "groups": [group.to_dict() for group in groups],
-        "estimated_seconds": round(sum(one["estimated_seconds"] for one in passes), 1),
-        "estimated_disk_bytes": sum(one["estimated_disk_bytes"] for one in passes)
-        + sum(group.cost.sketch_bytes for group in groups),
-        "estimated_memory_bytes": max((group.memory_bytes for group in groups), default=0),
-        "then": [name for name in ("train", "evaluate") if getattr(plan.recipe, name) is not None],
     }
 
 
-def _group_costs(plan: Plan, num_workers: int) -> list[GroupCost]:
-    """What the groups will take at most, from a sample of the pool sent through the first pass."""
-    corpus = sampled_corpus(plan)
-    if corpus is None:
-        return []
-    steps = [step for step in plan.steps if isinstance(step.stage, Group)]
-    return [cost for step in steps if (cost := group_cost(step, corpus, num_workers)) is not None]
+def _total_seconds(entries: list[dict[str, Any]], num_workers: int) -> float:
+    """Nodes one after the other; those of one kind with a process of their own side by side on the workers."""
+    total = 0.0
+    beside: dict[str, list[float]] = {}
+    for entry in entries:
+        seconds = entry["estimated_seconds"] or 0.0
+        if entry.get("beside_others"):
+            beside.setdefault(entry["kind"], []).append(seconds)
+        else:
+            total += seconds
+    return total + sum(max(max(times), sum(times) / num_workers) for times in beside.values())
 
 
-def _pass_cost(plan: Plan, run: RunDir, one: Pass, num_workers: int) -> dict[str, Any]:
-    tasks = [Task(plan=plan, run=run, number=one.number, index=index) for index in range(len(plan.shards))]
-    waiting = [task for task in tasks if not task.is_done()]
-    num_bytes = sum(task.shard.size_bytes for task in waiting)
-    first = one.reads_folder is None
-    stored = num_bytes * TEXT_SHARE
-    rate = COMPRESSED_WARC_MB_PER_SECOND if first else STORED_SHARD_MB_PER_SECOND
-    copies = sum(step.stage.keeps_output or step is one.output for step in one.steps)
+def _pass_entry(node: PassNode, forecast: Forecast) -> dict[str, Any]:
+    """A pass begins after the last step whose documents are stored, now or by a node listed before."""
+    steps, sketch = node.one.steps, node.one.sketch
+    tasks = node.tasks(forecast.workspace)
+    starts = {task.index: _start(task, forecast.will_be_stored) for task in tasks if not task.is_done()}
+    stores = [node.one.stores(step) for step in steps]
+    state = TO_DO if starts else DONE
+    if sketch is not None and starts:
+        forecast.new_sketches.add(sketch.artefact)
+    elif starts and min(starts.values()) == len(steps):
+        state, starts = SHARED, {}
+    forecast.will_be_stored |= {step.artefact for step, stored in zip(steps, stores, strict=True) if stored}
+
+    first, share = min(starts.values(), default=0), _text_share(node.plan)
+    seconds = disk = 0.0
+    for index, start in starts.items():
+        size = node.plan.shards[index].size_bytes / 1e6
+        from_pool = start == 0 and node.one.reads is None
+        is_raw = from_pool and share < 1
+        seconds += size / COMPRESSED_WARC_MB_PER_SECOND if is_raw else size * share / STORED_SHARD_MB_PER_SECOND
+        disk += size * 1e6 * share * sum(stores[start:])
+    reads = steps[first - 1].label if first else node.one.reads.label if node.one.reads is not None else None
     return {
-        "pass": one.number,
-        "reads": one.reads_folder or "pool",
-        "steps": [step.folder for step in one.steps],
-        "then_decides": one.sketch.folder if one.sketch else None,
-        "tasks": len(waiting),
-        "done_before": len(tasks) - len(waiting),
-        "estimated_seconds": round(
-            (num_bytes if first else stored) / 1e6 / rate / max(1, min(num_workers, len(waiting))), 1
-        ),
-        "estimated_disk_bytes": int(stored * copies),
+        "state": state,
+        "steps": [step.label for step in steps[first:]] or ([f"{sketch.label} (sketch)"] if sketch else []),
+        "reads": reads,
+        "tasks": len(starts),
+        "tasks_done": len(tasks) - len(starts),
+        "estimated_seconds": round(seconds / max(1, min(forecast.num_workers, len(starts))), 1),
+        "estimated_disk_bytes": int(disk),
     }
 
 
-def print_plan(plan: Plan, run: RunDir, num_workers: int, as_json: bool) -> None:
-    cost = plan_cost(plan, run, num_workers)
+def _start(task: Task, will_be_stored: set[str]) -> int:
+    steps = task.one.steps
+    planned = [position + 1 for position, step in enumerate(steps) if step.artefact in will_be_stored]
+    return max(first_step_to_do(task), *planned, 0)
+
+
+def _text_share(plan: Plan) -> float:
+    """Size of what is stored over the size of the pool; a pool that is not extracted from is text already."""
+    return TEXT_SHARE if any(columns.CONTENT in step.stage.ends for step in plan.steps) else 1.0
+
+
+def _decision_entry(node: DecideNode, forecast: Forecast) -> dict[str, Any]:
+    jobs = [job for jobs in node.jobs(forecast.workspace) for job in jobs]
+    waiting = sum(not job.is_done() for job in jobs)
+    cost = _memory(node, forecast) if waiting else None
+    return {
+        "state": TO_DO if waiting else DONE,
+        "tasks": waiting,
+        "tasks_done": len(jobs) - waiting,
+        "estimated_seconds": None if waiting else 0.0,
+        "memory": cost.to_dict() if cost is not None else None,
+        "new_sketches": node.step.artefact in forecast.new_sketches,
+    }
+
+
+def _memory(node: DecideNode, forecast: Forecast) -> GroupCost | None:
+    """From what entered the group where that is known, else from a sample of the pool, drawn once for all recipes that
+    begin alike. None where the group's needs are next to nothing, or a model of the first pass is not made yet."""
+    workspace, plan = forecast.workspace, node.plan
+    card = StageDir(workspace.artefact(node.one.output.artefact)).card
+    if card.exists() and (counts := Card.from_dict(read_json(card)).books) is not None:
+        return group_cost(node.step, measured_corpus(counts), forecast.num_workers)
+    if group_cost(node.step, Corpus(num_documents=1, text_bytes=1), forecast.num_workers) is None:
+        return None
+    key = plan.passes[0].output.artefact
+    if key not in forecast.corpora and _can_be_sampled(plan, workspace):
+        corpus = sampled_corpus(plan, workspace)
+        if corpus is not None:
+            forecast.corpora[key] = corpus
+    return group_cost(node.step, forecast.corpora[key], forecast.num_workers) if key in forecast.corpora else None
+
+
+def _can_be_sampled(plan: Plan, workspace: Workspace) -> bool:
+    """Whether the assets of the first pass are there; those that the graph makes may be missing."""
+    texts = [text for step in plan.passes[0].steps for text in step.assets.values()]
+    return all(asset_location(text, workspace).exists() for text in texts if text.startswith(ARTEFACT_SCHEME))
+
+
+def print_graph(
+    nodes: Sequence[Node], workspace: Workspace, num_workers: int, as_json: bool, extra: Sequence[str] = ()
+) -> None:
+    """One line per node and the totals, as text or JSON; `extra` are more lines that the caller wants to have told."""
+    cost = graph_cost(nodes, workspace, num_workers)
     if as_json:
-        typer.echo(json.dumps(cost, indent=2))
+        typer.echo(json.dumps(cost | {"notes": list(extra)}, indent=2, ensure_ascii=False))
         return
-    typer.echo(f"{cost['recipe']}: {cost['shards']} shards, {cost['input_bytes'] / 1e6:,.1f} MB -> {cost['output']}")
-    for one in cost["passes"]:
-        decides = f", then {one['then_decides']} decides over all shards" if one["then_decides"] else ""
-        done = f" ({one['done_before']} finished before)" if one["done_before"] else ""
-        typer.echo(f"  pass {one['pass']}: {' + '.join(one['steps'])}: {one['tasks']} tasks{done}{decides}")
-    for group in cost["groups"]:
-        times = f" ({group['decisions_at_once']} decisions at once)" if group["decisions_at_once"] > 1 else ""
-        memory = _size(group["memory_bytes"])
-        corpus = f"about {group['documents']:,} documents, {_size(group['text_bytes'])} of text"
-        typer.echo(
-            f"  {group['stage']}: {corpus}: {memory} of memory{times}, {_size(group['sketch_bytes'])} of sketches"
-        )
-    for name in cost["then"]:
-        typer.echo(f"  {name}")
+    for entry in cost["nodes"]:
+        typer.echo(f"  {_label(entry)}: {', '.join(_facts(entry))}")
+    for line in extra:
+        typer.echo(line)
+    waiting = [entry for entry in cost["nodes"] if entry["state"] not in (DONE, SHARED)]
+    if not waiting:
+        typer.echo("everything is done already; nothing was done")
+        return
+    not_predicted = sum(entry["estimated_seconds"] is None for entry in waiting)
+    without = f" (without the time of {count_text(not_predicted, 'node')}, not predicted)" if not_predicted else ""
+    memory = cost["estimated_memory_bytes"]
     typer.echo(
-        f"about {cost['estimated_seconds']:,.0f} s on {num_workers} workers, "
-        f"{_size(cost['estimated_disk_bytes'])} of disk; nothing was done"
+        f"about {duration_text(cost['estimated_seconds'])} on {count_text(num_workers, 'worker')}{without}, "
+        f"{size_text(cost['estimated_disk_bytes'])} of disk"
+        + (f", {size_text(memory)} of memory for decisions" if memory else "")
+        + "; nothing was done"
     )
 
 
-def _size(num_bytes: float) -> str:
-    """Decimal units, two significant digits or more."""
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}" if num_bytes >= 10 else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:,.1f} GB"
+def _label(entry: dict[str, Any]) -> str:
+    """The node's label; for a pass that begins after its first step, what is left of it."""
+    if entry["kind"] != PassNode.kind or not entry["tasks"] or not entry["reads"]:
+        return str(entry["label"])
+    what = work_label(entry["steps"], entry["reads"])
+    return f"{entry['run']}: {what}" if entry["run"] else what
+
+
+def _facts(entry: dict[str, Any]) -> list[str]:
+    told = [entry["state"]]
+    if entry["state"] in (DONE, SHARED):
+        return told
+    if "tasks" in entry:
+        unit = "decisions" if entry["kind"] == DecideNode.kind else "shards"
+        told = [f"{entry['tasks']:,} of {entry['tasks'] + entry['tasks_done']:,} {unit} to do"]
+    if (seconds := entry["estimated_seconds"]) is not None:
+        told.append(f"about {duration_text(seconds)}")
+    if entry.get("estimated_disk_bytes"):
+        told.append(f"{size_text(entry['estimated_disk_bytes'])} of disk")
+    if memory := entry.get("memory"):
+        at_once = f", {memory['decisions_at_once']} decisions at once" if memory["decisions_at_once"] > 1 else ""
+        told.append(
+            f"{size_text(memory['memory_bytes'])} of memory and {size_text(memory['sketch_bytes'])} of sketches for "
+            f"about {memory['documents']:,} documents, {size_text(memory['text_bytes'])} of text{at_once}"
+        )
+    return told

@@ -1,4 +1,4 @@
-"""Tables for the terminal: books, scores, comparisons, assets, and the way of one page through a run."""
+"""Tables for the terminal: accounting, scores, comparisons, assets, unused artefacts, and what happened to one page."""
 
 import sys
 from typing import Any
@@ -7,28 +7,36 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tamis.base.cards import Card
-from tamis.console.display import largest
+from tamis.base.cards import Card, Counts
+from tamis.console.formats import LARGEST, count_text, reasons_text, size_text
 
 SCRIPT_WIDTH = 160
+MOST_SIDES_IN_PAIRS = 3
+"""Up to so many sides, a comparison shows every pair of them."""
 
 
-def books_table(cards: list[tuple[str, Card]]) -> Table:
-    """The accounting table of a run: per stage, documents in = kept + removed + quarantined."""
+def accounting_table(cards: list[tuple[str, Card]], all_reasons: bool = False) -> Table:
+    """The accounting of a run: per stage, documents in = kept + removed + quarantined, and the largest reasons."""
     table = _table("stage")
     for name in ("in", "kept", "removed", "quarantined"):
         table.add_column(name, justify="right")
     table.add_column("reasons")
-    for folder, card in cards:
-        books = card.books
-        if books is None:
+    for step, card in cards:
+        counts = card.books
+        if counts is None:
             continue
-        reasons = [*largest(dict(books.removed)), *largest(dict(books.quarantined))]
+        numbers = (counts.rows_in, counts.kept, counts.removed.total(), counts.quarantined.total())
         table.add_row(
-            folder, f"{books.rows_in:,}", f"{books.kept:,}", f"{books.removed.total():,}",
-            f"{books.quarantined.total():,}", ", ".join(f"{name} {count:,}" for name, count in reasons),
-        )  # fmt: skip
+            step, *(f"{number:,}" for number in numbers), reasons_cell(counts, all_reasons, "tamis status --all")
+        )
     return table
+
+
+def reasons_cell(counts: Counts, all_reasons: bool, to_see_all: str) -> str:
+    """Why documents left: every reason, or the largest and what to type for the rest."""
+    text = ", ".join(filter(None, (reasons_text(part, all_reasons) for part in (counts.removed, counts.quarantined))))
+    is_cut = not all_reasons and max(len(counts.removed), len(counts.quarantined)) > LARGEST
+    return escape(f"{text} ({to_see_all} shows them)" if is_cut else text)
 
 
 def print_table(table: Table) -> None:
@@ -56,16 +64,41 @@ def scores_table(results: dict[str, Any]) -> Table:
 
 
 def comparison_table(result: dict[str, Any]) -> Table:
-    """One line per task: both values, the paired difference with its interval, and what it says."""
-    table = _table("task", "metric")
-    for name in (result["a"], result["b"], "difference", "low", "high"):
+    """One line per task and pair of sides: both values, the difference b - a with its interval, and what it says.
+
+    All pairs are shown where there are few, else those with the baseline.
+    """
+    table = _table("task", "metric", "a", "b")
+    adjusted = len(result["sides"]) > 2
+    for name in ("a's value", "b's value", "b - a", "low", "high", "adjusted p" if adjusted else "p"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for name, task in result["tasks"].items():
-        numbers = [f"{task['a']:.4f}", f"{task['b']:.4f}"]
-        interval = [f"{task[key]:+.4f}" for key in ("difference", "low", "high")]
-        table.add_row(name, task["metric"], *numbers, *interval, task["verdict"])
+        for pair in _shown_pairs(result, task):
+            values = [f"{task['values'][pair[side]]['value']:.4f}" for side in ("a", "b")]
+            interval = [f"{pair[key]:+.4f}" for key in ("difference", "low", "high")]
+            table.add_row(
+                name, task["metric"], escape(pair["a"]), escape(pair["b"]), *values, *interval,
+                f"{pair['p_adjusted']:.2g}", escape(pair["verdict"]),
+            )  # fmt: skip
     return table
+
+
+def _shown_pairs(result: dict[str, Any], task: dict[str, Any]) -> list[dict[str, Any]]:
+    few = len(result["sides"]) <= MOST_SIDES_IN_PAIRS
+    return [pair for pair in task["differences"] if few or pair["a"] == result["baseline"]]
+
+
+def print_comparison(result: dict[str, Any]) -> None:
+    """Print a comparison and everything that its reader must know: one line per note, and whether pairs are hidden."""
+    console = _console()
+    console.print(comparison_table(result))
+    hidden = sum(len(task["differences"]) - len(_shown_pairs(result, task)) for task in result["tasks"].values())
+    notes = list(result["notes"])
+    if hidden:
+        notes.append(f"pairs without the baseline '{result['baseline']}' are not shown ({hidden}); --json has them")
+    for note in notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 def assets_table(rows: list[dict[str, Any]]) -> Table:
@@ -96,19 +129,56 @@ def _dedup_title(found: dict[str, Any]) -> str:
     return f"{found['stage']}: {counts['in']:,} in, {removed:,} removed, {found['num_clusters']:,} clusters"
 
 
-def print_story(story: dict[str, Any]) -> None:
-    """The way of one page: per step its signals against the thresholds, then the text that was kept."""
+def clean_table(items: list[dict[str, Any]]) -> Table:
+    """Artefacts that could be deleted: {"artefact", "bytes", "kind", "why"} each; the last line is the total."""
+    table = _table("artefact", "kind")
+    table.add_column("size", justify="right")
+    table.add_column("why")
+    for item in items:
+        table.add_row(
+            escape(item["artefact"]), escape(item["kind"]), size_text(item["bytes"]), escape(item["why"])
+        )  # fmt: skip
+    total = sum(item["bytes"] for item in items)
+    table.add_row(f"total: {count_text(len(items), 'artefact')}", "", size_text(total), "")
+    return table
+
+
+def print_explanation(explanation: dict[str, Any]) -> None:
+    """What happened to one page: per step its signals against the thresholds, then the text that was kept."""
     console = _console()
-    console.print(f"{story['url'] or '(no URL)'}  id {story['id']}: {story['outcome']}", markup=False)
-    for step in story["steps"]:
+    address = f"{explanation['url'] or '(no URL)'}  id {explanation['id']}"
+    console.print(f"{address}: {explanation['outcome']}", markup=False, soft_wrap=True)
+    for step in explanation["steps"]:
         reason = f": {step['reason']}" if step["reason"] else ""
-        console.print(f"\n{step['stage']}: {step['outcome']}{reason}", markup=False)
+        console.print(f"\n{step['stage']}: {step['outcome']}{reason}", markup=False, soft_wrap=True)
         if step["tests"]:
             table = _table("  signal", "value", "removed if", "reason", "")
             for test in step["tests"]:
-                value = f"{test['value']:.4g}" if isinstance(test["value"], float) else str(test["value"])
-                mark = "<- removes it" if test["fired"] else ""
-                table.add_row(f"  {test['column']}", value, test["removes_if"], test["reason"], mark)
+                cells = (f"  {test['column']}", _value_text(test["value"]), test["removes_if"], test["reason"])
+                table.add_row(*(escape(cell) for cell in cells), _mark(test, step))
             console.print(table)
-    label = "text" if story["outcome"] == "kept" else "beginning of the text"
-    console.print(f"\n{label}:\n{story['text']}", markup=False)
+        if survivor := step.get("survivor"):
+            _print_survivor(console, survivor)
+    label = "text" if explanation["outcome"] == "kept" else "beginning of the text"
+    console.print(f"\n{label}:\n{explanation['text']}", markup=False, soft_wrap=True)
+
+
+def _value_text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _mark(test: dict[str, Any], step: dict[str, Any]) -> str:
+    """Which rule removed the page; others that hold for it as well are told apart."""
+    if not test["fired"] or step["outcome"] == "kept":
+        return ""
+    return "<- removes it" if test["reason"] == step["reason"] else "<- holds as well"
+
+
+def _print_survivor(console: Console, survivor: dict[str, Any]) -> None:
+    """The document that was kept in place of this one."""
+    similarity = survivor.get("similarity")
+    told = f", similarity {_value_text(similarity)}" if similarity is not None else ""
+    address = survivor["url"] or "(no URL)"
+    console.print(f"  kept in its place: {address}  id {survivor['id']}{told}", markup=False, soft_wrap=True)
+    beginning = " ".join(survivor["text"][:400].split())[:120]
+    console.print(f"  its text begins: {beginning}", markup=False, soft_wrap=True)

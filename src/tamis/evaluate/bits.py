@@ -35,8 +35,9 @@ def score_documents(
     documents: Sequence[dict[str, str]],
     overlap_fraction: float,
     on_progress: Progress | None = None,
+    task: str = "documents",
 ) -> Measure:
-    """Bits per UTF-8 byte of each document of `{id, url, text}`; an item weighs its bytes."""
+    """Bits per UTF-8 byte of each document of `{id, url, text}`; an item weighs its bytes. `task` names the measure."""
     ids = model.tokenizer.encode_batch([document["text"] for document in documents])
     requests: list[Request] = []
     owners: list[int] = []
@@ -45,7 +46,7 @@ def score_documents(
         requests += cut
         owners += [place] * len(cut)
     bits = [0.0] * len(documents)
-    for owner, values in zip(owners, score(model, requests, "documents", on_progress), strict=True):
+    for owner, values in zip(owners, score(model, requests, task, on_progress), strict=True):
         bits[owner] -= float(values.sum()) / math.log(2)
     items = []
     for document, document_ids, document_bits in zip(documents, ids, bits, strict=True):
@@ -60,4 +61,4 @@ def score_documents(
                 details=details,
             )
         )
-    return Measure(task="documents", metric="bits_per_byte", higher_is_better=False, items=items)
+    return Measure(task=task, metric="bits_per_byte", higher_is_better=False, items=items)

@@ -1,185 +1,267 @@
-"""Which of two models is better, and by how much: paired over items, drawn by host and by training seed.
+"""Which of several models is better, and by how much: paired over items, drawn by host and by training seed.
 
-Both sides answered the same items, so the difference of each item is what is resampled: most of what makes a page easy
-or hard cancels. Several training seeds per side say how much of a difference is luck of the training run; with one
-seed that part is unknown, and the result says so.
+All sides answered the same items, so the difference of each item is what is resampled: most of what makes a page easy
+or hard cancels. Several training seeds per side say how much of a difference is luck of the training; with one seed
+that part is unknown, and the result says so. With more than two sides, some pair differs by luck more easily: p-values
+are adjusted for the number of pairs before a winner is named.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from tamis.base.cards import Card
-from tamis.base.errors import ConfigError, DataError
+from tamis.base.errors import ConfigError
 from tamis.base.seeds import named_rng
-from tamis.evaluate.results import ItemTable, read_items
-from tamis.evaluate.run import CARD, ITEMS, RESULTS
-from tamis.evaluate.statistics import CONFIDENCE, Clusters, bootstrap
-from tamis.store.atomic import read_json
+from tamis.evaluate.comparable import (
+    Evaluation,
+    check_comparable,
+    different_settings,
+    evaluate_command,
+    open_sides,
+    same_tokens,
+    unrecorded,
+)
+from tamis.evaluate.results import ItemTable
+from tamis.evaluate.statistics import CONFIDENCE, Bootstrap, Clusters, Runs, contrast, holm, resample
+from tamis.store.location import Location
 
-TOKEN_TOLERANCE_FRACTION = 0.001
-"""Token counts this near are the same: training stops at whole batches."""
-
-SCORING_SETTINGS = ("suite", "window_overlap_fraction")
-"""Settings that change scores; the others change intervals only."""
-
-Paths = Path | str | Sequence[Path | str]
+VERSION = 1
+"""Bumped whenever the same evaluations can give another comparison."""
+NO_DIFFERENCE = f"no difference seen at {100 * CONFIDENCE:.0f} %"
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """One finished evaluation: its folder, results and card."""
+class Side:
+    """The items of one task as one side answered them: per training seed a table, in the order of `seeds`."""
 
-    folder: Path
-    tasks: dict[str, Any]
-    card: Card
-
-    @classmethod
-    def open(cls, path: Path) -> "Evaluation":
-        """`path`: the folder, or the results.json in it. Raises ConfigError when there is no finished evaluation."""
-        folder = path.parent if path.name == RESULTS else path
-        if not (folder / RESULTS).is_file() or not (folder / CARD).is_file():
-            raise ConfigError(f"{folder}: no finished evaluation here ({RESULTS} and {CARD}). Evaluate first.")
-        try:
-            card = Card.from_dict(read_json(folder / CARD))
-            return cls(folder, read_json(folder / RESULTS)["tasks"], card)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{folder}: {RESULTS} or {CARD} is damaged ({error!r}). Evaluate again.") from error
-
-    @property
-    def heldout(self) -> str:
-        return self.card.parents[1]
-
-    @property
-    def num_tokens(self) -> int | None:
-        """Tokens the model was trained on, where its checkpoint says."""
-        found = self.card.details.get("model", {}).get("num_tokens")
-        return None if found is None else int(found)
-
-    def items(self, task: str) -> ItemTable:
-        return read_items(self.folder / ITEMS / f"{task}.jsonl")
+    seeds: list[int | None]
+    tables: list[ItemTable]
+    intervals: list[tuple[float, float]]
+    """Each table's own 95 % interval, from its evaluation."""
 
 
 def compare(
-    results_a: Paths, results_b: Paths, names: Sequence[str], num_resamples: int = 10_000, seed: int = 0
+    sides: Mapping[str, Sequence[Location]],
+    *,
+    baseline: str | None = None,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+    allow_different_training: bool = False,
 ) -> dict[str, Any]:
-    """Compare side b with side a on every task both have; `difference` is b - a.
+    """Compare two or more sides on every task.
 
-    Each side is one evaluation folder, or a list of them, one per training seed. With as many seeds on both sides they
-    are paired in the order given (as when both used the same seeds for start and order of data); otherwise each side's
-    are drawn on their own. `names`: of a and b. Returns plain data: {a, b, confidence, num_seeds, same_tokens, notes,
-    tasks: {task: {metric, a, b, difference, low, high, confidence, num_items, num_clusters, cluster_unit, p_value,
-    higher_is_better, verdict}}}.
-    Raises ConfigError when an evaluation is missing, was made on another held-out set or with other settings, or has
-    other items; DataError when its files are damaged.
+    `sides`: name -> evaluation folders, one per training seed. `baseline`: the side that the others are compared with
+    first; the first one unless named. Returns plain data: {sides, baseline, confidence, num_seeds: {name: number},
+    same_tokens, notes, tasks: {task: {metric, higher_is_better, num_items, num_clusters, cluster_unit, chance?,
+    values: {name: {value, low, high, per_seed}}, differences: [{a, b, difference, low, high, p_value, p_adjusted,
+    verdict, seed_spread}]}}}; `difference` is b - a, over every pair, those with the baseline first.
+
+    Raises ConfigError when an evaluation is missing or the sides are not comparable (`evaluate.comparable`; different
+    settings of training are let through with `allow_different_training`), DataError when files are damaged.
     """
-    sides = [[Evaluation.open(path) for path in _listed(paths)] for paths in (results_a, results_b)]
-    if not sides[0] or not sides[1]:
-        raise ConfigError("compare: each side needs at least one evaluation.")
-    _check_comparable([*sides[0], *sides[1]])
+    opened = open_sides(sides)
+    names = list(opened)
+    baseline = names[0] if baseline is None else baseline
+    if baseline not in opened:
+        raise ConfigError(f"compare: the baseline '{baseline}' is none of the sides ({', '.join(names)}).")
+    _check_resamples(num_resamples, len(names))
+    check_comparable(opened, allow_different_training)
     tasks = {}
-    for task in sides[0][0].tasks:
-        tables = [[evaluation.items(task) for evaluation in side] for side in sides]
-        rng = named_rng(seed, "compare", task)
-        tasks[task] = _compare_task(task, sides[0][0].tasks[task], tables, names, num_resamples, rng)
-    same_tokens = _same_tokens([*sides[0], *sides[1]])
-    num_seeds = [len(side) for side in sides]
-    units = {entry["cluster_unit"] for entry in tasks.values()}
+    for task, about in opened[names[0]][0].tasks.items():
+        prepared = {name: _side(evaluations, task) for name, evaluations in opened.items()}
+        _check_items(opened, prepared, task)
+        tasks[task] = compare_task(task, about, prepared, baseline, num_resamples, seed)
+    evaluations = [evaluation for side in opened.values() for evaluation in side]
     return {
-        "a": names[0],
-        "b": names[1],
+        "sides": names,
+        "baseline": baseline,
         "confidence": CONFIDENCE,
-        "num_seeds": num_seeds,
-        "same_tokens": same_tokens,
-        "notes": _notes(num_seeds, same_tokens, units),
+        "num_seeds": {name: len(side) for name, side in opened.items()},
+        "same_tokens": same_tokens(evaluations),
+        "notes": _notes(opened, {entry["cluster_unit"] for entry in tasks.values()}),
         "tasks": tasks,
     }
 
 
-def _compare_task(
-    task: str,
-    about: dict[str, Any],
-    tables: list[list[ItemTable]],
-    names: Sequence[str],
-    num_resamples: int,
-    rng: np.random.Generator,
+def compare_task(
+    task: str, about: Mapping[str, Any], sides: Mapping[str, Side], baseline: str, num_resamples: int, seed: int
 ) -> dict[str, Any]:
-    first = tables[0][0]
-    for table in [*tables[0], *tables[1]]:
-        if table.ids != first.ids or not np.array_equal(table.weights, first.weights):
-            raise ConfigError(f"compare: the evaluations of '{task}' have different items. Evaluate both again.")
+    """The entry of one task. `about`: the task's entry in results.json. A pair's numbers do not depend on which other
+    sides there are, except its adjusted p-value."""
+    first = next(iter(sides.values())).tables[0]
     clusters = Clusters.of(first.hosts, first.weights)
     weights = clusters.sums(first.weights)
-    a, b = (clusters.sums(np.stack([table.values * table.weights for table in side])) for side in tables)
-    sides = [(1.0, b - a)] if len(a) == len(b) else [(-1.0, a), (1.0, b)]
-    result = bootstrap(sides, weights, rng, num_resamples)
-    low, high = result.interval()
+    numerators = [clusters.sums(np.stack([t.values * t.weights for t in side.tables])) for side in sides.values()]
+    drawn = resample(numerators, weights, named_rng(seed, "compare", task), num_resamples)
+    runs = dict(zip(sides, drawn, strict=True))
+    noise_seed = (seed, "compare", task, "training seeds")
+    pairs = _pairs(list(sides), baseline)
+    terms = [_terms(sides[a].seeds, runs[a], sides[b].seeds, runs[b]) for a, b in pairs]
+    found = [contrast(each, weights, named_rng(*noise_seed)) for each in terms]
+    adjusted = holm([result.p_value() for result in found])
+    differences = [
+        _difference(pair, result, p_adjusted, about["higher_is_better"]) | {"seed_spread": _seed_spread(each, weights)}
+        for pair, result, p_adjusted, each in zip(pairs, found, adjusted, terms, strict=True)
+    ]
+    chance = {} if about.get("chance") is None else {"chance": about["chance"]}
     return {
         "metric": about["metric"],
-        "a": float(a.mean(axis=0).sum() / weights.sum()),
-        "b": float(b.mean(axis=0).sum() / weights.sum()),
-        "difference": result.estimate,
-        "low": low,
-        "high": high,
-        "confidence": CONFIDENCE,
+        "higher_is_better": about["higher_is_better"],
         "num_items": len(first.ids),
         "num_clusters": clusters.number,
         "cluster_unit": clusters.unit,
-        "p_value": result.p_value(),
-        "higher_is_better": about["higher_is_better"],
-        "verdict": _verdict(low, high, about["higher_is_better"], names),
+        **chance,
+        "values": {
+            name: _value(side, runs[name], weights, about["metric"], named_rng(*noise_seed))
+            for name, side in sides.items()
+        },
+        "differences": differences,
     }
 
 
-def _verdict(low: float, high: float, higher_is_better: bool, names: Sequence[str]) -> str:
-    if low <= 0 <= high:
-        return f"no difference seen at {CONFIDENCE:.0%}".replace("%", " %")
-    return f"{names[1] if (low > 0) == higher_is_better else names[0]} is better"
+def _terms(seeds_a: list[int | None], a: Runs, seeds_b: list[int | None], b: Runs) -> list[tuple[float, Runs]]:
+    """The difference b - a: of trainings of the same seed where there are such, else of two sides on their own."""
+    return [(1.0, b - a)] if seeds_are_paired(seeds_a, seeds_b) else [(-1.0, a), (1.0, b)]
 
 
-def _check_comparable(evaluations: Sequence[Evaluation]) -> None:
-    first = evaluations[0]
-    for other in evaluations[1:]:
-        if other.heldout != first.heldout:
-            raise ConfigError(
-                f"compare: different held-out sets: {first.folder} was evaluated on {first.heldout}, {other.folder} on "
-                f"{other.heldout}. Evaluate both on the same one."
-            )
-        if other.tasks.keys() != first.tasks.keys():
-            raise ConfigError(
-                f"compare: {first.folder} and {other.folder} have different tasks "
-                f"({', '.join(sorted(first.tasks.keys() ^ other.tasks.keys()))} in only one). Evaluate both again."
-            )
-        changed = [name for name in SCORING_SETTINGS if other.card.config.get(name) != first.card.config.get(name)]
-        if changed or other.card.version != first.card.version:
-            what = f"setting '{changed[0]}'" if changed else "version of the evaluation"
-            raise ConfigError(f"compare: {first.folder} and {other.folder} differ in {what}. Evaluate both again.")
+def _difference(pair: tuple[str, str], result: Bootstrap, p_adjusted: float, higher_is_better: bool) -> dict[str, Any]:
+    """One pair's numbers, and the winner where both the interval and the adjusted p-value tell one."""
+    a, b = pair
+    low, high = result.interval()
+    verdict = NO_DIFFERENCE
+    if not low <= 0 <= high and p_adjusted < 1 - CONFIDENCE:
+        verdict = f"{b if (low > 0) == higher_is_better else a} is better"
+    return {
+        "a": a,
+        "b": b,
+        "difference": result.estimate,
+        "low": low,
+        "high": high,
+        "p_value": result.p_value(),
+        "p_adjusted": p_adjusted,
+        "verdict": verdict,
+    }
 
 
-def _same_tokens(evaluations: Sequence[Evaluation]) -> bool | None:
-    """Whether all models saw the same number of training tokens; None when a checkpoint does not say."""
-    counts = [evaluation.num_tokens for evaluation in evaluations]
-    known = [count for count in counts if count is not None]
-    if len(known) < len(counts):
+def seeds_are_paired(a: Sequence[int | None], b: Sequence[int | None]) -> bool:
+    """Whether two sides have the same training seeds, in the same order. One seed a side is paired whatever it is, as
+    nothing is then known of its noise."""
+    return (len(a) == len(b) == 1) or (list(a) == list(b) and None not in a)
+
+
+def _side(evaluations: Sequence[Evaluation], task: str) -> Side:
+    entries = [evaluation.tasks[task] for evaluation in evaluations]
+    return Side(
+        seeds=[evaluation.seed for evaluation in evaluations],
+        tables=[evaluation.items(task) for evaluation in evaluations],
+        intervals=[(float(entry["low"]), float(entry["high"])) for entry in entries],
+    )
+
+
+def _pairs(names: Sequence[str], baseline: str) -> list[tuple[str, str]]:
+    """Every pair once; those with the baseline first."""
+    return list(combinations([baseline, *(name for name in names if name != baseline)], 2))
+
+
+def _value(side: Side, runs: Runs, weights: np.ndarray, metric: str, rng: np.random.Generator) -> dict[str, Any]:
+    """A side's own value: of one seed with its evaluation's interval, of several with the noise of seeds in it."""
+    found = contrast([(1.0, runs)], weights, rng)
+    low, high = side.intervals[0] if len(runs) == 1 else found.interval()
+    if metric == "accuracy":
+        low, high = max(0.0, low), min(1.0, high)
+    per_seed = [float(value) for value in runs.numerators.sum(axis=1) / weights.sum()]
+    return {"value": found.estimate, "low": low, "high": high, "per_seed": per_seed}
+
+
+def _seed_spread(terms: Sequence[tuple[float, Runs]], weights: np.ndarray) -> float | None:
+    """Standard deviation of the difference from one training seed to another; None when a side has one seed."""
+    if any(len(runs) == 1 for _, runs in terms):
         return None
-    return max(known) - min(known) <= TOKEN_TOLERANCE_FRACTION * max(known)
+    return float(sum((runs.numerators.sum(axis=1) / weights.sum()).var(ddof=1) for _, runs in terms) ** 0.5)
 
 
-def _notes(num_seeds: Sequence[int], same_tokens: bool | None, units: set[str]) -> list[str]:
+def _check_resamples(num_resamples: int, num_sides: int) -> None:
+    """Resampling cannot show a p-value below 2 / (num_resamples + 1), which the adjustment multiplies by the pairs."""
+    num_pairs = num_sides * (num_sides - 1) // 2
+    least = round(2 * num_pairs / (1 - CONFIDENCE))
+    if num_resamples < least:
+        raise ConfigError(
+            f"compare: {num_resamples} resamples can tell no difference between {num_sides} sides ({num_pairs} pairs). "
+            f"Use num_resamples={least} or more; 10,000 is the default."
+        )
+
+
+def _check_items(sides: Mapping[str, Sequence[Evaluation]], prepared: Mapping[str, Side], task: str) -> None:
+    evaluations = [evaluation for side in sides.values() for evaluation in side]
+    tables = [table for side in prepared.values() for table in side.tables]
+    for evaluation, table in zip(evaluations, tables, strict=True):
+        if table.ids != tables[0].ids or not np.array_equal(table.weights, tables[0].weights):
+            raise ConfigError(
+                f"compare: {evaluations[0].folder} and {evaluation.folder} have different items in task '{task}', "
+                f"although the held-out set is the same: one of them was changed. Delete both folders and evaluate "
+                f"again: {evaluate_command(evaluations[0].folder)} and {evaluate_command(evaluation.folder)}"
+            )
+
+
+def _notes(sides: Mapping[str, Sequence[Evaluation]], units: set[str]) -> list[str]:
+    """What a reader must know before believing an interval, one sentence each."""
     notes = []
-    if max(num_seeds) == 1:
+    counts = {name: len(side) for name, side in sides.items()}
+    single = [name for name, count in counts.items() if count == 1]
+    if len(single) == len(sides):
         notes.append("one training seed per side: the intervals leave out how much another seed would change")
-    elif min(num_seeds) < 3:
+    elif single:
+        notes.append(
+            f"one training seed of {_quoted(single)}: the intervals leave out how much another seed would change them"
+        )
+    elif min(counts.values()) < 3:
         notes.append("fewer than three training seeds on a side: the spread between seeds is hardly known")
-    if same_tokens is False:
+    seeds = {name: [evaluation.seed for evaluation in side] for name, side in sides.items()}
+    several = [name for name in sides if counts[name] > 1]
+    unpaired = [(a, b) for a, b in combinations(several, 2) if not seeds_are_paired(seeds[a], seeds[b])]
+    if unpaired:
+        notes.append(
+            "different training seeds, which could not be paired, so that intervals are wider: "
+            + ", ".join(f"'{a}' and '{b}'" for a, b in unpaired)
+        )
+    evaluations = [evaluation for side in sides.values() for evaluation in side]
+    if same_tokens(evaluations) is False:
         notes.append("the models were trained on different numbers of tokens, which the difference includes")
+    differing = [different_settings(a, b) for a, b in combinations(evaluations, 2)]
+    changed = list(dict.fromkeys(name for found in differing for name, _, _ in found if name != "num_tokens"))
+    if changed:
+        notes.append(f"the models were trained with different {', '.join(changed)}, which the difference includes")
     if "item" in units:
         notes.append("too few hosts to draw them: pages were drawn as if independent, so intervals may be too narrow")
+    return notes + _notes_on_data(sides)
+
+
+def _notes_on_data(sides: Mapping[str, Sequence[Evaluation]]) -> list[str]:
+    """What the cards say, or do not say, of what the models were trained on."""
+    notes = []
+    data = {name: {e.description.get("dataset") for e in side} - {None} for name, side in sides.items()}
+    mixed = [name for name, found in data.items() if len(found) > 1]
+    if mixed:
+        notes.append(f"the models of {_quoted(mixed)} were not all trained on the same data")
+    notes += [
+        f"'{a}' and '{b}' were trained on the same data: their difference is one of training seeds alone"
+        for a, b in combinations(sides, 2)
+        if data[a] and data[a] == data[b]
+    ]
+    missing: dict[str, list[str]] = {}
+    for name, side in sides.items():
+        fields = dict.fromkeys(field for evaluation in side for field in unrecorded(evaluation))
+        missing.setdefault(", ".join(fields), []).append(name)
+    notes += [
+        f"not recorded of the models of {_quoted(names)}, and so not checked: {fields}"
+        for fields, names in missing.items()
+        if fields
+    ]
     return notes
 
 
-def _listed(paths: Paths) -> list[Path]:
-    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

@@ -9,23 +9,24 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 import tamis
 from tamis.base.cards import Card
 from tamis.base.columns import ID, TEXT, URL
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
+from tamis.base.hosts import host_of
 from tamis.base.seeds import named_rng, unit_hash
-from tamis.evaluate.results import host_of, read_jsonl, write_jsonl
+from tamis.base.words import WORD, words
+from tamis.evaluate.results import read_jsonl, write_jsonl
 from tamis.store.atomic import read_json, write_json
-from tamis.store.shards import file_digest, read_shard
+from tamis.store.location import Location
+from tamis.store.shards import file_digest, read_shard, schema_of
 
-VERSION = 2
+VERSION = 3
 DOCUMENTS, CONTINUATION, CARD = "documents.jsonl", "continuation.jsonl", "card.json"
 
 MAX_WORDS_READ = 4096
@@ -100,16 +101,16 @@ class Spans:
     def of(cls, page: Page, num_words: int) -> "Spans":
         """A continuation starts after exactly one space (so that text, delimiter and prompt agree, and true and false
         ones begin alike), has words of ordinary length, and does not repeat few words as tables do."""
-        matches = [m for m, _ in zip(re.finditer(r"\S+", page.text), range(MAX_WORDS_READ), strict=False)]
+        matches = [m for m, _ in zip(WORD.finditer(page.text), range(MAX_WORDS_READ), strict=False)]
         begins, ends = [m.start() for m in matches], [m.end() for m in matches]
-        words = [m.group() for m in matches]
+        found = [m.group() for m in matches]
         starts = [
             at
             for at in range(1, len(matches) - num_words + 1)
             if begins[at] == ends[at - 1] + 1
             and page.text[ends[at - 1]] == " "
             and ends[at + num_words - 1] - begins[at] <= num_words * MAX_MEAN_WORD_CHARACTERS
-            and 2 * len(set(words[at : at + num_words])) >= num_words
+            and 2 * len(set(found[at : at + num_words])) >= num_words
         ]
         return cls(page, begins, ends, starts)
 
@@ -127,8 +128,9 @@ class Spans:
 
 
 def build_heldout(
-    dataset: Path,
-    output: Path,
+    dataset: Location,
+    dataset_card: Location,
+    output: Location,
     seed: int,
     *,
     num_items: int = 500,
@@ -142,7 +144,8 @@ def build_heldout(
 ) -> Card:
     """Write documents.jsonl, continuation.jsonl and card.json into `output` from Parquet shards of held-out pages.
 
-    `dataset`: a folder of shards with columns id, url, text. Documents: at most `max_documents` pages and `max_bytes`
+    `dataset`: a folder of shards with columns id, url, text; `dataset_card`: the card of the step that made them.
+    Documents: at most `max_documents` pages and `max_bytes`
     UTF-8 bytes, each cut at white space to `max_document_bytes`. Of one host at most `max_pages_per_host` pages are
     used, so that no large host decides alone. Items: at most `num_items` rows of DCLM's
     multiple-choice layout `{query, choices, gold, id, url}`, spread over as many pages as there are.
@@ -175,10 +178,9 @@ def build_heldout(
         "max_document_bytes": max_document_bytes,
     }  # fmt: skip
     details = _sizes(rows, items, len(pages))
-    parent = dataset.parent / CARD
     card = Card(
         kind="heldout", name="heldout", version=VERSION, fingerprint=content_fingerprint(output),
-        parents=[read_json(parent)["fingerprint"]] if parent.is_file() else [],
+        parents=[read_json(dataset_card)["fingerprint"]],
         config=config, tamis_version=tamis.__version__, seed=seed, details=details,
     )  # fmt: skip
     write_json(output / CARD, card.to_dict())
@@ -195,33 +197,54 @@ def _sizes(rows: list[dict[str, Any]], items: list[dict[str, Any]], num_item_pag
     }
 
 
-def content_fingerprint(heldout: Path) -> str:
+MIN_HOSTS, MIN_PAGES = 20, 100
+"""Fewer hosts or pages than these give intervals that tell little."""
+
+
+def too_small(card: Card) -> str:
+    """What to tell a user whose held-out set is small; '' when it is not."""
+    hosts, pages = card.details["num_hosts"], card.details["num_documents"]
+    if hosts >= MIN_HOSTS and pages >= MIN_PAGES:
+        return ""
+    return (
+        f"only {pages} pages of {hosts} hosts: intervals will be wide. Hold out more of the pool (a larger "
+        "pool.holdout_fraction), or take a larger pool."
+    )
+
+
+def page_ids(heldout: Location) -> set[str]:
+    """Ids of all pages that a held-out set was made of."""
+    rows = [*read_jsonl(heldout / DOCUMENTS), *read_jsonl(heldout / CONTINUATION)]
+    return {row["id"].partition("#")[0] for row in rows}
+
+
+def content_fingerprint(heldout: Location) -> str:
     """Identity of a held-out set: its bytes alone, so that the same pages and task are the same set wherever made."""
     return fingerprint("heldout", file_digest(heldout / DOCUMENTS), file_digest(heldout / CONTINUATION))
 
 
-def open_heldout(heldout: Path) -> Card:
+def open_heldout(heldout: Location) -> Card:
     """The card of a held-out folder. Raises ConfigError when there is none, DataError when its files were changed."""
     if not (heldout / CARD).is_file():
-        raise ConfigError(f"{heldout}: not a held-out set (no {CARD}). Build one with build_heldout first.")
+        raise ConfigError(f"{heldout}: not a held-out set (no {CARD}). Make one with: tamis heldout RUN")
     card = Card.from_dict(read_json(heldout / CARD))
     missing = [name for name in (DOCUMENTS, CONTINUATION) if not (heldout / name).is_file()]
     if missing or content_fingerprint(heldout) != card.fingerprint:
         what = f"{missing[0]} is missing" if missing else "its files are not those its card was written for"
-        raise DataError(f"{heldout}: {what}. Build the held-out set again.")
+        raise DataError(f"{heldout}: {what}. Make the held-out set again: tamis heldout RUN")
     return card
 
 
-def read_documents(heldout: Path) -> list[dict[str, str]]:
+def read_documents(heldout: Location) -> list[dict[str, str]]:
     return read_jsonl(heldout / DOCUMENTS)
 
 
-def _read_pages(dataset: Path) -> Iterator[Page]:
-    shards = sorted(dataset.glob("*.parquet")) if dataset.is_dir() else []
+def _read_pages(dataset: Location) -> Iterator[Page]:
+    shards = dataset.children("*.parquet")
     if not shards:
         raise ConfigError(f"{dataset}: expected a folder of Parquet shards (the shards/ of a run's last stage).")
     for shard in shards:
-        missing = {ID, URL, TEXT} - set(pq.read_schema(shard).names)
+        missing = {ID, URL, TEXT} - set(schema_of(shard).names)
         if missing:
             raise DataError(f"{shard}: no column '{sorted(missing)[0]}'; held-out pages need id, url and text.")
         for batch in read_shard(shard, [ID, URL, TEXT]):
@@ -302,5 +325,5 @@ def _distractors(
 
 
 def _alike(one: str, other: str) -> bool:
-    a, b = set(one.casefold().split()), set(other.casefold().split())
+    a, b = set(words(one.casefold())), set(words(other.casefold()))
     return len(a & b) > MAX_WORD_OVERLAP * len(a | b)

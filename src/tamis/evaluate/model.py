@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tamis.base.errors import ConfigError, DataError
+from tamis.base.errors import DataError
 from tamis.store.atomic import Place
 from tamis.train.checkpoint import model_fingerprint, newest
 
@@ -39,7 +39,9 @@ class LanguageModel(Protocol):
 
     @property
     def description(self) -> dict[str, Any]:
-        """Plain data for the evaluation's card: name, parameters, tokens trained on."""
+        """Plain data for the evaluation's card. `compare` reads, where they are known: `seed` (of the training),
+        `tokenizer` (its digest), `dataset` (fingerprint of the training data), `num_tokens` (trained on), and the
+        settings of the training: `scale`, `shape`, `sequence_length`, `num_steps`, `hyperparameters`."""
 
     @property
     def max_length(self) -> int:
@@ -85,17 +87,3 @@ def checkpoint_fingerprint(place: Place) -> str:
     """Identity of a checkpoint, or of the newest one of a training folder: equal for equal weights, without reading
     them. Raises ConfigError when there is none."""
     return model_fingerprint(newest(place))
-
-
-def load_model(checkpoint: Place) -> LanguageModel:
-    """Open a checkpoint folder that `tamis train` wrote, or the newest one of a training folder, local or remote.
-
-    Raises ConfigError when there is no checkpoint or PyTorch is not installed.
-    """
-    try:
-        from tamis.evaluate.torch_model import CheckpointModel
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ConfigError("evaluating a checkpoint needs PyTorch: pip install 'tamis[train]'") from None
-    return CheckpointModel(checkpoint)

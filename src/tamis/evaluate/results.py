@@ -6,15 +6,16 @@ byte the item's own bits per byte, weighted by its bytes. One formula lets inter
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import orjson
 
 from tamis.base.errors import DataError
+from tamis.base.hosts import host_of
+from tamis.base.lines import Line, json_object, numbered_lines
 from tamis.store.atomic import write_bytes
+from tamis.store.location import Location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,19 +65,11 @@ class ItemTable:
         return float((self.values * self.weights).sum() / self.weights.sum())
 
 
-def host_of(url: str) -> str:
-    """Host of a URL in lower case, '' when there is none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def write_items(path: Path, items: Sequence[Item]) -> None:
+def write_items(path: Location, items: Sequence[Item]) -> None:
     write_jsonl(path, [{"id": i.id, "url": i.url, "value": i.value, "weight": i.weight, **i.details} for i in items])
 
 
-def read_items(path: Path) -> ItemTable:
+def read_items(path: Location) -> ItemTable:
     """Raises DataError when the file is missing or a line is no item."""
     rows = read_jsonl(path)
     try:
@@ -85,23 +78,20 @@ def read_items(path: Path) -> ItemTable:
         raise DataError(f"{path}: a line lacks id, url, value or weight ({error}). Evaluate again.") from error
 
 
-def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_jsonl(path: Location, rows: Sequence[dict[str, Any]]) -> None:
     write_bytes(path, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Location) -> list[dict[str, Any]]:
     """Raises DataError naming the file, and the line that is not a JSON object."""
+    return [row for _, row in read_numbered(path)]
+
+
+def read_numbered(path: Location) -> list[tuple[Line, dict[str, Any]]]:
+    """The objects of a JSON-lines file (plain, gzip, LZ4 or zstd), each with the line that it stands on. Raises as
+    `read_jsonl`."""
     try:
-        data = path.read_bytes()
+        with path.open_read() as raw:
+            return [(line, json_object(line)) for line in numbered_lines(raw, str(path))]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    rows = []
-    for number, line in enumerate(data.splitlines(), start=1):
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise DataError(f"{path}: line {number} is not JSON ({error}).") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}: line {number} is not a JSON object.")
-        rows.append(row)
-    return rows

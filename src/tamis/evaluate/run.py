@@ -1,10 +1,7 @@
-"""One evaluation: a model on a suite, to results with intervals, item files to compare by, and a card.
-
-The card is written last and carries a fingerprint over model, suite and settings: a finished evaluation is not redone.
-"""
+"""One evaluation: a model on held-out sets, to results with intervals, item files to compare by, and a card."""
 
 import math
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -17,13 +14,15 @@ from tamis.base.hashing import fingerprint
 from tamis.base.seeds import named_rng
 from tamis.evaluate.bits import score_documents
 from tamis.evaluate.heldout import CONTINUATION, open_heldout, read_documents
-from tamis.evaluate.model import LanguageModel, Progress, checkpoint_fingerprint, load_model
+from tamis.evaluate.load import load_model
+from tamis.evaluate.model import LanguageModel, Progress
 from tamis.evaluate.results import ItemTable, Measure, read_items, write_items
 from tamis.evaluate.statistics import CONFIDENCE, Clusters, bootstrap, wilson
 from tamis.evaluate.tasks import TaskSpec, read_multiple_choice, score_multiple_choice
-from tamis.store.atomic import read_json, write_json
+from tamis.store.atomic import write_json
+from tamis.store.location import Location
 
-VERSION = 1
+VERSION = 2
 RESULTS, ITEMS, CARD = "results.json", "items", "card.json"
 
 
@@ -41,51 +40,67 @@ class EvaluateConfig(Config):
 
 
 def run_evaluation(
-    config: EvaluateConfig, checkpoint: Path, heldout: Path, output: Path, on_progress: Progress | None = None
+    config: EvaluateConfig,
+    model: Location,
+    sets: Mapping[str, Location],
+    output: Location,
+    on_progress: Progress | None = None,
 ) -> Card:
-    """Evaluate a checkpoint (or the newest one of a training folder) on the held-out set, as `evaluate_model` does.
+    """Evaluate a checkpoint (or the newest one of a training folder) on held-out sets, as `evaluate_model` does.
 
-    A finished evaluation with the same fingerprint is returned without loading the model.
     Raises ConfigError when a folder is not what it should be or PyTorch is missing, and what `evaluate_model` raises.
     """
-    identity = _identity(config, checkpoint_fingerprint(checkpoint), open_heldout(heldout).fingerprint)
-    return _finished(output, identity) or evaluate_model(config, load_model(checkpoint), heldout, output, on_progress)
+    return evaluate_model(config, load_model(model), sets, output, on_progress)
 
 
 def evaluate_model(
-    config: EvaluateConfig, model: LanguageModel, heldout: Path, output: Path, on_progress: Progress | None = None
+    config: EvaluateConfig,
+    model: LanguageModel,
+    sets: Mapping[str, Location],
+    output: Location,
+    on_progress: Progress | None = None,
 ) -> Card:
-    """Evaluate any model on the held-out set at `heldout`; write items/<task>.jsonl, results.json, then card.json.
+    """Evaluate any model on held-out sets; write items/<task>.jsonl, results.json, then card.json into `output`.
 
-    Raises DataError when the held-out files were changed or the model gives probabilities that are not finite.
+    With several sets, tasks are called `<set>/<task>`. Raises DataError when the files of a set were changed or the
+    model gives probabilities that are not finite.
     """
-    suite = open_heldout(heldout)
-    identity = _identity(config, model.fingerprint, suite.fingerprint)
-    finished = _finished(output, identity)
-    if finished is not None:
-        return finished
-    (output / CARD).unlink(missing_ok=True)
-    spec = TaskSpec(name="continuation", num_choices=suite.config["num_choices"])
-    rows = read_multiple_choice(heldout / CONTINUATION)
-    measures = [
-        score_documents(model, read_documents(heldout), config.window_overlap_fraction, on_progress),
-        *score_multiple_choice(model, spec, rows, on_progress),
-    ]
+    suites = {name: open_heldout(place) for name, place in sets.items()}
     tasks = {}
-    for measure in measures:
-        _check_finite(measure)
-        path = output / ITEMS / f"{measure.task}.jsonl"
-        write_items(path, measure.items)
-        tasks[measure.task] = summarise(measure, read_items(path), config)
-    results = {"suite": config.suite, "model": model.fingerprint, "heldout": suite.fingerprint, "tasks": tasks}
+    for name, place in sets.items():
+        prefix = f"{name}/" if len(sets) > 1 else ""
+        for measure in _measures(config, model, suites[name], place, prefix, on_progress):
+            _check_finite(measure)
+            items = output / ITEMS / f"{measure.task}.jsonl"
+            write_items(items, measure.items)
+            tasks[measure.task] = summarise(measure, read_items(items), config)
+    heldout = {name: suite.fingerprint for name, suite in suites.items()}
+    results = {"suite": config.suite, "model": model.fingerprint, "heldout": heldout, "tasks": tasks}
     write_json(output / RESULTS, results)
     card = Card(
-        kind="evaluation", name=config.suite, version=VERSION, fingerprint=identity,
-        parents=[model.fingerprint, suite.fingerprint], config=config.model_dump(mode="json"),
+        kind="evaluation", name=config.suite, version=VERSION,
+        fingerprint=fingerprint("evaluation", VERSION, config.model_dump(mode="json"), model.fingerprint, heldout),
+        parents=[model.fingerprint, *heldout.values()], config=config.model_dump(mode="json"),
         tamis_version=tamis.__version__, seed=config.seed, details={"model": model.description, "scores": tasks},
     )  # fmt: skip
     write_json(output / CARD, card.to_dict())
     return card
+
+
+def _measures(
+    config: EvaluateConfig,
+    model: LanguageModel,
+    suite: Card,
+    place: Location,
+    prefix: str,
+    on_progress: Progress | None,
+) -> Iterator[Measure]:
+    """What is measured on one held-out set."""
+    yield score_documents(
+        model, read_documents(place), config.window_overlap_fraction, on_progress, task=f"{prefix}documents"
+    )
+    spec = TaskSpec(name=f"{prefix}continuation", num_choices=suite.config["num_choices"])
+    yield from score_multiple_choice(model, spec, read_multiple_choice(place / CONTINUATION), on_progress)
 
 
 def summarise(measure: Measure, table: ItemTable, config: EvaluateConfig) -> dict[str, Any]:
@@ -103,7 +118,7 @@ def summarise(measure: Measure, table: ItemTable, config: EvaluateConfig) -> dic
         low, high = wilson(table.value, len(table.ids) / effect)
     else:
         rng = named_rng(config.seed, "evaluate", measure.task)
-        low, high = bootstrap([(1.0, sums[None])], weights, rng, config.num_resamples).interval()
+        low, high = bootstrap(sums[None], weights, rng, config.num_resamples).interval()
     entry = {
         "metric": measure.metric,
         "value": table.value,
@@ -125,15 +140,3 @@ def _check_finite(measure: Measure) -> None:
             f"{measure.task}: the model's score of item '{broken.id}' is not a finite number. The training probably "
             "diverged; see its metrics."
         )
-
-
-def _identity(config: EvaluateConfig, model: str, heldout: str) -> str:
-    return fingerprint("evaluation", VERSION, config.model_dump(mode="json"), model, heldout)
-
-
-def _finished(output: Path, identity: str) -> Card | None:
-    """The card of an evaluation that was finished with this identity."""
-    if not (output / CARD).is_file():
-        return None
-    data = read_json(output / CARD)
-    return Card.from_dict(data) if data.get("fingerprint") == identity else None

@@ -1,4 +1,4 @@
-"""Intervals: a bootstrap over clusters of items (and over training seeds), corrected for small numbers of either.
+"""Intervals and tests: a bootstrap over clusters of items and over training seeds, corrected for small numbers of both.
 
 Pages of one host resemble each other, so hosts are drawn, not pages: every metric is a ratio
 `sum(value * weight) / sum(weight)` over items, which is resampled by drawing clusters with replacement. Training seeds,
@@ -13,46 +13,17 @@ each source of spread with its own degrees of freedom (Cochran's approximation: 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 MIN_CLUSTERS = 3
 """Below this effective number of hosts, items are drawn instead, and the result says so."""
 
 _CHUNK_CELLS = 4_000_000
-
-
-def student_cdf(t: float, df: float) -> float:
-    """Cumulative distribution of Student's t, by Gauss-Legendre quadrature of its density in the angle atan(t/√df)."""
-    if df > 1e6:
-        return NormalDist().cdf(t)
-    nodes, weights = _quadrature()
-    angle = math.atan(t / math.sqrt(df))
-    integral = float((weights * np.cos((nodes + 1) * angle / 2) ** (df - 1)).sum()) * angle / 2
-    return 0.5 + integral * math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(math.pi)
-
-
-@cache
-def _quadrature() -> tuple[np.ndarray, np.ndarray]:
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    return nodes, weights
-
-
-@cache
-def student_quantile(p: float, df: float) -> float:
-    """Inverse of `student_cdf`, by bisection. `p` in (0, 1)."""
-    if p < 0.5:
-        return -student_quantile(1 - p, df)
-    low, high = 0.0, 1.0
-    while student_cdf(high, df) < p and high < 1e12:
-        high *= 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if student_cdf(middle, df) < p else (low, middle)
-    return (low + high) / 2
 
 
 def wilson(value: float, count: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -95,7 +66,7 @@ class Clusters:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """An estimate with its resampled twins.
+    """An estimate, and the same estimate on every resample.
 
     `variances`: (variance, degrees of freedom) of each source of spread, small-sample factor included; `expansion`: by
     how much wider than the resampled deviations these make it (>= 1).
@@ -122,7 +93,7 @@ class Bootstrap:
         total = sum(variance for variance, _ in self.variances)
         if total == 0 or p <= 0.5:
             return 1.0
-        squares = sum(variance * student_quantile(p, df) ** 2 for variance, df in self.variances)
+        squares = sum(variance * float(stdtrit(df, p)) ** 2 for variance, df in self.variances)
         return math.sqrt(squares / total) / NormalDist().inv_cdf(p)
 
     def p_value(self) -> float:
@@ -136,43 +107,96 @@ class Bootstrap:
         return high
 
 
-def bootstrap(
-    sides: Sequence[tuple[float, np.ndarray]], weights: np.ndarray, rng: np.random.Generator, num_resamples: int
-) -> Bootstrap:
-    """Resample `sum over sides of sign * mean over seeds of (sum over clusters of numerator) / (sum of weights)`.
+@dataclass(frozen=True)
+class Runs:
+    """The trainings of one side, one per training seed, all scored on the same clusters.
 
-    `sides`: (sign, numerators float64 of shape (num_seeds, num_clusters)); clusters are drawn in common for all sides,
-    seeds for each side on its own. `weights`: float64 of shape (num_clusters,).
+    `numerators`: float64 of shape (num_seeds, num_clusters), sums of value * weight; `resampled`: float64 of shape
+    (num_resamples, num_seeds), the metric of each training under each draw of clusters.
     """
-    total = weights.sum()
-    combined = np.sum([sign * numerators.mean(axis=0) for sign, numerators in sides], axis=0)
-    estimate = float(combined.sum() / total)
-    variances, expansion = _small_sample(sides, weights, combined - estimate * weights)
-    resampled, number = [], len(weights)
+
+    numerators: np.ndarray
+    resampled: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.numerators)
+
+    def __sub__(self, other: "Runs") -> "Runs":
+        """The differences of trainings paired in order: what two of them have in common cancels."""
+        return Runs(self.numerators - other.numerators, self.resampled - other.resampled)
+
+
+def resample(
+    numerators: Sequence[np.ndarray], weights: np.ndarray, rng: np.random.Generator, num_resamples: int
+) -> list[Runs]:
+    """Draw clusters with replacement, in common for all sides, so that any two of them can be compared.
+
+    `numerators`: of each side, float64 of shape (num_seeds, num_clusters); `weights`: float64 of shape (num_clusters,).
+    """
+    stacked, number = np.concatenate(numerators), len(weights)
+    ratios = []
     chunk = max(1, _CHUNK_CELLS // number)
     for start in range(0, num_resamples, chunk):
         rows = min(chunk, num_resamples - start)
         drawn = rng.multinomial(number, np.full(number, 1 / number), size=rows).astype(np.float64)
-        numerator = np.zeros(rows)
-        for sign, numerators in sides:
-            seeds = len(numerators)
-            noise = rng.standard_normal((rows, seeds))
-            shares = (1 + noise - noise.mean(axis=1, keepdims=True)) / seeds
-            numerator += sign * ((shares @ numerators) * drawn).sum(axis=1)
-        resampled.append(numerator / (drawn @ weights))
-    return Bootstrap(estimate, np.concatenate(resampled), variances, expansion)
+        ratios.append((drawn @ stacked.T) / (drawn @ weights)[:, None])
+    cuts = np.cumsum([len(side) for side in numerators])[:-1]
+    parts = np.split(np.concatenate(ratios), cuts, axis=1)
+    return [Runs(side, part) for side, part in zip(numerators, parts, strict=True)]
+
+
+def contrast(sides: Sequence[tuple[float, Runs]], weights: np.ndarray, rng: np.random.Generator) -> Bootstrap:
+    """The bootstrap of `sum over sides of sign * mean over training seeds of the metric`.
+
+    `sides`: (sign, trainings). The seeds of each side vary on their own; a side of one seed does not vary, as its noise
+    is unknown. `weights`: float64 of shape (num_clusters,).
+    """
+    combined = np.sum([sign * runs.numerators.mean(axis=0) for sign, runs in sides], axis=0)
+    estimate = float(combined.sum() / weights.sum())
+    residuals = combined - estimate * weights
+    variances, expansion = _small_sample([runs.numerators for _, runs in sides], weights, residuals)
+    resampled = np.zeros(len(sides[0][1].resampled))
+    for sign, runs in sides:
+        if len(runs) == 1:
+            resampled += sign * runs.resampled[:, 0]
+        else:
+            noise = rng.standard_normal(runs.resampled.shape)
+            shares = (1 + noise - noise.mean(axis=1, keepdims=True)) / len(runs)
+            resampled += sign * (shares * runs.resampled).sum(axis=1)
+    return Bootstrap(estimate, resampled, variances, expansion)
+
+
+def bootstrap(numerators: np.ndarray, weights: np.ndarray, rng: np.random.Generator, num_resamples: int) -> Bootstrap:
+    """The bootstrap of one side's metric: `numerators` as `Runs` has them, `weights` float64 (num_clusters,)."""
+    [runs] = resample([numerators], weights, rng, num_resamples)
+    return contrast([(1.0, runs)], weights, rng)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjustment (1979) for several tests: comparing these with a level keeps the chance of any false finding
+    below that level, however the tests depend on each other."""
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
+    return [float(value) for value in adjusted]
 
 
 def _small_sample(
-    sides: Sequence[tuple[float, np.ndarray]], weights: np.ndarray, residuals: np.ndarray
+    sides: Sequence[np.ndarray], weights: np.ndarray, residuals: np.ndarray
 ) -> tuple[list[tuple[float, float]], float]:
-    """Variances and degrees of freedom, of clusters and of seeds; and the factor by which resampling is narrow."""
+    """Variances and degrees of freedom, of clusters and of seeds; and the factor by which resampling is too narrow.
+
+    Unequal clusters can be worth fewer than two equal ones; one degree of freedom is then the least that is assumed,
+    as intervals below it are too wide to be numbers.
+    """
     total, units = float(weights.sum()), effective_number(weights)
     plain = float((residuals**2).sum()) / total**2
     hosts = plain * units / (units - 1) if units > 1 else plain
-    variances = [(hosts, units - 1)] if units > 1 else []
-    counts = [len(numerators) for _, numerators in sides if len(numerators) > 1]
-    spreads = [float((n.sum(axis=1) / total).var()) / len(n) for _, n in sides if len(n) > 1]
+    variances = [(hosts, max(1.0, units - 1))] if units > 1 else []
+    several = [numerators for numerators in sides if len(numerators) > 1]
+    counts = [len(numerators) for numerators in several]
+    spreads = [float((numerators.sum(axis=1) / total).var()) / len(numerators) for numerators in several]
     seeds = [spread * count / (count - 1) for spread, count in zip(spreads, counts, strict=True)]
     if sum(seeds) > 0:  # Welch-Satterthwaite where each side has seeds of its own
         df = sum(seeds) ** 2 / sum(part**2 / (count - 1) for part, count in zip(seeds, counts, strict=True))

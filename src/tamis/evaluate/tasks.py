@@ -8,7 +8,6 @@ which moves at scales where accuracy does not leave chance.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ import numpy as np
 from tamis.base.errors import DataError
 from tamis.evaluate import prompts
 from tamis.evaluate.model import LanguageModel, Progress, score
-from tamis.evaluate.results import Item, Measure, read_jsonl
+from tamis.evaluate.results import Item, Measure, read_numbered
+from tamis.store.location import Location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +34,19 @@ class TaskSpec:
         return 1 / self.num_choices
 
 
-def read_multiple_choice(path: Path) -> list[dict[str, Any]]:
+def read_multiple_choice(path: Location) -> list[dict[str, Any]]:
     """Rows `{query, choices, gold, id, url}`; `id` defaults to the line number. Raises DataError naming the line."""
     rows = []
-    for number, row in enumerate(read_jsonl(path), start=1):
+    for line, row in read_numbered(path):
         row = prompts.strip_fields(row)
         choices = row.get("choices")
         if not isinstance(row.get("query"), str) or not isinstance(choices, list) or len(choices) < 2:
-            raise DataError(f"{path}: line {number} needs 'query' (text) and 'choices' (two or more texts).")
+            raise DataError(f"{line.where}: expected 'query' (text) and 'choices' (two or more texts).")
         if not all(isinstance(choice, str) and choice for choice in choices):
-            raise DataError(f"{path}: line {number} has a choice that is empty or no text.")
+            raise DataError(f"{line.where}: a choice is empty or no text.")
         if not isinstance(row.get("gold"), int) or not 0 <= row["gold"] < len(choices):
-            raise DataError(f"{path}: line {number}: 'gold' must be the index of one of its {len(choices)} choices.")
-        rows.append({"url": "", "id": str(number), **row})
+            raise DataError(f"{line.where}: 'gold' must be the index of one of its {len(choices)} choices.")
+        rows.append({"url": "", "id": str(line.number), **row})
     return rows
 
 

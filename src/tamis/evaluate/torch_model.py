@@ -30,6 +30,11 @@ PACKED_TOKENS = 2048
 """Longest row that continuations of one context are packed into."""
 HEAD_ELEMENTS = 1 << 23
 """Logits held at once."""
+DESCRIBED = (
+    "fingerprint", "step", "dataset", "tokenizer", "seed", "scale", "num_params", "shape", "sequence_length",
+    "num_steps", "num_tokens", "hyperparameters",
+)  # fmt: skip
+"""What a checkpoint records that an evaluation's card repeats: `compare` decides by it what may be compared."""
 END_OF_TEXT_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>")
 
 
@@ -100,11 +105,7 @@ class CheckpointModel:
         self._network: Transformer = loaded.model.float()
         self.tokenizer = CheckpointTokenizer(loaded.tokenizer)
         self.max_length = loaded.sequence_length
-        names = (
-            "scale", "num_params", "step", "num_steps", "num_tokens", "seed", "fingerprint", "dataset", "tokenizer",
-            "hyperparameter_digest",
-        )  # fmt: skip
-        self.description: dict[str, Any] = {name: loaded.config[name] for name in names if name in loaded.config}
+        self.description: dict[str, Any] = {name: loaded.config[name] for name in DESCRIBED if name in loaded.config}
 
     def loglikelihoods(self, requests: Sequence[Request]) -> list[np.ndarray]:
         """See `LanguageModel.loglikelihoods`."""

@@ -1,21 +1,22 @@
 """Numba kernels over Arrow buffers: signals, edits, word boundaries, hashes. They know nothing of the rest of Tamis.
 
-Each kernel has a plain-Python twin in `reference`, which says what it means. A stage names the groups of kernels that
-it runs; a group is compiled once on a machine, and again when any kernel changes.
+There is one package per purpose: text, rules, html, fasttext, dedup, language. Each kernel has a plain-Python twin in
+the package of the same name below `reference`, which states what the kernel means. A stage names the groups of kernels
+that it runs; a group is compiled once on a machine, and again when any kernel changes.
 """
 
 from collections.abc import Sequence
 from importlib import import_module
 
 GROUPS = {
-    "rules": "program",
-    "language": "langid",
-    "ngrams": "ngrams",
-    "minhash": "minhash",
-    "bloom": "bloom_spans",
-    "spans": "spans",
+    "rules": "rules.program",
+    "language": "language.langid",
+    "ngrams": "text.ngrams",
+    "minhash": "dedup.minhash",
+    "bloom": "dedup.bloom_spans",
+    "spans": "dedup.spans",
 }
-"""Name -> module of this package whose `warm` compiles the group."""
+"""Name -> module below this package whose `warm` compiles the group."""
 
 
 def compiled(groups: Sequence[str]) -> bool:

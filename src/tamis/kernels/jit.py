@@ -15,11 +15,17 @@ from numba import njit
 
 @cache
 def source_digest() -> str:
-    """Hex digest of every source file of this package, the reference twins left out."""
+    """Hex digest of every source file of this package and the packages below it, the reference twins left out."""
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in kernel_sources(Path(__file__).parent):
+        digest.update(path.as_posix().encode() + b"\0" + (Path(__file__).parent / path).read_bytes())
     return digest.hexdigest()
+
+
+def kernel_sources(package: Path) -> list[Path]:
+    """Source files below `package`, relative to it and in order, without those below `package/reference`."""
+    paths = (path.relative_to(package) for path in package.rglob("*.py"))
+    return sorted(path for path in paths if path.parts[0] != "reference")
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:

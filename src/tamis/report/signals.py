@@ -10,7 +10,7 @@ from tamis.report.formats import THIN, count, escape, measured, safe_link, thres
 from tamis.report.scores import as_dict, as_list, number, whole
 from tamis.report.tables import Row, definitions, disclosure, table
 
-SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "="}
+SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "=", "not_in": "not in"}
 MOST_OTHER_SIGNALS = 6
 """Signals shown of an example whose reason is no rule on a signal."""
 
@@ -63,7 +63,9 @@ def _shown(value: Any) -> str:
 
 
 def _limit(value: Any) -> str:
-    """A rule's threshold exactly, number or text."""
+    """A rule's threshold exactly: a number, a text or several."""
+    if isinstance(value, list):
+        return ", ".join(map(_limit, value))
     return threshold(number(value)) if math.isfinite(number(value)) else escape(value)
 
 
@@ -109,6 +111,8 @@ def _rules_table(stage: StageView, rules: Sequence[dict[str, Any]]) -> str:
     for rule in rules:
         reason = str(rule.get("reason"))
         test = f"{escape(rule.get('column'))} {_sign(rule.get('op'))} {_limit(rule.get('threshold'))}"
+        if among := as_list(rule.get("among")):
+            test += f" ({escape(among[0])} {_limit(among[1])})"
         amount = stage.removed.get(reason)
         gone = count(amount.rows) if amount else "0"
         rows.append(Row(cells=[escape(reason), f"<code>{test}</code>", escape(rule.get("source") or ""), gone]))

@@ -14,7 +14,6 @@ from typing import Any, Self
 
 from tamis.base.errors import DataError
 from tamis.runner.jobs import Decide, Job
-from tamis.runner.plan import Plan
 from tamis.runner.task import Task
 
 POLL_SECONDS = 0.25
@@ -61,10 +60,10 @@ class Worker(ABC):
 
 
 class Engine(ABC):
-    """Runs a plan's jobs on `num_workers` workers. Use as a context manager; leaving it stops them."""
+    """Runs jobs, of any plan, on `num_workers` workers. Use as a context manager; leaving it stops them."""
 
-    def __init__(self, plan: Plan, num_workers: int) -> None:
-        self.num_workers, self._limits = num_workers, plan.recipe.limits
+    def __init__(self, num_workers: int) -> None:
+        self.num_workers = num_workers
         self._workers: list[Worker] = []
         self._tries = Counter[str]()
 
@@ -78,7 +77,7 @@ class Engine(ABC):
 
     @abstractmethod
     def start(self) -> Worker:
-        """A new worker that knows the plan."""
+        """A new worker."""
 
     @abstractmethod
     def wait(self, busy: Sequence[Any]) -> None:
@@ -135,12 +134,12 @@ class Engine(ABC):
         """Why this worker must be stopped, or ''."""
         if not isinstance(one.job, Task):
             return ""
-        pulse = one.pulse()
-        limit = self._limits.row_seconds if pulse.row_id else self._limits.batch_seconds
+        pulse, limits = one.pulse(), one.job.plan.recipe.limits
+        limit = limits.row_seconds if pulse.row_id else limits.batch_seconds
         if pulse.age_seconds > limit:
             return f"took longer than {limit:g} seconds"
-        if pulse.resident_bytes > self._limits.worker_memory_gb * 2**30:
-            return f"took more than {self._limits.worker_memory_gb:g} GB of memory"
+        if pulse.resident_bytes > limits.worker_memory_gb * 2**30:
+            return f"took more than {limits.worker_memory_gb:g} GB of memory"
         return ""
 
     def _try_again(self, one: Worker, trouble: str, on_retry: OnRetry) -> Job:

@@ -13,6 +13,7 @@ from tamis.base.stage import Corpus, Cost, Group, Map, Source, Stage
 from tamis.runner.lane import opened
 from tamis.runner.plan import Plan, Step
 from tamis.runner.split import apply_guarded, text_bytes, with_status
+from tamis.store.workspace import Workspace
 
 SAMPLE_SHARDS = 3
 SAMPLE_ROWS = 1000
@@ -52,7 +53,7 @@ def group_cost(step: Step, corpus: Corpus, num_workers: int) -> GroupCost | None
     if cost is None:
         return None
     at_once = min(num_workers, step.stage.num_buckets)
-    return GroupCost(folder=step.folder, corpus=corpus, cost=cost, at_once=at_once)
+    return GroupCost(folder=step.label, corpus=corpus, cost=cost, at_once=at_once)
 
 
 def measured_corpus(books: Counts) -> Corpus:
@@ -60,7 +61,7 @@ def measured_corpus(books: Counts) -> Corpus:
     return Corpus(num_documents=books.kept, text_bytes=books.kept_bytes)
 
 
-def sampled_corpus(plan: Plan) -> Corpus | None:
+def sampled_corpus(plan: Plan, workspace: Workspace) -> Corpus | None:
     """How much will reach the first group: what survives the first pass, of rows drawn from the beginnings of a few
     shards. None where no group of the plan has a cost. No later group gets more than this."""
     one = Corpus(num_documents=1, text_bytes=1)
@@ -77,7 +78,7 @@ def sampled_corpus(plan: Plan) -> Corpus | None:
         for batch in batches:
             batch = _live(with_status(batch))
             for step in maps:
-                stage = opened(step, plan.recipe.seed, cache)
+                stage = opened(step, plan.recipe.seed, workspace, cache)
                 assert isinstance(stage, Map)
                 batch = _live(apply_guarded(stage, stage.apply, batch, lambda row: None)) if batch.num_rows else batch
             documents += batch.num_rows

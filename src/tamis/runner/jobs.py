@@ -2,31 +2,29 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tamis.base.cards import Counts
 from tamis.base.errors import DataError
 from tamis.base.stage import Group, Sketches
-from tamis.runner.lane import Heartbeat, Opened, opened
-from tamis.runner.ledger import Record, describe_outputs, is_complete, write_record
+from tamis.runner.lane import Heartbeat, Opened, opened, stage_dir
+from tamis.runner.ledger import Record, complete_record, describe_outputs, write_record
 from tamis.runner.plan import Plan, Step
 from tamis.runner.task import Task, run_task
-from tamis.store.atomic import publish
-from tamis.store.rundir import RunDir, StageDir
-from tamis.store.shards import read_row_groups
+from tamis.store.location import Location
+from tamis.store.rundir import StageDir
+from tamis.store.shards import num_rows_of, read_row_groups, read_table, schema_of, write_table
+from tamis.store.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decide:
-    """One bucket of the group that pass `number` feeds, or, as bucket ALL, the last word on what all buckets found."""
+    """One bucket of the group that pass `number` feeds, or, as bucket ALL, the decision from the findings of all buckets."""
 
     plan: Plan
-    run: RunDir
+    workspace: Workspace
     number: int
     bucket: int
 
@@ -41,16 +39,19 @@ class Decide:
         return self.bucket == ALL
 
     @property
-    def record_path(self) -> Path:
-        folder = self.run.stage(self.step.folder)
-        return folder.combine_task if self.combines else folder.decide_task(self.bucket)
+    def folder(self) -> StageDir:
+        return stage_dir(self.workspace, self.step)
+
+    @property
+    def record_place(self) -> Location:
+        return self.folder.combine_task if self.combines else self.folder.decide_task(self.bucket)
 
     @property
     def fingerprint(self) -> str:
         return self.plan.decide_fingerprint(self.step, self.bucket)
 
     def is_done(self) -> bool:
-        return is_complete(self.record_path, self.fingerprint)
+        return complete_record(self.folder.root, self.record_place, self.fingerprint) is not None
 
 
 ALL = -1
@@ -63,7 +64,7 @@ class StoredSketches(Sketches):
     def __init__(self, folder: StageDir, num_shards: int) -> None:
         self._paths = [folder.sketch(index) for index in range(num_shards)]
         self.num_shards = num_shards
-        self.num_lines = sum(pq.read_metadata(path).num_rows for path in self._paths if path.exists())
+        self.num_lines = sum(num_rows_of(path) for path in self._paths if path.exists())
 
     def batches(self, columns: Sequence[str], shards: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
         for index in range(self.num_shards) if shards is None else shards:
@@ -72,7 +73,7 @@ class StoredSketches(Sketches):
 
     def schema(self, columns: Sequence[str]) -> pa.Schema:
         path = next(path for path in self._paths if path.exists())
-        whole = pq.read_schema(path)
+        whole = schema_of(path)
         return pa.schema([whole.field(name).remove_metadata() for name in columns])
 
 
@@ -83,25 +84,22 @@ def run_job(job: Job, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
 
 def run_decide(job: Decide, cache: Opened) -> dict[str, Any]:
     """Let the group decide, publish. Returns the lines it had to decide on as `rows`."""
-    folder = job.run.stage(job.step.folder)
-    seed = job.plan.recipe.seed
-    group = opened(job.step, seed, cache)
+    folder, seed = job.folder, job.plan.recipe.seed
+    group = opened(job.step, seed, job.workspace, cache)
     assert isinstance(group, Group)
-    job.record_path.unlink(missing_ok=True)
     _check_sketches(job, folder)
     sketches = StoredSketches(folder, len(job.plan.shards))
-    context = job.step.context(seed)
+    context = job.step.context(seed, job.workspace)
     if job.combines:
         path, name = folder.combined, "all buckets"
-        found = [pq.read_table(folder.decisions(bucket)) for bucket in range(group.num_buckets)]
+        found = [read_table(folder.decisions(bucket)) for bucket in range(group.num_buckets)]
         decisions = group.combine(found, sketches, context)
     else:
         path, name = folder.decisions(job.bucket), f"bucket {job.bucket}"
         decisions = group.decide(job.bucket, sketches, context)
-    with publish(path) as temporary:
-        pq.write_table(decisions, temporary, compression="zstd")
+    write_table(path, decisions)
     outputs = describe_outputs(folder.root, [path])
-    write_record(job.record_path, Record(fingerprint=job.fingerprint, shard=name, books=Counts(), outputs=outputs))
+    write_record(job.record_place, Record(fingerprint=job.fingerprint, shard=name, outputs=outputs))
     return {"rows": sketches.num_lines}
 
 
@@ -110,14 +108,14 @@ def _check_sketches(job: Decide, folder: StageDir) -> None:
     there by hand, or left by another version."""
     one = job.plan.passes[job.number - 1]
     for index, shard in enumerate(job.plan.shards):
-        if not is_complete(folder.sketch_task(index), job.plan.sketch_fingerprint(one, shard)):
+        if complete_record(folder.root, folder.sketch_task(index), job.plan.sketch_fingerprint(one, shard)) is None:
             raise DataError(
                 f"{folder.sketch(index)}: this sketch of {shard.name} was made with other settings than the recipe's, "
                 f"or changed since. Delete {folder.sketch_task(index)} and run again to make it anew."
             )
 
 
-def decision_details(path: Path) -> dict[str, Any]:
+def decision_details(path: Location) -> dict[str, Any]:
     """What the decision stored at `path` wants on the card (thresholds, model quality), or {}."""
-    metadata = pq.read_schema(path).metadata or {}
+    metadata = schema_of(path).metadata or {}
     return dict(orjson.loads(metadata.get(b"details", b"{}")))

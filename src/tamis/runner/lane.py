@@ -2,12 +2,10 @@
 
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from tamis.base import columns
 from tamis.base.cards import Counts
@@ -16,9 +14,11 @@ from tamis.runner.ledger import Record, describe_outputs, write_record
 from tamis.runner.plan import Pass, Plan, Step
 from tamis.runner.split import Apply, Split, apply_guarded, text_bytes
 from tamis.store.jsonl import write_jsonl
-from tamis.store.rundir import RunDir, StageDir
-from tamis.store.shards import ShardWriter, read_shard
+from tamis.store.location import Location
+from tamis.store.rundir import StageDir
+from tamis.store.shards import ShardWriter, read_shard, read_table, schema_of
 from tamis.store.tokens import TokenShardWriter
+from tamis.store.workspace import Workspace
 
 Opened = dict[str, Stage]
 """Stages that are open in this worker, by step fingerprint: a model is loaded once per worker, not per shard."""
@@ -37,10 +37,15 @@ class Heartbeat:
         """One row is about to be tried alone."""
 
 
-def opened(step: Step, seed: int, cache: Opened) -> Stage:
+def stage_dir(workspace: Workspace, step: Step) -> StageDir:
+    """Where the artefact of a step lies."""
+    return StageDir(workspace.artefact(step.artefact))
+
+
+def opened(step: Step, seed: int, workspace: Workspace, cache: Opened) -> Stage:
     """The step's stage, opened in this worker."""
     if step.fingerprint not in cache:
-        step.stage.open(step.context(seed))
+        step.stage.open(step.context(seed, workspace))
         cache[step.fingerprint] = step.stage
     return cache[step.fingerprint]
 
@@ -49,13 +54,14 @@ class Lane:
     """One step of a pass on one shard."""
 
     def __init__(
-        self, *, plan: Plan, step: Step, index: int, folder: StageDir, files: ExitStack, cache: Opened, stores: bool
+        self, *, plan: Plan, step: Step, index: int, workspace: Workspace, files: ExitStack, cache: Opened, stores: bool
     ) -> None:
         self.step = step
-        self.stage = opened(step, plan.recipe.seed, cache)
-        self._plan, self._index, self._folder, self._files, self._stores = plan, index, folder, files, stores
+        self.stage = opened(step, plan.recipe.seed, workspace, cache)
+        self._plan, self._index, self._files, self._stores = plan, index, files, stores
+        self._folder = folder = stage_dir(workspace, step)
         self._split = Split(self.stage, plan.recipe.output.removed_text)
-        self._writers: dict[Path, ShardWriter] = {}
+        self._writers: dict[Location, ShardWriter] = {}
         self._decisions = _read_decisions(self.stage, folder, index) if isinstance(self.stage, Group) else None
         self._rows_marked = 0
 
@@ -63,6 +69,8 @@ class Lane:
         """The rows that survive this step. With `careful`, or a row in `poison`, rows are tried one by one."""
         entered = text_bytes(batch)
         if not isinstance(self.stage, Source):
+            if self.step.renames:
+                batch = batch.rename_columns([self.step.renames.get(name, name) for name in batch.schema.names])
             batch = self._apply(batch, heartbeat, careful, poison)
         kept, removed, quarantined = self._split(entered, batch)
         if removed is not None:
@@ -92,19 +100,29 @@ class Lane:
         out = apply_guarded(self.stage, apply, batch, heartbeat.row)
         return out.drop_columns([POSITION]) if POSITION in out.schema.names else out
 
-    def _write(self, path: Path, batch: pa.RecordBatch) -> None:
+    def _write(self, path: Location, batch: pa.RecordBatch) -> None:
         if path not in self._writers:
             self._writers[path] = self._files.enter_context(ShardWriter(path, batch.schema))
         self._writers[path].write(batch)
 
-    def publish_record(self, shard: InputShard, extra: list[Path]) -> None:
+    def publish_record(self, shard: InputShard, extra: list[Location]) -> None:
+        """Write what this step did to the shard. Files that an earlier attempt left and this one had no rows for are
+        deleted: the record lists all that belong to the shard."""
         folder, index = self._folder, self._index
+        for place in (
+            folder.removed(index),
+            folder.quarantine(index),
+            *([folder.shard(index)] if self._stores else []),
+        ):
+            if place not in self._writers:
+                place.delete_file()
         books = self._split.books
-        books.check(f"{self.step.folder}, shard {shard.name}")
+        books.check(f"{self.step.label}, shard {shard.name}")
         record = Record(
             fingerprint=self._plan.task_fingerprint(self.step, shard),
             shard=shard.name,
             books=books,
+            stored=self._stores,
             histograms=self._split.histograms,
             examples=self._split.examples(),
             notes=dict(self.stage.notes()) if isinstance(self.stage, Source) else {},
@@ -138,8 +156,8 @@ def _read_decisions(group: Group, folder: StageDir, index: int) -> pa.Table:
     paths = [folder.combined] if group.combines else [folder.decisions(b) for b in range(group.num_buckets)]
     tables = []
     for path in paths:
-        by_shard = "shard" in pq.read_schema(path).names
-        tables.append(pq.read_table(path, filters=ds.field("shard") == index if by_shard else None))
+        by_shard = "shard" in schema_of(path).names
+        tables.append(read_table(path, where=pc.field("shard") == index if by_shard else None))
     table = pa.concat_tables(tables)
     return table.sort_by("row") if "row" in table.schema.names else table
 
@@ -148,15 +166,16 @@ class Sink:
     """Where the rows of a pass end up beside their Parquet shard: token shard, JSONL, the next group's sketch."""
 
     def __init__(
-        self, plan: Plan, one: Pass, index: int, run: RunDir, files: ExitStack, cache: Opened, writes_output: bool
-    ) -> None:
+        self, plan: Plan, one: Pass, index: int, workspace: Workspace, files: ExitStack, cache: Opened,
+        writes_output: bool,
+    ) -> None:  # fmt: skip
         self._plan, self._one, self._index, self._files = plan, one, index, files
         self._writes_output = writes_output
-        self._folder = run.stage(one.output.folder)
+        self._folder = stage_dir(workspace, one.output)
         self._tokens: TokenShardWriter | None = None
         self._sketches: ShardWriter | None = None
-        self._sketch_folder = run.stage(one.sketch.folder) if one.sketch else None
-        self._group = opened(one.sketch, plan.recipe.seed, cache) if one.sketch else None
+        self._sketch_folder = stage_dir(workspace, one.sketch) if one.sketch else None
+        self._group = opened(one.sketch, plan.recipe.seed, workspace, cache) if one.sketch else None
         self._row = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -179,9 +198,10 @@ class Sink:
         for part in table.to_batches():
             self._sketches.write(part)
 
-    def finish_output(self) -> list[Path]:
+    def finish_output(self) -> list[Location]:
         """Files beside the Parquet shard, which is published by now, that belong to the output step's record."""
-        files = [self._folder.token_shard(self._index)] if self._tokens is not None else []
+        tokens = self._folder.token_shard(self._index)
+        files = [tokens, tokens.with_suffix(".offsets")] if self._tokens is not None else []
         compression, shard = self._plan.recipe.output.jsonl, self._folder.shard(self._index)
         if compression and self._one is self._plan.passes[-1] and shard.exists():
             files.append(self._folder.jsonl(self._index, compression))
@@ -193,7 +213,7 @@ class Sink:
             return
         path = self._sketch_folder.sketch(self._index)
         if self._sketches is None:
-            path.unlink(missing_ok=True)
+            path.delete_file()
         record = Record(
             fingerprint=self._plan.sketch_fingerprint(self._one, shard),
             shard=shard.name,

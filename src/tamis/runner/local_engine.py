@@ -10,7 +10,6 @@ from typing import Any
 from tamis.runner import worker
 from tamis.runner.engine import POLL_SECONDS, Engine, Pulse, Worker
 from tamis.runner.jobs import Job
-from tamis.runner.plan import Plan
 
 
 class LocalWorker(Worker):
@@ -18,10 +17,14 @@ class LocalWorker(Worker):
 
     def __init__(self, process: Any, pipe: Connection, lifeline: Connection, state: worker.SharedState) -> None:
         self._process, self.pipe, self._lifeline, self._state = process, pipe, lifeline, state
+        self._plan_key = ""
 
     def give(self, job: Job) -> None:
+        if self._plan_key != job.plan.key:
+            self._plan_key = job.plan.key
+            self.pipe.send(("plan", pickle.dumps(job.plan)))
         self._state.set(0, 0, "")
-        self.pipe.send_bytes(worker.dump_job(job))
+        self.pipe.send(("job", worker.dump_job(job)))
 
     def answer(self) -> tuple[str, Any] | None:
         if not self.pipe.poll():
@@ -49,9 +52,8 @@ class LocalWorker(Worker):
 class LocalEngine(Engine):
     """Processes started by a fork server that holds no threads and no open files of ours."""
 
-    def __init__(self, plan: Plan, num_workers: int) -> None:
-        super().__init__(plan, num_workers)
-        self._plan = pickle.dumps(plan)
+    def __init__(self, num_workers: int) -> None:
+        super().__init__(num_workers)
         self._context = mp.get_context("forkserver")
         self._context.set_forkserver_preload(["tamis.runner.worker"])
 
@@ -63,7 +65,6 @@ class LocalEngine(Engine):
         process.start()
         theirs.close()
         end.close()
-        ours.send_bytes(self._plan)
         return LocalWorker(process, ours, lifeline, state)
 
     def wait(self, busy: Sequence[LocalWorker]) -> None:

@@ -1,35 +1,54 @@
-"""The plan: numbered steps grouped into passes, checked before anything starts, with the fingerprints that resume uses.
+"""The plan of a recipe: numbered steps grouped into passes, checked before anything starts, with their fingerprints.
 
 A pass is one read of every shard: [mark of the group before] + maps + [sketch for the group after]. Between passes the
 group's `decide` runs over the sketches of the whole corpus.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+
+import pyarrow as pa
 
 from tamis.base import columns
-from tamis.base.errors import ConfigError, did_you_mean
+from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Group, InputShard, Map, Source, Stage
+from tamis.store.digests import input_digest
+from tamis.store.location import Location
 from tamis.store.shards import file_digest
+from tamis.store.workspace import Workspace
+
+ARTEFACT_SCHEME = "artefact:"
+"""Begins the address of an asset that another node of the graph makes: `artefact:NAME/FILE`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One stage with its place in the run. `fingerprint` covers every step up to and including this one."""
+    """One stage with its place in the recipe. `fingerprint` covers every step up to and including this one."""
 
-    folder: str
+    label: str
     stage: Stage
-    assets: dict[str, Path]
+    assets: dict[str, str]
+    """Name -> local path, URI, or `artefact:NAME/FILE`."""
     fingerprint: str
+    artefact: str
     needs_corpus: bool
     """True from the first group's mark on: the result depends on all shards, not on one."""
+    renames: dict[str, str] = field(default_factory=dict)
+    """Columns of earlier steps that this step adds anew, and the names under which they go on."""
 
-    def context(self, seed: int) -> Context:
-        return Context(seed=seed, assets=self.assets)
+    def context(self, seed: int, workspace: Workspace) -> Context:
+        places = {name: asset_location(text, workspace).local_path() for name, text in self.assets.items()}
+        return Context(seed=seed, assets=places)
+
+
+def asset_location(text: str, workspace: Workspace) -> Location:
+    """Where an asset lies."""
+    if text.startswith(ARTEFACT_SCHEME):
+        return workspace.artefact(text.removeprefix(ARTEFACT_SCHEME))
+    return Location(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +56,19 @@ class Pass:
     """`steps` turn rows into rows: the source or a group's mark first, then maps. `sketch` is the group to feed."""
 
     number: int
-    reads_folder: str | None
-    """Folder whose shards this pass reads; None where the first step is the source."""
+    reads: Step | None
+    """Step whose stored shards this pass reads; None where the first step is the source."""
     steps: list[Step]
     sketch: Step | None
 
     @property
     def output(self) -> Step:
-        """The step in whose folder the surviving documents are stored."""
+        """The step in whose artefact the surviving documents are stored."""
         return self.steps[-1]
+
+    def stores(self, step: Step) -> bool:
+        """Whether the documents that `step` keeps are stored."""
+        return step.stage.keeps_output or step is self.output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +78,20 @@ class Plan:
     passes: list[Pass]
 
     @cached_property
-    def folders(self) -> list[str]:
-        return [step.folder for step in self.steps]
+    def key(self) -> str:
+        """Tells plans apart within one execution."""
+        names = [step.artefact for step in self.steps]
+        return fingerprint(names, self.recipe.model_dump(mode="json"), [shard.uri for shard in self.shards])
 
     @cached_property
     def corpus_fingerprint(self) -> str:
-        return fingerprint([[shard.name, shard.fingerprint] for shard in self.shards])
+        return corpus_fingerprint(self.shards)
 
     @cached_property
     def steps(self) -> list[Step]:
         """Every step once, in order."""
         found = {
-            step.folder: step for one in self.passes for step in (*one.steps, *([one.sketch] if one.sketch else []))
+            step.label: step for one in self.passes for step in (*one.steps, *([one.sketch] if one.sketch else []))
         }
         return list(found.values())
 
@@ -82,7 +107,7 @@ class Plan:
     def task_fingerprint(self, step: Step, shard: InputShard) -> str:
         """Identity of one step's result on one shard."""
         scope = self.corpus_fingerprint if step.needs_corpus else None
-        last = self.recipe.output.jsonl if step.folder == self.folders[-1] else ""
+        last = self.recipe.output.jsonl if step is self.steps[-1] else ""
         return fingerprint(step.fingerprint, shard.name, shard.fingerprint, scope, last)
 
     def sketch_fingerprint(self, one: Pass, shard: InputShard) -> str:
@@ -94,61 +119,112 @@ class Plan:
         return fingerprint("decide", step.fingerprint, self.corpus_fingerprint, bucket)
 
 
-def make_plan(recipe: Recipe, source: Source, stages: Sequence[Stage]) -> Plan:
-    """Check the chain of columns and assets, list the pool, cut the stages into passes.
+def corpus_fingerprint(shards: Iterable[InputShard]) -> str:
+    """Identity of a pool: names and bytes of its files, in order."""
+    return fingerprint([[shard.name, shard.fingerprint] for shard in shards])
 
-    Raises ConfigError for a missing column or asset, DataError for an empty pool.
+
+def make_plan(
+    recipe: Recipe, source: Source, stages: Sequence[Stage], shards: Sequence[InputShard], cuts: Iterable[int] = ()
+) -> Plan:
+    """Check the chain of columns and assets and cut the stages into passes.
+
+    `shards` are the source's. A new pass begins before each stage whose position in `stages` is in `cuts`. Raises
+    ConfigError for a missing column or asset, or stages in an order that makes no sense.
     """
-    _check_columns(source, stages)
-    shards = list(source.shards())
-    return Plan(recipe=recipe, shards=shards, passes=_cut(_number(recipe, [source, *stages])))
+    renames = _check_columns(source, stages)
+    steps = _number(recipe, [source, *stages], renames, shards)
+    begins = {position + 1 for position in cuts}
+    return Plan(recipe=recipe, shards=list(shards), passes=_cut(steps, begins))
 
 
-def _number(recipe: Recipe, stages: Sequence[Stage]) -> list[Step]:
+def _number(
+    recipe: Recipe, stages: Sequence[Stage], renames: Sequence[dict[str, str]], shards: Sequence[InputShard]
+) -> list[Step]:
     chain = fingerprint("tamis", recipe.mode, recipe.seed, recipe.output.removed_text)
+    corpus = corpus_fingerprint(shards)
     steps: list[Step] = []
-    for number, stage in enumerate(stages, start=1):
-        assets = {name: _local_asset(stage, name, path) for name, path in stage.assets().items()}
-        digests = {name: file_digest(path) for name, path in assets.items()}
-        chain = fingerprint(chain, stage.identity(), digests)
+    for number, (stage, renamed) in enumerate(zip(stages, renames, strict=True), start=1):
+        assets = stage.assets()
+        digests = {name: _asset_digest(stage, name, text) for name, text in assets.items()}
+        chain = fingerprint(chain, stage.full_identity(), digests, renamed)
         grouped = isinstance(stage, Group) or (bool(steps) and steps[-1].needs_corpus)
-        folder = f"{number:02d}_{stage.name}"
-        steps.append(Step(folder=folder, stage=stage, assets=assets, fingerprint=chain, needs_corpus=grouped))
+        scope = fingerprint(corpus, recipe.output.jsonl if number == len(stages) else "")
+        artefact = f"{stage.name}-{chain[:12]}-{scope[:8]}"
+        steps.append(Step(
+            label=f"{number:02d}_{stage.name}", stage=stage, assets=assets, fingerprint=chain, artefact=artefact,
+            needs_corpus=grouped, renames=renamed,
+        ))  # fmt: skip
     return steps
 
 
-def _local_asset(stage: Stage, name: str, path: str) -> Path:
-    local = Path(path)
-    if not local.is_file():
+def _asset_digest(stage: Stage, name: str, text: str) -> str:
+    """Identity of an asset's bytes. One that the graph makes is named by the fingerprint of its node."""
+    if text.startswith(ARTEFACT_SCHEME):
+        return text
+    place = Location(text)
+    if not place.is_file():
         raise ConfigError(
-            f"{stage.name}.{name}: the file {path} does not exist. "
+            f"{stage.name}.{name}: the file {text} does not exist. "
             "Give an existing path, or see `tamis fetch --list` for what can be downloaded."
         )
-    return local
+    return file_digest(place) if place.is_remote else input_digest(place.path)
 
 
-def _cut(steps: list[Step]) -> list[Pass]:
+def _cut(steps: list[Step], begins: set[int]) -> list[Pass]:
     passes: list[Pass] = []
     current: list[Step] = []
-    reads: str | None = None
-    for step in steps:
-        if isinstance(step.stage, Group):
-            passes.append(Pass(number=len(passes) + 1, reads_folder=reads, steps=current, sketch=step))
-            reads, current = current[-1].folder, [step]
+    reads: Step | None = None
+    for position, step in enumerate(steps):
+        is_group = isinstance(step.stage, Group)
+        if is_group or position in begins:
+            passes.append(Pass(number=len(passes) + 1, reads=reads, steps=current, sketch=step if is_group else None))
+            reads, current = current[-1], [step]
         else:
             assert isinstance(step.stage, Source | Map)
             current.append(step)
-    return [*passes, Pass(number=len(passes) + 1, reads_folder=reads, steps=current, sketch=None)]
+    return [*passes, Pass(number=len(passes) + 1, reads=reads, steps=current, sketch=None)]
 
 
-def _check_columns(source: Source, stages: Sequence[Stage]) -> None:
-    present = set(columns.POOL_SCHEMA.names) | set(source.adds.names)
-    for stage in stages:
-        for column in stage.reads:
-            if column not in present:
-                raise ConfigError(
-                    f"{stage.name}: needs the column '{column}', which no earlier stage provides"
-                    f"{did_you_mean(column, present)}. Add the stage that makes it before '{stage.name}'."
-                )
-        present |= set(stage.adds.names)
-        present -= set(stage.ends)
+def _check_columns(source: Source, stages: Sequence[Stage]) -> list[dict[str, str]]:
+    """Every column that a stage reads must be there, and text must have been extracted before it is read.
+
+    Columns belong to a step: where a stage adds a column that an earlier step made, the earlier one goes on as
+    `<column>_<number of that step>`, and the plain name means the newest. Returns those renames for every stage, the
+    source included.
+    """
+    present: dict[str, pa.DataType] = {item.name: item.type for item in (*columns.POOL_SCHEMA, *source.adds)}
+    makers = dict.fromkeys(present, 1)
+    renames: list[dict[str, str]] = [{}]
+    extracts = [stage.name for stage in stages if columns.CONTENT in stage.ends]
+    for number, stage in enumerate(stages, start=2):
+        stage.check_columns(present)
+        if (
+            columns.TEXT in stage.reads
+            and columns.CONTENT in present
+            and extracts
+            and columns.CONTENT not in stage.ends
+        ):
+            raise ConfigError(
+                f"{stage.name}: it reads the text of pages, which '{extracts[0]}' makes later. Put '{extracts[0]}' "
+                f"before '{stage.name}' in the recipe."
+            )
+        renames.append(_renames(stage, makers, present))
+        for old, new in renames[-1].items():
+            present[new], makers[new] = present.pop(old), makers.pop(old)
+        present |= {item.name: item.type for item in stage.adds}
+        makers |= dict.fromkeys(stage.adds.names, number)
+        for column in stage.ends:
+            present.pop(column, None)
+    return renames
+
+
+def _renames(stage: Stage, makers: dict[str, int], present: dict[str, pa.DataType]) -> dict[str, str]:
+    found = {}
+    for column in stage.adds.names:
+        if column not in present:
+            continue
+        if column in columns.POOL_SCHEMA.names:
+            raise ConfigError(f"{stage.name}: it adds the column '{column}', which every pool has. Rename it.")
+        found[column] = f"{column}_{makers[column]:02d}"
+    return found

@@ -153,9 +153,8 @@ class Split:
     def _histogram(self, batch: pa.RecordBatch) -> None:
         for signal in self.stage.signals:
             values = batch.column(signal.column).cast(pa.float64()).to_numpy(zero_copy_only=False)
-            new = signal.histogram(values)
-            old = self.histograms.get(signal.column, [0] * len(new))
-            self.histograms[signal.column] = [a + b for a, b in zip(old, new, strict=True)]
+            before = self.histograms.get(signal.column, [])
+            self.histograms[signal.column] = signal.merge(before, signal.histogram(values))
 
     def _outcome(self, rows: pa.RecordBatch, status: str) -> pa.RecordBatch:
         """Removed or quarantined rows as they are stored: an excerpt for the text, no bulky columns."""

@@ -8,12 +8,13 @@ from typing import Any
 import pyarrow as pa
 
 from tamis.base.stage import InputShard, Source
-from tamis.runner.lane import Heartbeat, Lane, Opened, Sink
-from tamis.runner.ledger import is_complete
+from tamis.runner.lane import Heartbeat, Lane, Opened, Sink, stage_dir
+from tamis.runner.ledger import complete_record
 from tamis.runner.plan import Pass, Plan, Step
 from tamis.runner.split import with_status
-from tamis.store.rundir import RunDir, StageDir
+from tamis.store.rundir import StageDir
 from tamis.store.shards import read_shard
+from tamis.store.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Task:
     the engine; `poison` rows (id -> what happened) killed or hung a worker and are quarantined untried."""
 
     plan: Plan
-    run: RunDir
+    workspace: Workspace
     number: int
     index: int
     careful: frozenset[int] = frozenset()
@@ -37,46 +38,49 @@ class Task:
         return self.plan.shards[self.index]
 
     def folder(self, step: Step) -> StageDir:
-        return self.run.stage(step.folder)
+        return stage_dir(self.workspace, step)
 
     def is_done(self) -> bool:
-        """True when every record of this task is there, with equal fingerprints and whole files."""
-        steps = all(self.step_is_done(step) for step in self.one.steps)
+        """Whether every step has its record, with the documents stored where this pass stores them."""
+        steps = all(self.step_is_done(step, stored=self.one.stores(step)) for step in self.one.steps)
         return steps and (self.one.sketch is None or self.sketch_is_done())
 
-    def step_is_done(self, step: Step) -> bool:
-        return is_complete(self.folder(step).task(self.index), self.plan.task_fingerprint(step, self.shard))
+    def step_is_done(self, step: Step, stored: bool) -> bool:
+        """Whether a step is recorded for this shard, and, where that is asked for, its documents are stored."""
+        folder = self.folder(step)
+        record = complete_record(folder.root, folder.task(self.index), self.plan.task_fingerprint(step, self.shard))
+        return record is not None and (record.stored or not stored)
 
     def sketch_is_done(self) -> bool:
         assert self.one.sketch is not None
-        path = self.folder(self.one.sketch).sketch_task(self.index)
-        return is_complete(path, self.plan.sketch_fingerprint(self.one, self.shard))
+        folder = self.folder(self.one.sketch)
+        wanted = self.plan.sketch_fingerprint(self.one, self.shard)
+        return complete_record(folder.root, folder.sketch_task(self.index), wanted) is not None
 
 
 def run_task(task: Task, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
     """Do the work, publish the files, write the records. Returns the rows that entered the first step done.
 
-    Work already stored by an earlier, interrupted or differently configured run is taken up where it is still valid.
+    What an earlier, interrupted or differently configured run stored is taken up where it is still valid.
     """
-    steps = task.one.steps
-    start = _restart_point(task)
-    _invalidate(task, steps[start:])
+    one = task.one
+    start = first_step_to_do(task)
     with ExitStack() as files:
         lanes = [
             Lane(
-                plan=task.plan, step=step, index=task.index, folder=task.folder(step), files=files, cache=cache,
-                stores=step.stage.keeps_output or step is task.one.output,
+                plan=task.plan, step=step, index=task.index, workspace=task.workspace, files=files, cache=cache,
+                stores=one.stores(step),
             )
-            for step in steps[start:]
+            for step in one.steps[start:]
         ]  # fmt: skip
-        sink = Sink(task.plan, task.one, task.index, task.run, files, cache, writes_output=bool(lanes))
+        sink = Sink(task.plan, one, task.index, task.workspace, files, cache, writes_output=bool(lanes))
         rows_done = 0
         for number, batch in enumerate(_read(task, start, lanes)):
             heartbeat.batch(number, rows_done)
             rows_done += batch.num_rows
             _push(task, lanes, number, batch, sink, heartbeat)
     for lane in lanes:
-        extra = sink.finish_output() if lane.step is task.one.output else []
+        extra = sink.finish_output() if lane.step is one.output else []
         lane.publish_record(task.shard, extra)
     sink.publish_record(task.shard)
     return {"rows": rows_done}
@@ -91,40 +95,25 @@ def _push(task: Task, lanes: list[Lane], number: int, batch: pa.RecordBatch, sin
     sink.write(batch)
 
 
-def _restart_point(task: Task) -> int:
-    """Index of the first step to do: the one after the last step whose stored output is complete."""
+def first_step_to_do(task: Task) -> int:
+    """Position in the pass of the step after the last one whose documents are stored and before which all is done."""
     steps = task.one.steps
-    for index in reversed(range(len(steps))):
-        stored = steps[index].stage.keeps_output or index == len(steps) - 1
-        if stored and all(task.step_is_done(step) for step in steps[: index + 1]):
-            return index + 1
+    for position in reversed(range(len(steps))):
+        before = all(task.step_is_done(step, stored=False) for step in steps[:position])
+        if before and task.step_is_done(steps[position], stored=True):
+            return position + 1
     return 0
-
-
-def _invalidate(task: Task, steps: list[Step]) -> None:
-    """Take back the records, then the files, of what is about to be redone."""
-    if task.one.sketch is not None:
-        task.folder(task.one.sketch).sketch_task(task.index).unlink(missing_ok=True)
-    for step in reversed(steps):
-        folder, index = task.folder(step), task.index
-        for path in (folder.task(index), folder.shard(index), folder.removed(index), folder.quarantine(index)):
-            path.unlink(missing_ok=True)
-        if step is task.one.output:
-            for path in (*folder.tokens.glob(f"{index:05d}.*"), *(folder.root / "jsonl").glob(f"{index:05d}.*")):
-                path.unlink()
 
 
 def _read(task: Task, start: int, lanes: list[Lane]) -> Iterator[pa.RecordBatch]:
     """Batches that enter the first step to do: from the source, from a stored step, or from the pass before."""
-    if start > 0:
-        path = task.folder(task.one.steps[start - 1]).shard(task.index)
-    elif task.one.reads_folder is not None:
-        path = task.run.stage(task.one.reads_folder).shard(task.index)
-    else:
+    stored = task.one.steps[start - 1] if start > 0 else task.one.reads
+    if stored is None:
         source = lanes[0].stage
         assert isinstance(source, Source)
         yield from source.read(task.shard)
         return
-    if path.exists():
-        for batch in read_shard(path):
+    place = task.folder(stored).shard(task.index)
+    if place.exists():
+        for batch in read_shard(place):
             yield with_status(batch)

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from tamis.base import columns
 from tamis.base.cards import Card
 from tamis.base.errors import DataError
-from tamis.base.signals import OPERATORS
+from tamis.base.lookup import as_text, value_in
+from tamis.base.signals import fires
 from tamis.store.rundir import RunDir
 
 KEPT, REMOVED, QUARANTINED = "kept", "removed", "quarantined"
@@ -78,7 +79,9 @@ def _story(run: RunDir, cards: list[tuple[str, Card]], end: int, outcome: str, r
     for position, (folder, card) in enumerate(cards[: end + 1]):
         verdict = Verdict(stage=folder, outcome=outcome if position == end else KEPT)
         verdict.tests = [
-            _test(rule, row) for rule in card.details.get("rules", []) if _measured(row.get(rule["column"]))
+            _test(rule, row)
+            for rule in card.details.get("rules", [])
+            if _is_meant(rule, row) and _measured(value_in(row, rule["column"]))
         ]
         if position == end and outcome != KEPT:
             verdict.reason = row.get(columns.DROP_REASON) or row.get(columns.ERROR) or ""
@@ -97,7 +100,16 @@ def _measured(value: Any) -> bool:
     return value is not None and value == value
 
 
+def _is_meant(rule: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Whether the rule is for documents such as this one."""
+    if "among" not in rule:
+        return True
+    column, wanted = rule["among"]
+    return as_text(value_in(row, column)) == wanted
+
+
 def _test(rule: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    value, op, threshold = row[rule["column"]], rule["op"], rule["threshold"]
-    test = {"reason": rule["reason"], "column": rule["column"], "value": value, "removes_if": f"{op} {threshold}"}
-    return test | {"fired": bool(OPERATORS[op](value, threshold))}
+    value, op, threshold = value_in(row, rule["column"]), rule["op"], rule["threshold"]
+    shown = ", ".join(map(str, threshold)) if isinstance(threshold, list) else threshold
+    test = {"reason": rule["reason"], "column": rule["column"], "value": value, "removes_if": f"{op} {shown}"}
+    return test | {"fired": fires(op, value, threshold)}

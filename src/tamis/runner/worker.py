@@ -4,10 +4,12 @@ import io
 import os
 import pickle
 import resource
+import signal
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -22,29 +24,44 @@ ROW_ID_BYTES = 128
 
 class _JobPickler(pickle.Pickler):
     def persistent_id(self, obj: Any) -> str | None:
-        return "plan" if isinstance(obj, Plan) else None
+        return obj.key if isinstance(obj, Plan) else None
 
 
 class _JobUnpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, plan: Plan) -> None:
+    def __init__(self, data: bytes, plans: Mapping[str, Plan]) -> None:
         super().__init__(io.BytesIO(data))
-        self._plan = plan
+        self._plans = plans
 
     def persistent_load(self, pid: Any) -> Plan:
-        return self._plan
+        return self._plans[pid]
 
 
 def dump_job(job: Job) -> bytes:
-    """A job without its plan, which every worker was sent once: plans list every shard of the pool."""
+    """A job without its plan, which every worker is sent once: plans list every shard of the pool."""
     buffer = io.BytesIO()
     _JobPickler(buffer).dump(job)
     return buffer.getvalue()
 
 
-def load_job(data: bytes, plan: Plan) -> Job:
-    """The job that `dump_job` made, with the plan it belongs to."""
-    job: Job = _JobUnpickler(data, plan).load()
-    return job
+class Workbench:
+    """What a worker keeps between jobs: the plan it was sent last, and the stages of it that are open."""
+
+    def __init__(self) -> None:
+        self._plans: dict[str, Plan] = {}
+        self._opened: Opened = {}
+
+    def add_plan(self, data: bytes) -> None:
+        """Learn a plan; models that only earlier plans used are let go."""
+        plan: Plan = pickle.loads(data)
+        self._plans = {plan.key: plan}
+        wanted = {step.fingerprint for step in plan.steps}
+        for fingerprint in self._opened.keys() - wanted:
+            del self._opened[fingerprint]
+
+    def do(self, data: bytes, heartbeat: Heartbeat) -> dict[str, Any]:
+        """Run the job that `dump_job` made."""
+        job: Job = _JobUnpickler(data, self._plans).load()
+        return run_job(job, self._opened, heartbeat) | {"peak_memory_bytes": peak_memory_bytes()}
 
 
 class SharedState:
@@ -79,26 +96,26 @@ class SharedHeartbeat(Heartbeat):
 
 
 def main(pipe: Connection, lifeline: Connection, state: SharedState) -> None:
-    """Receive the plan, then jobs; send back ('done', result) or ('failed', error); end when the pipe closes.
+    """Receive ('plan', bytes) and ('job', bytes); answer each job by ('done', result) or ('failed', error); end when
+    the pipe closes.
 
     `lifeline` is never written to: when the parent dies, however it dies, reading it ends and so does this process.
+    An interrupt at the keyboard reaches all processes; here it is left to the parent, which stops its workers.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
-    cache: Opened = {}
-    plan: Plan | None = None
+    workbench = Workbench()
     while True:
         try:
-            message = pipe.recv_bytes()
+            kind, data = pipe.recv()
         except EOFError:
             return
-        if plan is None:
-            plan = pickle.loads(message)
+        if kind == "plan":
+            workbench.add_plan(data)
             continue
-        job = load_job(message, plan)
         state.set(0, 0, "")
         try:
-            result = run_job(job, cache, SharedHeartbeat(state))
-            answer: tuple[str, Any] = ("done", result | {"peak_memory_bytes": peak_memory_bytes()})
+            answer: tuple[str, Any] = ("done", workbench.do(data, SharedHeartbeat(state)))
         except TamisError as error:
             answer = ("failed", error)
         except BaseException as error:  # noqa: BLE001 - carried to the parent, which raises it there

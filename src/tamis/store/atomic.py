@@ -15,31 +15,34 @@ from typing import Any
 
 import orjson
 
-from tamis.base.errors import StorageError
-from tamis.store.location import Location, filesystem
+from tamis.base.errors import DataError, StorageError
+from tamis.store.location import Location, cache_folder, filesystem, is_temporary, temporary_name
+from tamis.store.remote import remote_errors
 
 Place = Location | Path | str
 
-_TEMPORARY_SUFFIX = ".tmp"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
 def publish(place: Place) -> Iterator[Path]:
     """Yield a local temporary path; on success its content becomes the file at `place`, on failure it is deleted.
 
-    The temporary name carries the process id, so that two writers never share one. Raises StorageError when the disk
-    is full, or the place is not writable.
+    No two writers share a temporary name, whether in one process or in many. Raises StorageError when the disk is full,
+    or the place is not writable.
     """
     target = Location(place)
-    with storage_errors(target):
-        if target.is_remote:
-            with tempfile.TemporaryDirectory(prefix="tamis-upload-") as folder:
-                temporary = Path(folder, target.name)
+    if target.is_remote:
+        with tempfile.TemporaryDirectory(prefix="tamis-upload-") as folder:
+            temporary = Path(folder, target.name)
+            with storage_errors(temporary):
                 yield temporary
-                filesystem(str(target)).put_file(str(temporary), str(target))
-            return
-        path = target.path
-        temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY_SUFFIX}")
+            _upload(temporary, target)
+        return
+    path = target.path
+    temporary = temporary_name(path)
+    with storage_errors(target):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -51,55 +54,59 @@ def publish(place: Place) -> Iterator[Path]:
 
 @contextmanager
 def publish_folder(place: Place, marker: str) -> Iterator[Path]:
-    """Yield an empty local folder; on success it becomes the folder at `place`, on failure it is deleted.
-
-    An object store has no folders to rename: there the files are uploaded one by one, and the file called `marker`
-    last. A folder is whole when its marker is there, see `is_whole`. A folder that stood at `place` is replaced.
-    Raises StorageError as `publish`.
+    """Yield a local temporary folder; on success its files become the files of the folder at `place`, which is replaced
+    where it is there; on failure they are deleted. `marker` names the file that is published last: where it exists, the
+    folder is whole. Raises StorageError as `publish`, and AssertionError when `marker` was not written.
     """
     target = Location(place)
+    if target.is_remote:
+        with tempfile.TemporaryDirectory(prefix="tamis-upload-") as name:
+            folder = Path(name)
+            with storage_errors(folder):
+                yield folder
+            assert (folder / marker).is_file(), f"{target}: {marker} was not written"
+            (target / marker).delete_file()
+            target.delete_folder()
+            for file in sorted(Location(folder).files(), key=lambda file: file.path == folder / marker):
+                _upload(file.path, target / file.relative_to(Location(folder)))
+        return
+    path = target.path
+    temporary = temporary_name(path)
     with storage_errors(target):
-        if target.is_remote:
-            with tempfile.TemporaryDirectory(prefix="tamis-upload-") as folder:
-                yield Path(folder)
-                _upload_folder(Path(folder), target, marker)
-            return
-        temporary = target.path.with_name(f".{target.name}.{os.getpid()}{_TEMPORARY_SUFFIX}")
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
             yield temporary
-            assert (temporary / marker).is_file(), f"{target} was written without its {marker}"
-            for path in [*sorted(temporary.rglob("*")), temporary]:
-                flush_to_disk(path)
+            assert (temporary / marker).is_file(), f"{target}: {marker} was not written"
+            for inside in [*sorted(temporary.rglob("*")), temporary]:
+                flush_to_disk(inside)
+            # The old folder loses its marker first, so that it is never taken for whole while it is being deleted.
+            (target / marker).delete_file()
             target.delete_folder()
-            temporary.rename(target.path)
-            flush_to_disk(target.path.parent)
+            temporary.replace(path)
+            flush_to_disk(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _upload_folder(folder: Path, target: Location, marker: str) -> None:
-    assert (folder / marker).is_file(), f"{target} was written without its {marker}"
-    (target / marker).delete_file()
-    target.delete_folder()
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    for name in sorted(names, key=lambda name: (name == marker, name)):
-        filesystem(str(target)).put_file(str(folder / name), str(target / name))
-
-
 def is_whole(folder: Location, marker: str) -> bool:
     """Whether `folder` is one that `publish_folder` finished."""
-    return not folder.name.endswith(_TEMPORARY_SUFFIX) and (folder / marker).is_file()
+    return not is_temporary(folder.name) and (folder / marker).is_file()
 
 
 def delete_leftovers(folder: Location) -> None:
     """Delete what killed processes left unpublished in `folder`. Only for a folder that nobody else writes in now."""
-    for leftover in folder.children(f".*{_TEMPORARY_SUFFIX}"):
-        if leftover.is_folder():
-            leftover.delete_folder()
-        else:
-            leftover.delete_file()
+    if folder.is_remote:
+        return
+    for path in folder.path.iterdir() if folder.path.is_dir() else ():
+        if is_temporary(path.name):
+            Location(path).delete_folder() if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _upload(file: Path, target: Location) -> None:
+    if not file.is_file():
+        raise FileNotFoundError(errno.ENOENT, "nothing was written", str(file))
+    with remote_errors(str(target), writing=True):
+        filesystem(str(target)).put_file(str(file), str(target))
 
 
 def flush_to_disk(path: Path) -> None:
@@ -113,29 +120,52 @@ def flush_to_disk(path: Path) -> None:
 
 @contextmanager
 def storage_errors(place: Place) -> Iterator[None]:
-    """Turn the refusals to write at `place` into one StorageError each."""
+    """Turn the refusals to write at `place` into one StorageError each. An error that names a file elsewhere, as when
+    the block reads one, is not about `place` and goes through."""
+    target = Location(place)
     try:
-        yield
+        if target.is_remote:
+            with remote_errors(str(target), writing=True):
+                yield
+        else:
+            yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if _is_elsewhere(error, target):
+            raise
+        remedy = _remedy(target)
+        if error.errno in _FULL:
             raise StorageError(
-                f"{place}: the disk is full. Free some space, or choose another place with --workspace, and run the "
-                "same command again: finished shards are kept."
+                f"{place}: the disk is full. Free some space, or {remedy}, and run the same command again: finished "
+                "shards are kept."
             ) from error
-        if isinstance(error, PermissionError) or error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if isinstance(error, PermissionError) or error.errno in _REFUSED:
             raise StorageError(
-                f"{place}: not writable ({error.strerror or error}). Choose another place with --workspace."
+                f"{place}: not writable ({error.strerror or error}). {remedy[0].upper()}{remedy[1:]}."
             ) from error
         if isinstance(error, NotADirectoryError | FileExistsError | IsADirectoryError):
-            raise StorageError(f"{place}: a file is in the way ({error.strerror}). Choose another place.") from error
-        if is_location_missing(error, place):
-            raise StorageError(f"{place}: cannot be written ({error}). Does the bucket exist?") from error
+            raise StorageError(
+                f"{place}: a file is in the way ({error.strerror or error}). {remedy[0].upper()}{remedy[1:]}."
+            ) from error
         raise
 
 
-def is_location_missing(error: OSError, place: Place) -> bool:
-    """Whether an object store refused because the bucket is not there."""
-    return isinstance(error, FileNotFoundError) and Location(place).is_remote
+def _is_elsewhere(error: OSError, target: Location) -> bool:
+    """Whether the error names a file that is neither `target`, nor beside it, nor a folder around it."""
+    if target.is_remote or not isinstance(error.filename, str):
+        return False
+    named, path = Path(error.filename).absolute(), target.path.absolute()
+    return not (named.is_relative_to(path.parent) or path.is_relative_to(named))
+
+
+def _remedy(target: Location) -> str:
+    if target.is_remote:
+        return "choose another place with --workspace"
+    path = target.path.absolute()
+    if path.is_relative_to(cache_folder().absolute()):
+        return "name another folder for downloads in the environment variable TAMIS_CACHE"
+    if path.is_relative_to(Path(tempfile.gettempdir()).absolute()) and "tamis-" in str(path):
+        return "name another folder for temporary files in the environment variable TMPDIR"
+    return "choose another place with --workspace"
 
 
 def write_bytes(place: Place, data: bytes) -> None:
@@ -154,4 +184,8 @@ def write_json(place: Place, data: Any) -> None:
 
 
 def read_json(place: Place) -> Any:
-    return orjson.loads(Location(place).read_bytes())
+    """Raises FileNotFoundError, and DataError naming the file when it holds no JSON."""
+    try:
+        return orjson.loads(Location(place).read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"{place}: no valid JSON ({error}). Delete the file and run the same command again.") from None

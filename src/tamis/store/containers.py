@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import lz4.frame
 import zstandard
 
-CHUNK_BYTES = 1 << 17
-"""Decoded bytes handed on at a time."""
+from tamis.base.compression import CHUNK_BYTES, MAGIC, MAGIC_BYTES, codec_of
+
 _PIECE_BYTES = 4096
 """Compressed bytes fed to a decoder at a time once damage was met: what a call had decoded is lost when it fails."""
 
@@ -30,20 +30,15 @@ class Codec:
 
 
 CODECS = {
-    "gzip": Codec("GzipReader", re.compile(rb"\x1f\x8b\x08"), lambda: zlib.decompressobj(31)),
-    "lz4": Codec("Lz4Reader", re.compile(rb"\x04\x22\x4d\x18"), lz4.frame.LZ4FrameDecompressor),
+    "gzip": Codec("GzipReader", MAGIC["gzip"], lambda: zlib.decompressobj(31)),
+    "lz4": Codec("Lz4Reader", MAGIC["lz4"], lz4.frame.LZ4FrameDecompressor),
     "zstd": Codec(
         "ZstdReader",
-        re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
+        MAGIC["zstd"],
         lambda: zstandard.ZstdDecompressor().decompressobj(),
     ),
 }
 _DAMAGE = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)
-
-
-def codec_of(head: bytes) -> Codec | None:
-    """The codec whose magic number a file starts with; None for plain bytes."""
-    return next((codec for codec in CODECS.values() if codec.magic.match(head)), None)
 
 
 def decoded_chunks(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Iterator[bytes | None]:
@@ -54,14 +49,15 @@ def decoded_chunks(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Ite
     """
     delivered = 0
     with open_raw() as raw:
-        codec = codec_of(raw.read(4))
+        name = codec_of(raw.read(MAGIC_BYTES))
         raw.seek(0)
-        if codec is None:
+        if name is None:
             while chunk := raw.read(CHUNK_BYTES):
                 yield chunk
             return
         import fastwarc.stream_io
 
+        codec = CODECS[name]
         reader = getattr(fastwarc.stream_io, codec.reader)(raw)
         try:
             while chunk := reader.read(CHUNK_BYTES):

@@ -19,13 +19,12 @@ import pyarrow as pa
 import zstandard
 
 from tamis.base import columns
+from tamis.base.lines import MAX_LINE_BYTES, split_lines
 from tamis.store.atomic import Place, publish
 from tamis.store.containers import decoded_chunks
 from tamis.store.identity import document_id
 from tamis.store.location import Location
 
-MAX_LINE_BYTES = 256 << 20
-"""A longer line is passed over and becomes a quarantined row."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ID = re.compile(r"[0-9a-f]{32}")
 _OWN = frozenset((columns.TEXT, columns.URL, columns.METADATA, columns.WARCINFO))
@@ -48,26 +47,6 @@ class JsonDocument:
     error: str | None = None
 
 
-def read_lines(chunks: Iterator[bytes | None]) -> Iterator[tuple[int, bytes]]:
-    """(line number from 1, line without its newline) of decoded chunks; a line over MAX_LINE_BYTES comes cut short."""
-    number = 1
-    parts: list[bytes] = []
-    held = 0
-    for chunk in chunks:
-        if chunk is None:
-            chunk = b"\n"
-        *lines, last = chunk.split(b"\n")
-        for line in lines:
-            yield number, b"".join((*parts, line)) if parts else line
-            number += 1
-            parts, held = [], 0
-        if last and held <= MAX_LINE_BYTES:
-            parts.append(last)
-            held += len(last)
-    if parts:
-        yield number, b"".join(parts)
-
-
 def read_documents(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Iterator[JsonDocument]:
     """Stream the records of one file; blank lines are passed over.
 
@@ -75,7 +54,7 @@ def read_documents(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Ite
     `too_large`) names the line. Lone surrogates (legal in JSON, not in UTF-8) become U+FFFD; `notes` counts the records
     as `lone_surrogates`. NaN and Infinity, which Python writes though JSON has none, are read.
     """
-    for number, line in read_lines(decoded_chunks(open_raw, notes)):
+    for number, line in split_lines(decoded_chunks(open_raw, notes)):
         if line.strip():
             yield _document(number, line, notes)
 
@@ -83,7 +62,7 @@ def read_documents(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Ite
 def count_documents(open_raw: Callable[[], BinaryIO], limit: int) -> int:
     """How many records a file has, counted up to `limit`."""
     count = 0
-    for _, line in read_lines(decoded_chunks(open_raw, Counter())):
+    for _, line in split_lines(decoded_chunks(open_raw, Counter())):
         count += bool(line.strip())
         if count >= limit:
             break

@@ -1,22 +1,25 @@
 """Locations: where a file or folder lies, on a disk of this machine or behind any fsspec URI, with the same operations.
 
 Everything that Tamis reads and writes has a location. Local ones are plain paths; all others (`s3://`, `gs://`,
-`memory://`, …) go through fsspec, which is imported only when such a URI is met. Files become visible whole: see
-`publish` in `store.atomic`.
+`memory://`, …) go through fsspec: see `store.remote`. Files become visible whole: see `publish` in `store.atomic`.
 """
 
 import fnmatch
 import hashlib
+import io
 import os
+import re
 import shutil
-import tempfile
-from functools import cache, total_ordering
+from functools import total_ordering
+from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any
 
-from tamis.base.errors import ConfigError, DataError
+from tamis.base.errors import DataError
+from tamis.store.remote import filesystem, is_remote, open_remote, remote_errors, remote_mark
 
-_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "http": "aiohttp"}
+_TEMPORARY = re.compile(r"\..+\.\d+-\d+\.tmp", re.DOTALL)
+_NUMBERS = count()
 
 
 @total_ordering
@@ -27,7 +30,12 @@ class Location:
 
     def __init__(self, place: "str | Path | Location") -> None:
         text = str(place)
-        self._text = text.removeprefix("file://").rstrip("/") or "/"
+        if not is_remote(text):
+            # One text for one place: no doubled or trailing slashes, and '.' for no text at all.
+            self._text = str(Path(text.removeprefix("file://")))
+            return
+        protocol, _, rest = text.partition("://")
+        self._text = f"{protocol}://{rest.rstrip('/')}"
 
     def __str__(self) -> str:
         return self._text
@@ -51,11 +59,16 @@ class Location:
         return hash(self._text)
 
     def __truediv__(self, name: str) -> "Location":
-        return Location(f"{self._text.rstrip('/')}/{name}")
+        return Location(f"{self._below}{name}")
+
+    @property
+    def _below(self) -> str:
+        """What the text of everything in this folder begins with."""
+        return self._text if self._text.endswith("/") else f"{self._text}/"
 
     @property
     def is_remote(self) -> bool:
-        return "://" in self._text
+        return is_remote(self._text)
 
     @property
     def is_in_memory(self) -> bool:
@@ -69,22 +82,23 @@ class Location:
 
     @property
     def name(self) -> str:
-        return PurePosixPath(self._text).name
+        return PurePosixPath(self._text.partition("://")[2] if self.is_remote else self._text).name
 
     @property
     def stem(self) -> str:
-        return PurePosixPath(self._text).stem
+        return PurePosixPath(self.name).stem
 
     @property
     def suffix(self) -> str:
-        return PurePosixPath(self._text).suffix
+        return PurePosixPath(self.name).suffix
 
     @property
     def parent(self) -> "Location":
+        """The folder around it; a bucket, like the root of a disk, is its own."""
         if not self.is_remote:
             return Location(self.path.parent)
         protocol, _, rest = self._text.partition("://")
-        return Location(f"{protocol}://{rest.rpartition('/')[0]}")
+        return Location(f"{protocol}://{rest.rpartition('/')[0] or rest}")
 
     def with_name(self, name: str) -> "Location":
         return self.parent / name
@@ -98,54 +112,70 @@ class Location:
 
     def relative_to(self, folder: "Location") -> str:
         """The part of the text below `folder`, with forward slashes."""
-        assert self._text.startswith(f"{folder._text.rstrip('/')}/"), f"{self} is not in {folder}"
-        return self._text[len(folder._text.rstrip("/")) + 1 :]
+        assert self._text.startswith(folder._below), f"{self} is not in {folder}"
+        return self._text[len(folder._below) :]
 
     # What is there.
 
+    def _asked(self, question: str) -> Any:
+        """The answer of a remote file system to a question about this place."""
+        with remote_errors(self._text):
+            return getattr(filesystem(self._text), question)(self._text)
+
     def exists(self) -> bool:
-        return bool(self.path.exists() if not self.is_remote else filesystem(self._text).exists(self._text))
+        return bool(self._asked("exists") if self.is_remote else self.path.exists())
 
     def is_file(self) -> bool:
-        return bool(self.path.is_file() if not self.is_remote else filesystem(self._text).isfile(self._text))
+        return bool(self._asked("isfile") if self.is_remote else self.path.is_file())
 
     def is_folder(self) -> bool:
         """Whether it is a folder; on an object store: whether any object lies below it."""
-        return bool(self.path.is_dir() if not self.is_remote else filesystem(self._text).isdir(self._text))
+        return bool(self._asked("isdir") if self.is_remote else self.path.is_dir())
 
     def size(self) -> int:
         """Bytes of a file. Raises FileNotFoundError."""
-        return int(self.path.stat().st_size if not self.is_remote else filesystem(self._text).size(self._text))
+        return int(self._asked("size") if self.is_remote else self.path.stat().st_size)
 
     def children(self, pattern: str = "*") -> list["Location"]:
-        """Files and folders directly in this folder whose names match, sorted; empty when there is no such folder."""
-        if not self.is_remote:
-            if not self.path.is_dir():
-                return []
-            return [self / name for name in sorted(os.listdir(self.path)) if fnmatch.fnmatchcase(name, pattern)]
+        """Files and folders directly in this folder whose names match, sorted; empty when there is no such folder.
+        Temporary files that a killed writer left behind are not among them."""
+        names = self._names_remote() if self.is_remote else self._names_local()
+        return [self / name for name in sorted(names) if fnmatch.fnmatchcase(name, pattern) and not is_temporary(name)]
+
+    def _names_local(self) -> list[str]:
+        return [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+
+    def _names_remote(self) -> set[str]:
         fs = filesystem(self._text)
         try:
-            found = fs.ls(self._text, detail=False)
-        except FileNotFoundError:
-            return []
-        names = sorted({str(path).rstrip("/").rpartition("/")[2] for path in found} - {""})
-        return [self / name for name in names if fnmatch.fnmatchcase(name, pattern) and name != self.name]
+            with remote_errors(self._text):
+                found = fs.ls(self._text, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        root = _stripped(fs, self._text)
+        # A folder made in a console is an object of its own, whose name ends in a slash; a file is listed as itself.
+        return {path.rstrip("/").rpartition("/")[2] for path in found if path.rstrip("/") != root}
 
     def files(self) -> list["Location"]:
-        """All files below this folder, sorted; empty when there is none."""
+        """All files below this folder, sorted; empty when there is none. Without temporary files, as `children`."""
         if not self.is_remote:
             found = (Path(folder, name) for folder, _, names in os.walk(self.path) for name in names)
-            return sorted(Location(path) for path in found)
+            return sorted(Location(path) for path in found if not is_temporary(path.name))
         fs = filesystem(self._text)
-        return sorted(Location(fs.unstrip_protocol(path)) for path in fs.find(self._text))
+        try:
+            with remote_errors(self._text):
+                paths = fs.find(self._text)
+        except FileNotFoundError:  # there is no such bucket
+            return []
+        root = _stripped(fs, self._text)
+        below = (path.removeprefix(root).lstrip("/") for path in paths)
+        return sorted(self / name for name in below if name and not name.endswith("/"))
 
     # Reading.
 
-    def open_read(self) -> BinaryIO:
-        """A readable, seekable binary stream. Raises OSError."""
-        if not self.is_remote:
-            return self.path.open("rb")
-        return cast(BinaryIO, filesystem(self._text).open(self._text, "rb"))
+    def open_read(self) -> io.BufferedReader:
+        """A readable, seekable binary stream. Raises OSError, or DataError when a server refuses."""
+        return open_remote(self._text) if self.is_remote else self.path.open("rb")
 
     def read_bytes(self) -> bytes:
         with self.open_read() as stream:
@@ -160,21 +190,16 @@ class Location:
 
     def local_path(self) -> Path:
         """A file of this machine with these bytes, for libraries that need one: the file itself, or a copy that is
-        downloaded once per change of a remote file."""
+        downloaded once per change of a remote file. Raises OSError, or DataError when a server refuses."""
         if not self.is_remote:
             return self.path
-        fs = filesystem(self._text)
-        mark = hashlib.blake2b(f"{self._text} {fs.ukey(self._text)}".encode(), digest_size=12).hexdigest()
+        from tamis.store.atomic import publish
+
+        mark = hashlib.blake2b(remote_mark(self._text).encode(), digest_size=12).hexdigest()
         copy = cache_folder() / "remote" / mark / self.name
         if not copy.is_file():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=copy.parent, delete=False) as handle:
-                partial = Path(handle.name)
-            try:
-                fs.get_file(self._text, str(partial))
-                partial.replace(copy)
-            finally:
-                partial.unlink(missing_ok=True)
+            with publish(copy) as temporary, remote_errors(self._text):
+                filesystem(self._text).get_file(self._text, str(temporary))
         return copy
 
     # Changing. What appears under a name is made by `store.atomic.publish`.
@@ -189,63 +214,71 @@ class Location:
         if not self.is_remote:
             self.path.unlink(missing_ok=True)
         elif self.exists():
-            filesystem(self._text).rm_file(self._text)
+            with remote_errors(self._text, writing=True):
+                filesystem(self._text).rm_file(self._text)
 
     def delete_folder(self) -> None:
-        """Delete a folder with all that is in it, if it is there."""
+        """Delete a folder with all that is in it, if it is there. Raises StorageError naming what cannot be deleted."""
         if not self.is_remote:
-            shutil.rmtree(self.path, ignore_errors=True)
-        elif self.exists():
-            filesystem(self._text).rm(self._text, recursive=True)
+            from tamis.store.atomic import storage_errors
+
+            if self.path.is_dir():
+                with storage_errors(self):
+                    shutil.rmtree(self.path)
+        elif self.is_folder():
+            with remote_errors(self._text, writing=True):
+                filesystem(self._text).rm(self._text, recursive=True)
 
     def copy_to(self, target: "Location") -> None:
         """Make `target` the same file: by a hard link where both are on one disk, else by a copy on the server or
-        through this machine. An existing target is replaced."""
-        target.parent.make_folder()
+        through this machine. An existing target is replaced. Raises OSError, or StorageError."""
+        from tamis.store.atomic import publish, storage_errors
+
+        if self.is_remote and target.is_remote and filesystem(self._text) is filesystem(target._text):
+            if not self.is_file():
+                raise FileNotFoundError(self._text)
+            with remote_errors(str(target), writing=True):
+                filesystem(self._text).cp_file(self._text, target._text)
+            return
         if not self.is_remote and not target.is_remote:
-            partial = target.path.with_name(f".{target.name}.{os.getpid()}.tmp")
-            partial.unlink(missing_ok=True)
-            try:
-                partial.hardlink_to(self.path)
-            except OSError:
-                shutil.copyfile(self.path, partial)
-            partial.replace(target.path)
-        elif self.is_remote and target.is_remote and filesystem(self._text) is filesystem(target._text):
-            filesystem(self._text).cp_file(self._text, target._text)
-        else:
-            from tamis.store.atomic import write_bytes
+            with storage_errors(target):
+                target.parent.make_folder()
+                if self._link_to(target.path):
+                    return
+        with publish(target) as temporary, self.open_read() as source, temporary.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
 
-            write_bytes(target, self.read_bytes())
+    def _link_to(self, target: Path) -> bool:
+        """Make a hard link in place of `target`; False where the disks differ or know no links."""
+        partial = temporary_name(target)
+        try:
+            partial.hardlink_to(self.path)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            return False
+        try:
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)  # where both are one file already, replacing does nothing
+        return True
 
 
-def is_remote(uri: str) -> bool:
-    """Whether a text names something that is not on this machine's disks."""
-    return "://" in uri and not uri.startswith("file://")
+def _stripped(fs: Any, uri: str) -> str:
+    return str(fs._strip_protocol(uri)).rstrip("/")
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside `path` that no other writer of any process uses, and that listings leave out."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{next(_NUMBERS)}.tmp")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is one that a writer has not finished, or was killed in."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def cache_folder() -> Path:
     """Where Tamis keeps what it downloaded or may forget: `TAMIS_CACHE`, else `tamis` in the user's cache folder."""
     given = os.environ.get("TAMIS_CACHE")
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tamis"
-
-
-@cache
-def _opened(protocol: str, example: str, process: int) -> Any:
-    import fsspec
-
-    # Listings are asked for anew each time: another process may have written in the meantime.
-    return fsspec.core.url_to_fs(example, use_listings_cache=False)[0]
-
-
-def filesystem(uri: str) -> Any:
-    """The fsspec file system of a URI. Raises ConfigError when its protocol is unknown or needs a package."""
-    protocol = uri.split("://", 1)[0]
-    # The address of a web server is part of what its file system is opened with; buckets are not.
-    example = uri if protocol not in ("s3", "s3a", "gs", "gcs", "memory") else f"{protocol}://bucket"
-    try:
-        return _opened(protocol, example, os.getpid())
-    except ImportError:
-        package = _PACKAGES.get(protocol.removesuffix("s") if protocol == "https" else protocol, f"fsspec[{protocol}]")
-        raise ConfigError(f"'{uri}' needs the package {package}. Type: pip install {package}") from None
-    except ValueError as error:
-        raise ConfigError(f"'{uri}': {error}. Known are file paths, s3://, gs://, https:// and hf://.") from None

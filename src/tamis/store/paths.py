@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tamis.base.errors import ConfigError, DataError
-from tamis.base.hashing import fingerprint
 from tamis.store.digests import input_digest
-from tamis.store.location import Location, filesystem, is_remote
+from tamis.store.location import Location
+from tamis.store.remote import check_spelling, filesystem, is_remote, remote_errors, remote_mark
 
 READABLE_SUFFIXES = (
     ".warc", ".warc.gz", ".warc.lz4", ".warc.zst", ".wet", ".wet.gz", ".wet.zst", ".arc", ".arc.gz",
@@ -42,6 +42,8 @@ def expand(inputs: Iterable[str]) -> list[InputFile]:
     found: dict[str, InputFile] = {}
     taken: dict[str, int] = {}
     for text in inputs:
+        if not Path(text).exists():
+            check_spelling(text, "pool.inputs")
         for name, uri, size, mark in _expand_remote(text) if is_remote(text) else _expand_local(text):
             if uri in found:
                 continue
@@ -57,7 +59,7 @@ def expand(inputs: Iterable[str]) -> list[InputFile]:
     return list(found.values())
 
 
-def passed_over(inputs: Iterable[str]) -> list[str]:
+def skipped_files(inputs: Iterable[str]) -> list[str]:
     """Files that `expand` finds in local folders and patterns and leaves, as their names are of no readable kind; in
     sorted order. Hidden files and markers (`.name`, `_NAME`) are not meant."""
     names: set[str] = set()
@@ -120,25 +122,31 @@ def _nearest_parent(path: Path) -> Path:
 def _expand_remote(text: str) -> list[_Entry]:
     fs = filesystem(text)
     try:
-        if glob.has_magic(text):
-            paths = [path for path in fs.glob(text) if _readable(path)]
-        elif text.startswith(("http://", "https://")) or not fs.isdir(text):
-            return [_remote(fs, text, text.rsplit("/", 1)[-1])]
-        else:
-            paths = [path for path in fs.find(text) if _readable(path)]
+        with remote_errors(text):
+            return [_remote(fs, uri, name) for uri, name in _named_remote(fs, text)]
     except FileNotFoundError:
         raise ConfigError(
             f"pool.inputs: '{text}' does not exist. Check the address, or name local files with --pool FILES."
         ) from None
-    except OSError as error:
-        raise DataError(f"{text}: cannot be listed ({error}). Check the connection and your access rights.") from error
-    root = fs._strip_protocol(text.split("*")[0].rstrip("/"))
-    return [_remote(fs, fs.unstrip_protocol(path), path.removeprefix(root).lstrip("/")) for path in sorted(paths)]
+
+
+def _named_remote(fs: Any, text: str) -> list[tuple[str, str]]:
+    """(URI, name) of the files that a URI means, in order. Names are as those of local inputs."""
+    # A web address is one file, whatever it holds of `?` and `*`; so is an object that is called so.
+    if text.startswith(("http://", "https://")):
+        return [(text, text.partition("?")[0].rstrip("/").rpartition("/")[2])]
+    if fs.isfile(text):
+        return [(text, text.rpartition("/")[2])]
+    if glob.has_magic(text):
+        paths = sorted(path for path in fs.glob(text) if _readable(path))
+        return [(fs.unstrip_protocol(path), path.rpartition("/")[2]) for path in paths]
+    if not fs.isdir(text):
+        raise FileNotFoundError(text)
+    root = str(fs._strip_protocol(text)).rstrip("/")
+    paths = sorted(path for path in fs.find(text) if _readable(path))
+    return [(fs.unstrip_protocol(path), path.removeprefix(root).lstrip("/")) for path in paths]
 
 
 def _remote(fs: Any, uri: str, name: str) -> _Entry:
     info = fs.info(uri)
-    size = info.get("size")
-    keys = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "blob_id", "generation", "created")
-    marks = {key: str(info[key]) for key in keys if info.get(key) is not None}
-    return name, uri, int(size or 0), fingerprint(uri, size, marks)
+    return name, uri, int(info.get("size") or 0), remote_mark(uri, info)

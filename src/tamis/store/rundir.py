@@ -6,6 +6,8 @@ RUN/recipe.yaml  run.json  provenance.json  events.jsonl  report.html
 quarantine/, tasks/ (and sketches/, decisions/ where a stage needs the whole corpus; tokens/ after tokenize).
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -91,27 +93,30 @@ class Product:
 
 class EventLog:
     """events.jsonl of a run or experiment: a line per event. An object store cannot append: there the file is written
-    anew, at most every few seconds and at the end."""
+    anew, at most every few seconds and at the end. One process writes it: the one that holds the lock of the run."""
 
     FLUSH_SECONDS = 5.0
 
     def __init__(self, place: Location) -> None:
         self.place = place
         self._pending: list[bytes] = []
-        self._flushed = 0.0
+        self._flushed = -math.inf
 
     def write(self, event: Event) -> None:
         line = orjson.dumps(event.to_dict()) + b"\n"
         if not self.place.is_remote:
-            with storage_errors(self.place), self.place.path.open("ab") as handle:
-                handle.write(line)
+            with storage_errors(self.place):
+                self.place.parent.make_folder()
+                with self.place.path.open("ab") as handle:
+                    handle.write(line)
             return
         self._pending.append(line)
-        if event.time - self._flushed > self.FLUSH_SECONDS or event.kind in ("run_finished", "run_failed"):
+        if event.time - self._flushed >= self.FLUSH_SECONDS or event.kind in ("run_finished", "run_failed"):
             self.flush()
             self._flushed = event.time
 
     def flush(self) -> None:
+        """Write what is not yet in the file. Call it when nothing follows."""
         if self._pending:
             before = self.place.read_bytes() if self.place.exists() else b""
             write_bytes(self.place, before + b"".join(self._pending))
@@ -171,19 +176,23 @@ class RunDir:
 
     def _state(self) -> dict[str, Any]:
         place = self.root / RUN_FILE
-        return dict(read_json(place)) if place.exists() else {"steps": [], "products": []}
+        return dict(read_json(place)) if place.exists() else {"steps": [], "uses": [], "products": []}
 
     def steps(self) -> dict[str, str]:
         """Step, as `03_filter`, -> name of its artefact, in story order."""
         return {item["step"]: item["artefact"] for item in self._state()["steps"]}
 
-    def record_steps(self, steps: dict[str, str]) -> bool:
+    def uses(self) -> list[str]:
+        """Artefacts that its steps use and that are no steps: a tokenizer, held-out sets."""
+        return list(self._state()["uses"])
+
+    def record_steps(self, steps: dict[str, str], uses: Sequence[str]) -> bool:
         """Write which artefacts the run consists of; what was made from it stays listed. A run that was cut short (as
         by `--until`) and agrees with what is listed changes nothing, and the answer is False."""
         state, new = self._state(), [{"step": step, "artefact": name} for step, name in steps.items()]
         if state["steps"][: len(new)] == new:
             return False
-        write_json(self.root / RUN_FILE, state | {"steps": new})
+        write_json(self.root / RUN_FILE, state | {"steps": new, "uses": list(uses)})
         return True
 
     def products(self, kind: str) -> list[Product]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 import pyarrow as pa
@@ -29,12 +29,13 @@ class ShardWriter:
         self.num_rows = 0
 
     def __enter__(self) -> Self:
-        self._stack = ExitStack()
-        temporary = self._stack.enter_context(publish(self.path))
         # Without Arrow's own copy of the schema, whose bytes depend on where the columns came from.
         repeating = [field.name for field in self.schema if not _is_hash(field.type)]
         options = {"compression": "zstd", "compression_level": 3, "use_dictionary": repeating, "store_schema": False}
-        self._writer = self._stack.enter_context(pq.ParquetWriter(temporary, self.schema, **options))
+        with ExitStack() as stack:
+            temporary = stack.enter_context(publish(self.path))
+            self._writer = stack.enter_context(pq.ParquetWriter(temporary, self.schema, **options))
+            self._stack = stack.pop_all()
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         return self
@@ -91,13 +92,25 @@ def _is_any_binary(kind: pa.DataType) -> bool:
 
 
 @contextmanager
-def _opened(path: Place) -> Iterator[pq.ParquetFile]:
+def _readable(path: Place) -> Iterator[BinaryIO | str]:
+    """What Arrow reads a shard from. Raises FileNotFoundError, and DataError where the block finds no Parquet."""
     place = Location(path)
-    if not place.is_remote:
-        with pq.ParquetFile(str(place)) as file:
-            yield file
-        return
-    with place.open_read() as stream, pq.ParquetFile(stream) as file:
+    try:
+        if place.is_remote:
+            with place.open_read() as stream:
+                yield stream
+        else:
+            yield str(place)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a readable Parquet shard ({reason}). Delete it and run again.") from error
+
+
+@contextmanager
+def _opened(path: Place) -> Iterator[pq.ParquetFile]:
+    with _readable(path) as source, pq.ParquetFile(source) as file:
         yield file
 
 
@@ -114,13 +127,13 @@ def num_rows_of(path: Place) -> int:
 
 
 def read_table(path: Place, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
-    """A whole shard in memory, or those rows of it that match `where`; row groups that cannot match are not read."""
-    place = Location(path)
+    """A whole shard in memory, or those rows of it that match `where`; row groups that cannot match are not read.
+
+    Raises FileNotFoundError, and DataError when the file is not readable Parquet.
+    """
     wanted = None if columns is None else list(columns)
-    if not place.is_remote:
-        return pq.read_table(str(place), columns=wanted, filters=where, partitioning=None)
-    with place.open_read() as stream:
-        return pq.read_table(pa.BufferReader(stream.read()), columns=wanted, filters=where)
+    with _readable(path) as source:
+        return pq.read_table(source, columns=wanted, filters=where, partitioning=None)
 
 
 def write_table(path: Place, table: pa.Table) -> None:
@@ -131,11 +144,8 @@ def write_table(path: Place, table: pa.Table) -> None:
 
 def read_shard(path: Place, columns: Sequence[str] | None = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
     """Stream a shard in batches of at most `batch_rows`. Raises DataError when the file is not readable Parquet."""
-    try:
-        with _opened(path) as file:
-            yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns is not None else None)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"{path}: not a readable Parquet shard ({error}). Delete it and run again.") from error
+    with _opened(path) as file:
+        yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns is not None else None)
 
 
 def read_row_groups(path: Place, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -143,12 +153,9 @@ def read_row_groups(path: Place, columns: Sequence[str]) -> Iterator[pa.RecordBa
 
     Raises DataError when the file is not readable Parquet.
     """
-    try:
-        with _opened(path) as file:
-            for group in range(file.num_row_groups):
-                yield from file.read_row_group(group, columns=list(columns)).combine_chunks().to_batches()
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"{path}: not a readable Parquet shard ({error}). Delete it and run again.") from error
+    with _opened(path) as file:
+        for group in range(file.num_row_groups):
+            yield from file.read_row_group(group, columns=list(columns)).combine_chunks().to_batches()
 
 
 def file_digest(path: Place) -> str:

@@ -93,9 +93,8 @@ class ShardEntry:
 def write_manifest(folder: Location, tokenizer: Location) -> dict[str, Any]:
     """Describe the token shards in `folder` in `manifest.json` and copy the tokenizer beside it. Returns the manifest.
 
-    `tokenizer` is the Hugging Face `tokenizers` JSON file the shards were made with.
-    Raises DataError when the files of a
-    shard disagree or its documents do not all end in one id.
+    `tokenizer` is the Hugging Face `tokenizers` JSON file the shards were made with. Raises DataError when the files
+    of a shard disagree or its documents do not all end in one id.
     """
     shards = [_describe(path) for path in folder.children("*.bin")]
     described = {"blake2b": file_digest(tokenizer), "vocab_size": vocab_size(tokenizer)}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from tamis.base.lines import not_utf8
 from tamis.store.containers import decoded_chunks
 from tamis.store.framing import RawRecord, decode_header, parse_fields, records
 from tamis.store.http_body import BodyError, decode_body
@@ -106,7 +107,7 @@ def _conversion(record: RawRecord, warcinfo: str | None) -> WarcDocument:
         try:
             document.text = str(record.body, "utf-8")
         except UnicodeDecodeError as error:
-            document.error = f"not_utf8: {error.reason} at byte {error.start} of record {record.number}"
+            document.error = f"not_utf8: record {record.number} is {not_utf8(error)}"
     return document
 
 

@@ -1,7 +1,7 @@
 """The workspace: one folder, local or on an object store, that holds every artefact and every run made from them.
 
 WORKSPACE/workspace.json          marks the folder as a workspace
-          artefacts/NAME-HASH/    one folder per artefact, named by what it is and the hash of all that decides its bytes
+          artefacts/NAME-HASH/    one folder per artefact: what it is, and the hash of all that decides its bytes
           RUN/                    one folder per run: which artefacts belong to it, its recipe and events
           EXPERIMENT/RUN/         the same for the runs of an experiment
 
@@ -11,12 +11,14 @@ Artefacts are shared: a run that needs what another run finished finds it here. 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tamis.base.errors import ConfigError
+from tamis.base.errors import ConfigError, DataError
 from tamis.store.atomic import read_json, storage_errors, write_json
 from tamis.store.location import Location
+from tamis.store.remote import check_spelling, filesystem
 
 FORMAT = {"format": "tamis workspace", "version": 1}
 MARKER, ARTEFACTS = "workspace.json", "artefacts"
+_READ_ONLY = ("http", "https", "hf")
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,11 @@ class Workspace:
 def open_workspace(place: Location) -> Workspace:
     """The workspace at `place`; an empty or absent folder becomes one. Raises ConfigError for any other folder: what
     is not Tamis's own is never written into."""
+    _check_place(place)
     place = place.absolute()
     if not (place / MARKER).exists():
-        if place.is_file():
-            raise ConfigError(f"{place}: this is a file. Name a folder for the workspace: --workspace FOLDER.")
-        found = place.children()
+        with storage_errors(place):
+            found = place.children()
         if found:
             raise ConfigError(
                 f"{place}: this folder is not empty and no Tamis workspace (it holds {found[0].name}). Choose a new or "
@@ -57,6 +59,34 @@ def open_workspace(place: Location) -> Workspace:
             )
         with storage_errors(place):
             write_json(place / MARKER, FORMAT)
+    _check_format(place)
+    return Workspace(place)
+
+
+def _check_place(place: Location) -> None:
+    """Raises ConfigError for a place that can be no folder, or no folder to write into."""
+    check_spelling(str(place), "--workspace")
+    if place.is_remote:
+        protocol = str(place).partition("://")[0]
+        if protocol in _READ_ONLY:
+            raise ConfigError(
+                f"--workspace: {place} can be read, but no workspace can be made there. Name a folder of this machine, "
+                "or s3://BUCKET/FOLDER or gs://BUCKET/FOLDER."
+            )
+        filesystem(str(place))
+        if place.is_file():
+            raise ConfigError(f"--workspace: {place} is a file. Name a folder: --workspace FOLDER.")
+        return
+    for path in (place.path, *place.path.parents):
+        if path.is_file():
+            raise ConfigError(f"--workspace: {path} is a file. Name a folder: --workspace FOLDER.")
+
+
+def existing_workspace(place: Location) -> Workspace:
+    """The workspace at `place`. Raises ConfigError when there is none; nothing is created."""
+    place = place.absolute()
+    if not (place / MARKER).is_file():
+        raise ConfigError(f"{place}: no Tamis workspace here ({MARKER} is missing).")
     _check_format(place)
     return Workspace(place)
 
@@ -75,7 +105,10 @@ def workspace_of(place: Location) -> Workspace:
 
 
 def _check_format(place: Location) -> None:
-    found = read_json(place / MARKER)
+    try:
+        found = read_json(place / MARKER)
+    except DataError:
+        found = "its workspace.json is damaged"
     if found != FORMAT:
         raise ConfigError(
             f"{place}: this workspace was made by another version of Tamis ({found}). Choose another folder: "

@@ -190,7 +190,6 @@ def _make_card(config: TrainConfig, training: Training, tokens: Location, output
     details = training.identity() | {
         "shape": asdict(training.scale.shape),
         "dataset_tokens": manifest["num_tokens"],
-        "hyperparameters": {k: v for k, v in asdict(training.scale).items() if k not in ("name", "shape")},
         "final_loss": sum(tail) / len(tail),
     }
     return Card(

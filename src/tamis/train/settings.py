@@ -3,6 +3,7 @@
 No torch here, so that a wrong setting or too small a dataset is told before anything heavy is loaded.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -79,19 +80,16 @@ class Training:
         return self.scale.batch_size * self.scale.sequence_length
 
     @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Settings other than size and length that decide the weights: equal ones make two trainings comparable."""
+        left_out = ("name", "shape", "multiplier", "sequence_length", "accumulation")
+        return {name: value for name, value in asdict(self.scale).items() if name not in left_out}
+
+    @property
     def fingerprint(self) -> str:
+        scale = {name: value for name, value in asdict(self.scale).items() if name not in ("name", "accumulation")}
         steps = [self.num_steps, self.checkpoint_steps]
-        return fingerprint("train", TRAINING_VERSION, self._hyperparameters, steps, self.seed, self.dataset_fingerprint)
-
-    @property
-    def hyperparameter_digest(self) -> str:
-        """Equal for two trainings that differ in nothing but their data, their seed, and how often they were saved:
-        those whose models can be compared to compare the data."""
-        return fingerprint("hyperparameters", TRAINING_VERSION, self._hyperparameters, self.num_steps)
-
-    @property
-    def _hyperparameters(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self.scale).items() if name not in ("name", "accumulation")}
+        return fingerprint("train", TRAINING_VERSION, scale, steps, self.seed, self.dataset_fingerprint)
 
     def identity(self) -> dict[str, Any]:
         """What the card, and every checkpoint, says of where the model comes from. Plain data."""
@@ -105,7 +103,7 @@ class Training:
             "seed": self.seed,
             "dataset": self.dataset_fingerprint,
             "tokenizer": self.tokenizer_digest,
-            "hyperparameter_digest": self.hyperparameter_digest,
+            "hyperparameters": self.hyperparameters,
         }
 
 
@@ -186,6 +184,34 @@ def _check_enough(num_tokens: int, num_steps: int, scale: Scale, wanted: int) ->
         f"takes {wanted:,}. Either give it more data, or set train.tokens to {most:,} or less (in every run that you "
         "compare); or set train.multiple_data_passes: true to repeat the data."
     )
+
+
+MIN_STEPS = 100
+"""Optimizer steps aimed at when data are too small for a scale's own batches."""
+
+
+def fit_to_data(settings: Mapping[str, Any], num_tokens: int) -> dict[str, Any]:
+    """`settings` for a data set of `num_tokens`: as many tokens as it has, at most as many as the scale takes. Small
+    data get smaller batches and a shorter warm-up, so that there are steps to take.
+
+    Raises ConfigError when there are not even enough tokens for one batch.
+    """
+    scale = _overridden(get_scale(settings["scale"]), TrainConfig.parse(dict(settings), "train"))
+    wanted = min(most_tokens(num_tokens, scale), scale.num_tokens)
+    if wanted >= 2 * scale.warmup_steps * scale.batch_size * scale.sequence_length:
+        return {**settings, "tokens": wanted}
+    most = num_tokens // (scale.sequence_length + 1) * scale.sequence_length
+    if most == 0:
+        raise ConfigError(
+            f"train: a recipe left {num_tokens:,} tokens, too few to train on: one sequence of scale {scale.name} has "
+            f"{scale.sequence_length:,}. Take a larger pool, or loosen the recipe."
+        )
+    batch_size = max(1, min(scale.batch_size, most // (scale.sequence_length * MIN_STEPS)))
+    fitted = replace(scale, batch_size=batch_size)
+    tokens = min(most_tokens(num_tokens, fitted), scale.num_tokens)
+    num_steps = tokens // (scale.sequence_length * batch_size)
+    small = {"batch_size": batch_size, "warmup_steps": max(1, num_steps // 10)}
+    return {**settings, "tokens": tokens} | {name: value for name, value in small.items() if name not in settings}
 
 
 def most_tokens(num_tokens: int, scale: Scale) -> int:

@@ -4,7 +4,7 @@ They state what each kernel means and tests hold the kernels to them. Their `str
 Python, so they are exact where `unicodedata.unidata_version` is 14.0.0 and elsewhere on characters older than that.
 """
 
-from tamis.kernels.reference.edits import (
+from tamis.kernels.reference.rules.edits import (
     collapse_newlines,
     drop_counter_lines,
     drop_long_word_lines,
@@ -16,12 +16,12 @@ from tamis.kernels.reference.edits import (
     remove_citations,
     remove_phrase,
 )
-from tamis.kernels.reference.line_ends import line_ends
-from tamis.kernels.reference.links import remove_links
-from tamis.kernels.reference.phrases import count_phrases, drop_phrase_lines, phrases
-from tamis.kernels.reference.sentences import sentences
-from tamis.kernels.reference.signals import characters, fasttext_tokens, lines, repetition, tokens, words
-from tamis.kernels.reference.words import boundaries, unicode_words
+from tamis.kernels.reference.rules.line_ends import line_ends
+from tamis.kernels.reference.rules.links import remove_links
+from tamis.kernels.reference.rules.phrases import count_phrases, drop_phrase_lines, phrases
+from tamis.kernels.reference.rules.signals import characters, fasttext_tokens, lines, repetition, tokens, words
+from tamis.kernels.reference.text.sentences import sentences
+from tamis.kernels.reference.text.words import boundaries, unicode_words
 
 __all__ = [
     "boundaries",

@@ -1,13 +1,10 @@
 """Reads the text that must not be in the training data: evaluation files in their published layouts."""
 
-import io
 from pathlib import Path
 from typing import Any
 
-import orjson
-import pyarrow as pa
-
 from tamis.base.errors import DataError
+from tamis.base.lines import Line, json_object, numbered_lines
 
 STEMS = ("text", "query", "context", "context_options", "prompt")
 """Fields that open an item: documents, and the questions of llm-foundry's four layouts and of code tasks."""
@@ -17,29 +14,19 @@ ENDINGS = ("choices", "continuation", "answer", "canonical_solution")
 
 
 def read_items(path: Path) -> list[str]:
-    """The texts of a JSONL file (plain, gzip or zstd by content).
+    """The texts of a JSONL file (plain, gzip, LZ4 or zstd by content).
 
     An evaluation item gives one text per answer, its question joined with that answer, as a page that leaks it would
     have them. Raises DataError naming the line that is not JSON or has none of the known fields.
     """
-    with path.open("rb") as file:
-        head = file.read(4)
-    codec = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
-    texts = []
-    with io.BufferedReader(pa.input_stream(str(path), compression=codec)) as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                texts += _texts(line, f"{path}, line {number}")
-    return texts
+    with path.open("rb") as raw:
+        return [text for line in numbered_lines(raw, str(path)) for text in _texts(line)]
 
 
-def _texts(line: bytes, where: str) -> list[str]:
-    try:
-        item = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise DataError(f"{where}: not JSON ({error})") from None
-    if not isinstance(item, dict) or not any(name in item for name in (*STEMS, *ENDINGS)):
-        raise DataError(f"{where}: expected an object with one of the fields {', '.join((*STEMS, *ENDINGS))}")
+def _texts(line: Line) -> list[str]:
+    item = json_object(line)
+    if not any(name in item for name in (*STEMS, *ENDINGS)):
+        raise DataError(f"{line.where}: expected an object with one of the fields {', '.join((*STEMS, *ENDINGS))}")
     stems = [text for name in STEMS for text in _strings(item.get(name))] or [""]
     endings = [text for name in ENDINGS for text in _strings(item.get(name))] or [""]
     return [f"{stem} {ending}" for stem in stems for ending in endings]

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from tamis.base import columns
+from tamis.base.batches import set_drop_reason
 from tamis.base.config import Config
 from tamis.base.errors import DataError
 from tamis.base.recipe import Recipe
@@ -34,8 +34,9 @@ class DecontaminateConfig(Config):
     """Settings of `decontaminate`."""
 
     reference: list[str] = Field(default_factory=list)
-    """JSONL files (plain, gzip or zstd) with the text that must not be trained on: documents (`text`) or evaluation
-    items (`query`/`choices`, `context`/`continuation`/`answer`, `context_options`, `prompt`/`canonical_solution`).
+    """JSONL files (plain, gzip, LZ4 or zstd) with the text that must not be trained on: documents (`text`) or
+    evaluation items (`query`/`choices`, `context`/`continuation`/`answer`, `context_options`,
+    `prompt`/`canonical_solution`).
     Empty: nothing is measured and nothing removed."""
     ngram: int = Field(default=13, ge=2)
     """Words in a run that counts as a match. Words are lower-cased runs of letters and digits."""
@@ -91,10 +92,8 @@ class Decontaminate(Map):
                 batch = batch.append_column(field, pa.nulls(batch.num_rows, field.type))
             return batch
         counts, fractions = self._index.overlaps(batch.column(columns.TEXT))
-        dropped = pa.array(fractions.astype(np.float64) > self.config.max_overlap_fraction)
-        reasons = pc.if_else(dropped, "contaminated", batch.column(columns.DROP_REASON))
-        place = batch.schema.get_field_index(columns.DROP_REASON)
-        batch = batch.set_column(place, pa.field(columns.DROP_REASON, pa.string()), reasons)
+        dropped = fractions.astype(np.float64) > self.config.max_overlap_fraction
+        batch = set_drop_reason(batch, dropped, "contaminated")
         batch = batch.append_column(self.adds.field(0), pa.array(counts, pa.int32()))
         return batch.append_column(self.adds.field(1), pa.array(fractions, pa.float32()))
 
@@ -106,7 +105,7 @@ class RunIndex:
     """
 
     def __init__(self, texts: list[str], ngram: int, min_item_words: int) -> None:
-        from tamis.kernels.ngrams import hash_index, run_hashes
+        from tamis.kernels.text.ngrams import hash_index, run_hashes
 
         words, offsets = _word_hashes(pa.array(texts, pa.large_string()))
         runs: list[np.ndarray] = []
@@ -131,8 +130,8 @@ class RunIndex:
         self._keys, self._places = hash_index(distinct)
 
     def overlaps(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """`(int32[n], float32[n])` for n documents: see `kernels.ngrams.overlaps`."""
-        from tamis.kernels.ngrams import overlaps
+        """`(int32[n], float32[n])` for n documents: see `kernels.text.ngrams.overlaps`."""
+        from tamis.kernels.text.ngrams import overlaps
 
         words, offsets = _word_hashes(texts)
         found: tuple[np.ndarray, np.ndarray] = overlaps(
@@ -142,8 +141,8 @@ class RunIndex:
 
 
 def _word_hashes(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    from tamis.kernels.ngrams import fold_table, word_hashes
-    from tamis.kernels.text import views
+    from tamis.kernels.text.decoding import views
+    from tamis.kernels.text.ngrams import fold_table, word_hashes
 
     hashes: tuple[np.ndarray, np.ndarray] = word_hashes(*views(texts), fold_table())
     return hashes

@@ -19,6 +19,7 @@ from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.stage import Context, Corpus, Cost, Sketches
+from tamis.base.words import normalize
 from tamis.stages.dedup.survivors import RANK, DocumentDedup, Keep, choose, decision_table
 
 Normalizer = Literal["none", "standard", "dclm", "ccnet"]
@@ -40,11 +41,6 @@ class ExactConfig(Config):
     num_buckets: int = Field(default=1, ge=1, le=4096)
     """Keys are split into this many parts, decided in parallel: more parts, less memory each. The result does not
     depend on it."""
-
-
-def normalize_text(text: str) -> str:
-    """`text` lower-cased, with every run of white space as one space and none at the ends."""
-    return " ".join(text.lower().split())
 
 
 def normalize_url(url: str) -> str:
@@ -88,7 +84,7 @@ def _unchanged(value: str) -> str:
 
 NORMALIZERS: dict[tuple[str, Normalizer], Callable[[str], str]] = {
     ("text", "none"): _unchanged, ("url", "none"): _unchanged,
-    ("text", "standard"): normalize_text, ("url", "standard"): normalize_url,
+    ("text", "standard"): normalize, ("url", "standard"): normalize_url,
     ("text", "dclm"): dclm_text, ("url", "dclm"): dclm_url,
     ("text", "ccnet"): ccnet_text,
 }  # fmt: skip

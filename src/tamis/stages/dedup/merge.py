@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tamis.base import columns
 from tamis.base.stage import Sketches
+from tamis.base.words import normalize, words
 from tamis.stages.dedup.survivors import MERGED_FROM, pick
 
 MAX_MEMBERS = 100
@@ -145,7 +146,7 @@ class _Merge:
         """All paragraphs of the survivor; returns what stands after the last."""
         found, tail = paragraphs(text)
         for before, paragraph in found:
-            normal = _normal(paragraph)
+            normal = normalize(paragraph)
             self._link(self._add(_Paragraph(before, paragraph, normal, _grams(normal))), self.last)
         return tail
 
@@ -154,7 +155,7 @@ class _Merge:
         that follow none go before the first that was there already, or to the end."""
         last, seen, leading = -1, set(), []
         for before, paragraph in paragraphs(text)[0]:
-            normal = _normal(paragraph)
+            normal = normalize(paragraph)
             grams = _grams(normal)
             place = self._find(normal, grams)
             if place < 0:
@@ -252,10 +253,6 @@ def _is_part(short: str, long: str) -> bool:
     return f" {short} " in f" {long} "
 
 
-def _normal(paragraph: str) -> str:
-    return " ".join(paragraph.lower().split())
-
-
 def _grams(normal: str) -> frozenset[str]:
-    words = normal.split(" ")
-    return frozenset(" ".join(words[start : start + GRAM_WORDS]) for start in range(len(words) - GRAM_WORDS + 1))
+    found = words(normal)
+    return frozenset(" ".join(found[start : start + GRAM_WORDS]) for start in range(len(found) - GRAM_WORDS + 1))

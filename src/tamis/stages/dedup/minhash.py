@@ -22,7 +22,7 @@ from tamis.base.errors import DataError
 from tamis.base.seeds import named_rng
 from tamis.base.stage import Context, Corpus, Cost, Sketches
 from tamis.stages.dedup.merge import add_merged, merged_texts
-from tamis.stages.dedup.planted import RATE, plant, recall_by_rate
+from tamis.stages.dedup.planted import RATE, add_copies, plant, recall_by_rate
 from tamis.stages.dedup.survivors import (
     FIRST,
     MERGED_FROM,
@@ -96,7 +96,7 @@ class MinHashDedup(DocumentDedup):
 
     def open(self, context: Context) -> None:
         """Draws the hash functions from the run's seed."""
-        from tamis.kernels import ngrams
+        from tamis.kernels.text import ngrams
 
         self._fold = ngrams.fold_table()
         self._seed = context.seed
@@ -117,7 +117,7 @@ class MinHashDedup(DocumentDedup):
 
     def keys(self, texts: pa.Array) -> dict[str, pa.Array]:
         """`uint64[n]` per band, by column name, for n texts; null = no word in it."""
-        from tamis.kernels.minhash import band_keys
+        from tamis.kernels.dedup.minhash import band_keys
 
         units, offsets = self._units(texts)
         functions = (self._multipliers, self._increments, self.config.bands)
@@ -126,9 +126,9 @@ class MinHashDedup(DocumentDedup):
         return {name: pa.array(keys[band], mask=nulls) for band, name in enumerate(self._band_names)}
 
     def _units(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        from tamis.kernels.minhash import character_hashes
-        from tamis.kernels.ngrams import word_hashes
-        from tamis.kernels.text import views
+        from tamis.kernels.dedup.minhash import character_hashes
+        from tamis.kernels.text.decoding import views
+        from tamis.kernels.text.ngrams import word_hashes
 
         hashes = word_hashes if self.config.unit == "word" else character_hashes
         found: tuple[np.ndarray, np.ndarray] = hashes(*views(texts), self._fold)
@@ -138,19 +138,12 @@ class MinHashDedup(DocumentDedup):
         plants = plant(batch, self.config.self_check, self._seed)
         texts = pa.array(plants.texts, batch.schema.field(columns.TEXT).type)
         origins = batch.column(columns.TEXT).take(pa.array(plants.places))
-        copies = lines.take(pa.array(plants.places))
-        for name, column in (self.keys(texts) | {"row": pa.array(~copies["row"].to_numpy())}).items():
-            copies = copies.set_column(copies.schema.get_field_index(name), name, column)
         likeness = pa.array(self.jaccard(origins, texts))
-        lines = lines.append_column(RATE, pa.nulls(len(lines), pa.float32()))
-        lines = lines.append_column(JACCARD, pa.nulls(len(lines), pa.float32()))
-        copies = copies.append_column(RATE, pa.array(plants.rates)).append_column(JACCARD, likeness)
-        order = np.argsort(np.append(np.arange(len(lines)), plants.places), kind="stable")
-        return pa.concat_tables([lines, copies]).take(pa.array(order)).combine_chunks()
+        return add_copies(lines, plants, self.keys(texts) | {JACCARD: likeness})
 
     def jaccard(self, left: pa.Array, right: pa.Array) -> np.ndarray:
         """`float32[n]`: exact similarity of the shingle sets of each pair of texts; 0 where neither has any."""
-        from tamis.kernels.ngrams import run_hashes
+        from tamis.kernels.text.ngrams import run_hashes
 
         likeness = np.zeros(len(left), np.float32)
         (units, starts), (other_units, other_starts) = self._units(left), self._units(right)
@@ -208,7 +201,7 @@ class MinHashDedup(DocumentDedup):
         return lines[:count], keys[:count], planted[:count]
 
     def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
-        from tamis.kernels.components import flatten, join
+        from tamis.kernels.dedup.components import flatten, join
 
         parents = np.arange(sketches.num_lines, dtype=np.uint32)
         copies, rates, likeness = self._planted(sketches)

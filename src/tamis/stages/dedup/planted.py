@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.base import columns
 from tamis.base.seeds import named_rng, unit_hash
+from tamis.base.words import WORD
 
 RATES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4)
 """Shares of words replaced in planted copies; each copy gets one of them."""
 RATE = "rate"
 """float32 sketch column: words replaced in a planted copy; null = a real document."""
 
-_WORD = re.compile(r"\S+")
 _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 
@@ -59,7 +60,27 @@ def replace_words(text: str, rate: float, rng: np.random.Generator) -> str:
             return word.group()
         return "".join(rng.choice(_LETTERS, int(rng.integers(5, 10))))
 
-    return _WORD.sub(other, text) if rate else text
+    return WORD.sub(other, text) if rate else text
+
+
+def add_copies(lines: pa.Table, plants: Plants, measured: dict[str, pa.Array]) -> pa.Table:
+    """Sketch `lines`, one per document of a batch, with the line of every planted copy right after its document's.
+
+    A copy's line has the row number `~row`, its `rate`, and what was `measured` on it; all else is its document's, but
+    it carries no text. Columns that only copies have are null for documents.
+    """
+    copies = lines.take(pa.array(plants.places))
+    own = {"row": pc.bit_wise_not(copies["row"]), RATE: pa.array(plants.rates, pa.float32()), **measured}
+    if columns.TEXT in lines.schema.names:
+        own[columns.TEXT] = pa.nulls(len(copies), lines.schema.field(columns.TEXT).type)
+    for name, values in own.items():
+        if name in lines.schema.names:
+            copies = copies.set_column(copies.schema.get_field_index(name), lines.schema.field(name), values)
+        else:
+            lines = lines.append_column(name, pa.nulls(len(lines), values.type))
+            copies = copies.append_column(name, values)
+    order = np.argsort(np.append(np.arange(len(lines)), plants.places), kind="stable")
+    return pa.concat_tables([lines, copies]).take(pa.array(order)).combine_chunks()
 
 
 def recall_by_rate(rates: Sequence[float] | np.ndarray, caught: np.ndarray) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.base import columns
+from tamis.base.batches import replace_column, set_drop_reason
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.stage import Group, Sketches
@@ -122,22 +123,17 @@ class DocumentDedup(Group):
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
         decided = decisions.combine_chunks()
         found = pc.index_in(rows, value_set=decided["row"])
-        originals, copies = _taken(decided, DUPLICATE_OF, found), _taken(decided, NUM_COPIES, found)
-        reasons = pc.if_else(pc.is_valid(originals), self.reason, batch.column(columns.DROP_REASON))
+        originals, copies = taken(decided, DUPLICATE_OF, found), taken(decided, NUM_COPIES, found)
         if columns.TEXT in decided.schema.names:
-            merged = pc.coalesce(_taken(decided, columns.TEXT, found), batch.column(columns.TEXT))
-            batch = _with(batch, columns.TEXT, merged)
-            batch = batch.append_column(MERGED_FROM, _taken(decided, MERGED_FROM, found))
+            merged = pc.coalesce(taken(decided, columns.TEXT, found), batch.column(columns.TEXT))
+            batch = replace_column(batch, columns.TEXT, merged)
+            batch = batch.append_column(MERGED_FROM, taken(decided, MERGED_FROM, found))
         batch = batch.append_column(pa.field(DUPLICATE_OF, pa.string()), originals)
         batch = batch.append_column(pa.field(NUM_COPIES, pa.int32()), pc.fill_null(copies, 1))
-        return _with(batch, columns.DROP_REASON, reasons)
+        return set_drop_reason(batch, pc.is_valid(originals), self.reason)
 
 
-def _taken(table: pa.Table, name: str, places: pa.Array) -> pa.Array:
+def taken(table: pa.Table, name: str, places: pa.Array) -> pa.Array:
+    """Column `name` of a decision at `places` (int64, null where nothing was decided), in one piece."""
     column = table[name].take(places)
     return pa.chunked_array(column.chunks, table.schema.field(name).type).combine_chunks()
-
-
-def _with(batch: pa.RecordBatch, name: str, column: pa.Array) -> pa.RecordBatch:
-    place = batch.schema.get_field_index(name)
-    return batch.set_column(place, pa.field(name, batch.schema.field(name).type), column)

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.base import columns
+from tamis.base.batches import replace_column
 from tamis.base.config import Config
 from tamis.base.stage import Context, Map
-from tamis.kernels.program import Program
+from tamis.kernels.rules.program import Program
 
 
 class WithinPageConfig(Config):
@@ -38,4 +39,4 @@ class WithinPageDedup(Map):
         text = batch.column(columns.TEXT)
         edited = self._program.run(text).text()
         edited = pc.cast(pc.if_else(pc.is_valid(edited), edited, text), text.type)
-        return batch.set_column(batch.schema.get_field_index(columns.TEXT), columns.TEXT, edited)
+        return replace_column(batch, columns.TEXT, edited)

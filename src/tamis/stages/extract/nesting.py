@@ -1,6 +1,6 @@
 """How deep do a page's elements nest? Asked of the bytes before extraction, whose time grows with its square."""
 
-from tamis.kernels import nesting
+from tamis.kernels.html import nesting
 
 
 def nesting_depth(html: bytes | memoryview, limit: int) -> int:

@@ -2,7 +2,7 @@
 
 import re
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Map
 from tamis.stages.extract.encoding import decode_html
-from tamis.stages.extract.engines import check_engine, engine_for, engine_versions
+from tamis.stages.extract.engines import Engine, OwnEngine, check_engine, engine_for, engine_versions, find_engine
 from tamis.stages.extract.nesting import nesting_depth
 
 CHARSET = "charset"
@@ -24,8 +24,9 @@ CHARSET_SOURCE = "charset_source"
 class ExtractConfig(Config):
     """How a page becomes text."""
 
-    engine: Literal["resiliparse", "tamis", "plain", "trafilatura", "justext"] = "resiliparse"
-    """Paper mode takes `resiliparse` only."""
+    engine: str = "resiliparse"
+    """`resiliparse`, `tamis`, `plain`, `trafilatura`, `justext`, or a function of yours that takes HTML and returns
+    text, as `./file.py:name` or `package.module:name`. Paper mode takes `resiliparse` only."""
     main_content: bool = True
     """Leave out navigation, footers and the like; False: all visible text."""
     markdown: bool = False
@@ -53,14 +54,33 @@ class Extract(Map):
         super().__init__(config)
         self.settings = config
         self.paper = paper
+        self.own_engine = find_engine(config.engine)
+        if self.own_engine is None:
+            check_engine(config.engine, config.main_content, config.markdown)
+        elif config.markdown or not config.main_content:
+            setting = "markdown" if config.markdown else "main_content"
+            raise ConfigError(f"extract.{setting}: an engine of your own gets the page alone; remove this setting")
+
+    def resolved_settings(self) -> dict[str, Any]:
+        settings = super().resolved_settings()
+        return settings if self.own_engine is None else settings | {"engine": self.own_engine.spec}
 
     def identity(self) -> list[Any]:
+        if self.own_engine is None:
+            name, decides = self.settings.engine, engine_versions(self.settings.engine)
+        else:
+            name, decides = "", self.own_engine.identity()
+        settings = self.settings.model_dump(mode="json") | {"engine": name}
         # Resiliparse detects undeclared encodings, whichever engine extracts.
-        return [*super().identity(), self.paper, version("resiliparse"), engine_versions(self.settings.engine)]
+        return [self.name, self.version, settings, self.paper, version("resiliparse"), decides]
 
     def open(self, context: Context) -> None:
         settings = self.settings
-        self._engine = engine_for(settings.engine, settings.main_content, settings.markdown)
+        self._engine: Engine
+        if self.own_engine is not None:
+            self._engine = OwnEngine(self.own_engine)
+        else:
+            self._engine = engine_for(settings.engine, settings.main_content, settings.markdown)
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Same rows; `text`, `charset`, `charset_source` filled, `drop_reason` or `error` where there is no text. The
@@ -141,5 +161,4 @@ def build(settings: dict[str, Any], recipe: Recipe) -> list[Extract]:
             f"extract.engine: paper mode reproduces DCLM, which extracts with 'resiliparse' (got {config.engine!r}). "
             "Leave extract.engine out, or use mode: fixed."
         )
-    check_engine(config.engine, config.main_content, config.markdown)
     return [Extract(config, paper=paper)]

@@ -12,7 +12,8 @@ from tamis.base.errors import ConfigError, did_you_mean
 from tamis.stages.filter.language import Detector, FastTextDetector, LangidDetector
 
 LANGDETECT = "langdetect"
-"""Value of `filter.language_model` that asks the package of that name."""
+PY3LANGID = "py3langid"
+"""Values of `filter.language_model` that ask the package of that name; null asks PY3LANGID."""
 
 
 class LangdetectDetector(Detector):
@@ -63,7 +64,7 @@ def check_languages(languages: list[str], model: str | None) -> None:
             "filter.language_model: langdetect is not installed. `pip install langdetect`, or remove this setting "
             "(py3langid comes with Tamis)"
         )
-    name = "py3langid" if model is None else model.rsplit("/")[-1]
+    name = PY3LANGID if model is None else model.rsplit("/")[-1]
     codes = next((known for kind, known in _codes().items() if name == kind or name.startswith(f"{kind}.")), None)
     for number, language in enumerate(languages):
         if codes is not None and language not in codes:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tamis.base.errors import ConfigError
-from tamis.kernels import langid
-from tamis.kernels.fasttext import TextClassifier
+from tamis.kernels.fasttext.classifier import TextClassifier
+from tamis.kernels.language import langid
 
 _NOTHING_TO_READ = string.punctuation + " \n"
 

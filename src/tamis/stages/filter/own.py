@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from tamis.base.signals import Rule
 from tamis.stages.filter.plan import measured_columns
-from tamis.stages.filter.published import TABLES
-from tamis.stages.filter.settings import BANNED_WORD_RULES, FilterConfig, OwnEdit
-from tamis.stages.filter.tables import RULES, Check, Edit, Phase, PhraseList, Table
+from tamis.stages.filter.published import RULES, TABLES
+from tamis.stages.filter.settings import BANNED_WORD_RULES, FilterConfig, OwnEdit, OwnRule, kernel_columns
+from tamis.stages.filter.tables import Check, Edit, Phase, PhraseList, Table
 
 BANNED_WORDS = "banned_words"
 """Name of the phrase list that `filter.banned_words` and `own_banned_words` fill when the stage opens."""
@@ -62,13 +62,14 @@ def _own_checks(table: Table, config: FilterConfig) -> list[Check]:
             kind = RULES[setting]
             rule = Rule(reason=kind.reason, column=kind.column, op=kind.op, threshold=float(most), source="recipe")
             checks.append(Check(rule, setting))
-    for own in config.own_rules:
-        checks.append(
-            Check(
-                Rule(reason=own.reason, column=own.column, op=own.op, threshold=float(own.threshold), source=own.source)
-            )
-        )
-    return checks
+    measured = kernel_columns(config)
+    return checks + [Check(as_rule(own)) for own in config.own_rules if own.column in measured]
+
+
+def as_rule(own: OwnRule) -> Rule:
+    """A rule of the recipe as stages know rules."""
+    threshold = tuple(own.threshold) if isinstance(own.threshold, list) else own.threshold
+    return Rule(reason=own.reason, column=own.column, op=own.op, threshold=threshold, source=own.source)
 
 
 def _insert(phases: list[Phase], check: Check, lists: list[PhraseList]) -> None:

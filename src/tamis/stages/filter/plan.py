@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tamis.kernels import lines, phrases, program, text
-from tamis.kernels.program import Outcome, Program
+from tamis.kernels.rules import lines, phrases, program
+from tamis.kernels.rules.program import Outcome, Program
+from tamis.kernels.text import decoding
 from tamis.stages.filter.signals import LETTERS_PER_TOKEN, WORDS_REMOVED
 from tamis.stages.filter.sources_arxiv import ARXIV_EDITS
 from tamis.stages.filter.tables import Edit, Phase, PhraseList, Table
@@ -165,7 +166,7 @@ class Plan:
         the letters of a top-level domain, because its test whether a text has any is anchored at the start."""
         if not self.paper:
             return np.ones(len(column), np.bool_)
-        data, offsets = text.views(column)
+        data, offsets = decoding.views(column)
         gate = np.zeros(len(column), np.bool_)
         for row in np.flatnonzero(live):
             start = offsets[row]

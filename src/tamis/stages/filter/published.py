@@ -1,6 +1,57 @@
-"""The published rule tables: RefinedWeb and C4 as DCLM has them, Gopher, FineWeb; every number with its source."""
+"""The published rule tables: RefinedWeb and C4 as DCLM has them, Gopher, FineWeb; every number with its source.
 
-from tamis.stages.filter.tables import Edit, Phase, PhraseList, Table, published
+RULES names every rule with a setting of its own. A new rule is one entry there and one `published(...)` in a table; the
+setting of that name, its check and its place in reports follow from them.
+"""
+
+from tamis.base.signals import Rule
+from tamis.stages.filter.tables import Check, Edit, Phase, PhraseList, RuleKind, Table
+
+RULES: dict[str, RuleKind] = {
+    "max_characters": RuleKind("too_many_characters", "num_characters", ">"),
+    "min_sentences": RuleKind("too_few_sentences", "num_sentences", "<"),
+    "min_line_sentences": RuleKind("too_few_sentences", "num_line_sentences", "<"),
+    "min_words": RuleKind("too_few_words", "num_words", "<"),
+    "max_words": RuleKind("too_many_words", "num_words", ">"),
+    "min_mean_word_length": RuleKind("words_too_short", "mean_word_length", "<"),
+    "max_mean_word_length": RuleKind("words_too_long", "mean_word_length", ">"),
+    "max_symbols_per_word": RuleKind("too_many_symbols", "symbols_per_word", ">"),
+    "max_bullet_line_fraction": RuleKind("too_many_bullet_lines", "bullet_line_fraction", ">"),
+    "max_ellipsis_line_fraction": RuleKind("too_many_ellipsis_lines", "ellipsis_line_fraction", ">"),
+    "max_words_without_letter_fraction": RuleKind("too_few_alphabetic_words", "words_without_letter_fraction", ">"),
+    "min_stop_words": RuleKind("too_few_stop_words", "num_stop_words", "<"),
+    "max_duplicate_line_fraction": RuleKind("duplicate_lines", "duplicate_line_fraction", ">"),
+    "max_duplicate_paragraph_fraction": RuleKind("duplicate_paragraphs", "duplicate_paragraph_fraction", ">"),
+    "max_duplicate_line_character_fraction": RuleKind(
+        "duplicate_line_characters", "duplicate_line_character_fraction", ">"
+    ),
+    "max_duplicate_paragraph_character_fraction": RuleKind(
+        "duplicate_paragraph_characters", "duplicate_paragraph_character_fraction", ">"
+    ),
+    **{f"max_top_{n}gram_fraction": RuleKind(f"frequent_{n}gram", f"top_{n}gram_fraction", ">") for n in range(2, 5)},
+    **{
+        f"max_duplicate_{n}gram_fraction": RuleKind(f"duplicate_{n}grams", f"duplicate_{n}gram_fraction", ">")
+        for n in range(5, 11)
+    },
+    "max_words_removed_fraction": RuleKind("too_many_words_removed", "words_removed_fraction", ">"),
+    "min_punctuated_line_fraction": RuleKind("too_few_punctuated_lines", "punctuated_line_fraction", "<="),
+    "max_short_line_fraction": RuleKind("too_many_short_lines", "short_line_fraction", ">="),
+    "max_repeated_line_character_fraction": RuleKind("repeated_lines", "repeated_line_character_fraction", ">="),
+    "max_newlines_per_word": RuleKind("too_many_newlines", "newlines_per_word", ">"),
+    "max_lorem_ipsum": RuleKind("lorem_ipsum", "num_lorem_ipsum", ">"),
+    "max_curly_brackets": RuleKind("curly_brackets", "num_curly_brackets", ">"),
+    "max_banned_words": RuleKind("banned_words", "num_banned_words", ">"),
+    "max_banned_words_per_word": RuleKind("banned_words", "banned_words_per_word", ">"),
+}
+"""Every rule with a setting, by the setting that holds its threshold."""
+
+
+def published(setting: str, threshold: float, source: str) -> Check:
+    """The check of a rule with a setting, at a published threshold."""
+    kind = RULES[setting]
+    rule = Rule(reason=kind.reason, column=kind.column, op=kind.op, threshold=threshold, source=source)
+    return Check(rule, setting)
+
 
 _GOPHER = "Gopher, Rae et al. 2021 (arXiv 2112.11446), table A1"
 _GOPHER_QUALITY = "Gopher, Rae et al. 2021 (arXiv 2112.11446), appendix A1.1"

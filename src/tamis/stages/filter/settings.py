@@ -1,25 +1,27 @@
 """Settings of the filter stage."""
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, create_model, field_validator
 
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError, did_you_mean
-from tamis.base.signals import OPERATORS
+from tamis.base.lookup import check_test
 from tamis.stages.filter.detectors import check_languages
-from tamis.stages.filter.published import TABLES
+from tamis.stages.filter.published import RULES, TABLES
 from tamis.stages.filter.signals import LETTERS_PER_TOKEN, MEASURED, WORDS_REMOVED
-from tamis.stages.filter.tables import DEFAULT_LIMITS, EDIT_KINDS, PHRASE_EDITS, RULES, Place
+from tamis.stages.filter.tables import DEFAULT_LIMITS, EDIT_KINDS, PHRASE_EDITS, Place
 
 
 class OwnRule(Config):
     """A rule of the recipe's own: removes a document for `reason` when `column op threshold`."""
 
     column: str
+    """A signal, a column that came with the documents or that an earlier step added, or `extra.NAME`."""
     op: str
-    threshold: float
+    """One of `signals.OPERATORS`."""
+    threshold: float | bool | str | list[float | str]
     reason: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     source: str = "recipe"
     """Where the threshold is from."""
@@ -63,16 +65,30 @@ class UrlRule(Config):
     """Strings deleted from the URL before it is looked at."""
 
 
-class FilterConfig(Config):
-    """Which rule table, which thresholds differ from the published ones, which languages, which ban-lists."""
+if TYPE_CHECKING:
+    _Thresholds = Config
+else:
+    _Thresholds = create_model(
+        "_Thresholds", __base__=Config, **{setting: (float | None, Field(default=None)) for setting in RULES}
+    )
+
+
+class FilterConfig(_Thresholds):
+    """Which rule table, which thresholds differ from the published ones, which languages, which ban-lists.
+
+    Every key of `published.RULES` is a setting too: the threshold of that rule, null = the table's own.
+    """
 
     rules: str = "refinedweb"
     """Rule table: refinedweb (DCLM-Baseline's heuristics), gopher, c4, fineweb, or none."""
     skip_rules: list[str] = Field(default=[])
     """Reasons never to remove for, such as `too_few_stop_words`; the signals are measured all the same."""
     own_rules: list[OwnRule] = Field(default=[])
-    """Further rules, on any signal. One on a signal that the table measures is tested there, others on the final
-    text."""
+    """Further rules, on any column. One on a signal that the table measures is tested there, one on another signal on
+    the final text, one on a column that the documents came with before anything is measured."""
+    signals: list[str] = Field(default=[])
+    """Signals of your own: functions of a text, as `./file.py:name` or `package.module:name`, measured on the final
+    text. The column has the function's name."""
     edits: list[OwnEdit] = Field(default=[])
     """Edits before those of the table, in order; `- counter_lines` is short for `- kind: counter_lines`."""
     phrase_lists: dict[str, PhraseListConfig] = Field(default={})
@@ -82,8 +98,8 @@ class FilterConfig(Config):
     min_language_score: float = Field(default=0.65, ge=0, lt=1)
     """Pages at or below this probability are removed."""
     language_model: str | None = None
-    """Path of fastText's lid.176.bin or lid.176.ftz; `langdetect` = that package, where it is installed; null =
-    py3langid, which comes with Tamis."""
+    """Path of fastText's lid.176.bin or lid.176.ftz; `langdetect` = that package, where it is installed;
+    null or `py3langid` = that package, which comes with Tamis."""
     sentence_languages: bool = False
     """Ask for the language of every sentence too: column `sentence_languages`, a JSON object as DCLM's enricher has it,
     language -> average probability and number of sentences."""
@@ -112,43 +128,6 @@ class FilterConfig(Config):
     mask_pii: list[Literal["email", "ip", "phone"]] = Field(default=[])
     """What to replace by placeholders in the texts that are kept."""
 
-    max_characters: float | None = None
-    min_sentences: float | None = None
-    min_line_sentences: float | None = None
-    min_words: float | None = None
-    max_words: float | None = None
-    min_mean_word_length: float | None = None
-    max_mean_word_length: float | None = None
-    max_symbols_per_word: float | None = None
-    max_bullet_line_fraction: float | None = None
-    max_ellipsis_line_fraction: float | None = None
-    max_words_without_letter_fraction: float | None = None
-    min_stop_words: float | None = None
-    max_duplicate_line_fraction: float | None = None
-    max_duplicate_paragraph_fraction: float | None = None
-    max_duplicate_line_character_fraction: float | None = None
-    max_duplicate_paragraph_character_fraction: float | None = None
-    max_top_2gram_fraction: float | None = None
-    max_top_3gram_fraction: float | None = None
-    max_top_4gram_fraction: float | None = None
-    max_duplicate_5gram_fraction: float | None = None
-    max_duplicate_6gram_fraction: float | None = None
-    max_duplicate_7gram_fraction: float | None = None
-    max_duplicate_8gram_fraction: float | None = None
-    max_duplicate_9gram_fraction: float | None = None
-    max_duplicate_10gram_fraction: float | None = None
-    max_words_removed_fraction: float | None = None
-    min_punctuated_line_fraction: float | None = None
-    max_short_line_fraction: float | None = None
-    max_repeated_line_character_fraction: float | None = None
-    max_newlines_per_word: float | None = None
-    max_lorem_ipsum: float | None = None
-    max_curly_brackets: float | None = None
-    max_banned_words: float | None = None
-    """Most banned words of a document; with `banned_words`, any table has this rule."""
-    max_banned_words_per_word: float | None = None
-    """Most banned words per word of a document; with `banned_words`, any table has this rule."""
-
     @field_validator("edits", mode="before")
     @classmethod
     def _bare_kinds(cls, value: Any) -> Any:
@@ -173,14 +152,9 @@ def check(config: FilterConfig) -> None:
     _check_thresholds(config)
     for number, edit in enumerate(config.edits):
         _check_edit(edit, f"filter.edits.{number}", config)
-    known = _known_columns(config)
+    kernel_columns(config)
     for number, rule in enumerate(config.own_rules):
-        if rule.column not in known:
-            raise ConfigError(f"filter.own_rules.{number}.column: no signal '{rule.column}'"
-                              f"{did_you_mean(rule.column, known)}")  # fmt: skip
-        _check_finite(rule.threshold, f"filter.own_rules.{number}.threshold")
-        if rule.op not in OPERATORS:
-            raise ConfigError(f"filter.own_rules.{number}.op: '{rule.op}' is none of {', '.join(OPERATORS)}")
+        check_test(rule.op, rule.threshold, f"filter.own_rules.{number}")
     for number, url_rule in enumerate(config.url_rules):
         if not url_rule.hosts and not url_rule.words:
             raise ConfigError(f"filter.url_rules.{number}: give `hosts` or `words`")
@@ -237,8 +211,9 @@ def _check_edit(edit: OwnEdit, where: str, config: FilterConfig) -> None:
         raise ConfigError(f"{where}: 'banned_word_lines' needs {_WORD_SOURCES}")
 
 
-def _known_columns(config: FilterConfig) -> list[str]:
-    """Signals that a recipe's own rules can test."""
+def kernel_columns(config: FilterConfig) -> list[str]:
+    """Signals that the kernels can measure for a rule. Raises ConfigError for a phrase list whose name cannot be
+    used."""
     names = [*MEASURED, *(column for part in TABLES[config.rules].lists for column in part.columns)]
     for name in config.phrase_lists:
         columns = (f"num_{name}", f"{name}_per_word")

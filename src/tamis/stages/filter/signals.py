@@ -1,7 +1,7 @@
 """How to draw each signal that a rule can test, and which signals there are."""
 
-from tamis.base.signals import Signal
-from tamis.kernels.program import MEASURES
+from tamis.base.signals import MeasuredSignal, Signal
+from tamis.kernels.rules.program import MEASURES
 
 WORDS_REMOVED = "words_removed_fraction"
 LETTERS_PER_TOKEN = "letters_per_token"
@@ -43,4 +43,14 @@ SIGNALS: dict[str, Signal] = {
         *(Signal(column=column, label=label, low=0, high=1) for column, label in _FRACTION_LABELS.items()),
     )
 }
-"""How to draw each signal that a rule tests."""
+"""How to draw the signals whose range is known ahead, or whose name says too little."""
+
+
+def drawing(name: str) -> Signal:
+    """How to draw the signal `name`; the histogram finds the range of those that SIGNALS does not know."""
+    label = name.replace("_", " ")
+    if name in SIGNALS:
+        return SIGNALS[name]
+    if name.endswith("_fraction"):
+        return Signal(column=name, label=label, low=0, high=1)
+    return MeasuredSignal(column=name, label=label, whole=name.startswith("num_"))

@@ -6,7 +6,7 @@ what removed it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.base import columns
+from tamis.base.lookup import check_kinds, kind_of, stored_column, values_in
 from tamis.base.recipe import Recipe
-from tamis.base.signals import Rule, Signal
+from tamis.base.signals import MeasuredSignal, Rule
 from tamis.base.stage import Context, Map, Stage
-from tamis.kernels.sentences import split_sentences
-from tamis.kernels.text import choose
+from tamis.kernels.text.decoding import choose
+from tamis.kernels.text.sentences import split_sentences
 from tamis.stages.filter import records, urls
-from tamis.stages.filter.detectors import LANGDETECT, open_detector
+from tamis.stages.filter.detectors import LANGDETECT, PY3LANGID, open_detector
 from tamis.stages.filter.language import Detector, detect_all
-from tamis.stages.filter.own import effective_table
+from tamis.stages.filter.own import as_rule, effective_table
+from tamis.stages.filter.own_signals import own_signals
 from tamis.stages.filter.pii import MaskPii
 from tamis.stages.filter.plan import PhaseRun, Plan
-from tamis.stages.filter.settings import FilterConfig, check
-from tamis.stages.filter.signals import LETTERS_PER_TOKEN, SIGNALS
+from tamis.stages.filter.resolved import resolved_settings
+from tamis.stages.filter.settings import FilterConfig, check, kernel_columns
+from tamis.stages.filter.signals import LETTERS_PER_TOKEN, SIGNALS, drawing
 from tamis.stages.filter.sources_arxiv import ARXIV_EDITS
 
 NO_TEXT = "no_text"
@@ -42,7 +45,7 @@ class Filter(Map):
     """Signals, edits and rules of one table."""
 
     name = "filter"
-    version = 3
+    version = 4
     kernels = ("rules", "language")
     config: FilterConfig
 
@@ -53,44 +56,74 @@ class Filter(Map):
         self.reads = (columns.URL, columns.TEXT, *records.columns_read(config))
         self.table = effective_table(config)
         self.detects_language = bool(config.keep_languages)
-        self.rules = tuple(self._rules())
-        self.adds = pa.schema(self._added())
-        self.signals = tuple(SIGNALS.get(name) or _own_signal(name) for name in self._drawn())
+        measured = self._measured_by_kernels()
+        self.own_signals = own_signals(config.signals, [name for name, _ in measured])
+        self.adds = pa.schema([*measured, *((own.column, own.type) for own in self.own_signals)])
+        self._sort_rules()
+        tested = {rule.column for rule in self.rules} - {LANGUAGE}
+        names = [name for name, _ in measured if name in SIGNALS or name in tested]
+        drawn = [own.drawing() for own in self.own_signals]
+        self.signals = (*map(drawing, names), *(signal for signal in drawn if signal is not None))
 
-    def _rules(self) -> list[Rule]:
-        language_rules = []
-        if self.detects_language:
-            model = "py3langid" if self.config.language_model is None else self.config.language_model.rsplit("/")[-1]
-            source = (
-                f"DCLM, Li et al. 2024, dclm_baseline_refinedweb.yaml; asked of {model} (DCLM asks fastText lid.176)"
-            )
-            kept, score = ",".join(self.config.keep_languages), self.config.min_language_score
-            language_rules = [
-                Rule(reason=WRONG_LANGUAGE, column=LANGUAGE, op="!=", threshold=kept, source=source),
-                Rule(reason=UNSURE_LANGUAGE, column=LANGUAGE_SCORE, op="<=", threshold=score, source=source),
-            ]
+    def _sort_rules(self) -> None:
+        """Rules by when they are tested: on what the documents came with, on what a phase measures, on the final
+        text."""
         skipped = set(self.config.skip_rules)
         checks = [check.rule for phase in self.table.phases for check in phase.checks]
-        return language_rules + [rule for rule in checks if rule.reason not in skipped]
+        in_phases = self._language_rules() + [rule for rule in checks if rule.reason not in skipped]
+        kernel = kernel_columns(self.config)
+        others = [as_rule(own) for own in self.config.own_rules if own.column not in kernel]
+        self.last_rules = tuple(rule for rule in others if rule.column in self.adds.names)
+        self.first_rules = tuple(rule for rule in others if rule.column not in self.adds.names)
+        self.phase_rules = tuple(in_phases)
+        self.rules = (*self.first_rules, *self.phase_rules, *self.last_rules)
 
-    def _added(self) -> list[tuple[str, pa.DataType]]:
+    def _language_rules(self) -> list[Rule]:
+        if not self.detects_language:
+            return []
+        model = PY3LANGID if self.config.language_model is None else self.config.language_model.rsplit("/")[-1]
+        source = f"DCLM, Li et al. 2024, dclm_baseline_refinedweb.yaml; asked of {model} (DCLM asks fastText lid.176)"
+        kept, score = tuple(self.config.keep_languages), self.config.min_language_score
+        return [
+            Rule(reason=WRONG_LANGUAGE, column=LANGUAGE, op="not_in", threshold=kept, source=source),
+            Rule(reason=UNSURE_LANGUAGE, column=LANGUAGE_SCORE, op="<=", threshold=score, source=source),
+        ]
+
+    def _measured_by_kernels(self) -> list[tuple[str, pa.DataType]]:
+        """Columns that the filter writes, but for the recipe's own signals."""
         own = [(LANGUAGE, pa.string()), (LANGUAGE_SCORE, pa.float64())] if self.detects_language else []
         if self.config.sentence_languages:
             own.append((SENTENCE_LANGUAGES, pa.string()))
-        measured = Plan(self.table, paper=self.mode == "paper").columns
-        return own + [(name, pa.float64()) for name in measured]
+        return own + [(name, pa.float64()) for name in Plan(self.table, paper=self.mode == "paper").columns]
 
-    def _drawn(self) -> list[str]:
-        """Signals worth a histogram: those known, and whatever a rule tests."""
-        tested = {rule.column for rule in self.rules} - {LANGUAGE}
-        return [name for name in self.adds.names if name in SIGNALS or name in tested]
+    def check_columns(self, present: Mapping[str, pa.DataType]) -> None:
+        """Also completes `signals`: columns of numbers that the documents come with are drawn where a rule tests
+        them."""
+        super().check_columns(present)
+        after = {**present, **{field.name: field.type for field in self.adds}}
+        after |= {name: pa.float64() for name in kernel_columns(self.config)}
+        for number, own in enumerate(self.config.own_rules):
+            check_kinds(own.column, own.op, own.threshold, after, f"filter.own_rules.{number}")
+        tested = dict.fromkeys(rule.column for rule in self.first_rules)
+        drawn = {signal.column for signal in self.signals}
+        self.signals += tuple(
+            MeasuredSignal(column=name, label=name.replace("_", " "))
+            for name in tested
+            if name not in drawn and stored_column(name) == name and kind_of(name, present, self.name) == "number"
+        )
+
+    def resolved_settings(self) -> dict[str, Any]:
+        return resolved_settings(self.config, self.table, [own.plugin for own in self.own_signals])
 
     def identity(self) -> list[Any]:
-        return [self.name, self.version, self.config.model_dump(mode="json", exclude={"mask_pii"}), self.mode]
+        settings = {k: v for k, v in self.resolved_settings().items() if k not in ("mask_pii", "signals")}
+        return [self.name, self.version, settings, [own.plugin.identity() for own in self.own_signals], self.mode]
 
     def assets(self) -> dict[str, str]:
         named = ("language_model", "banned_domains", "banned_words", "tokenizer")
-        found = {name: path for name in named if (path := getattr(self.config, name)) not in (None, LANGDETECT)}
+        found = {
+            name: path for name in named if (path := getattr(self.config, name)) not in (None, LANGDETECT, PY3LANGID)
+        }
         if self.config.banlists is not None:
             folder = self.config.banlists.rstrip("/")
             found |= {f"banlist_{name}": f"{folder}/{file}" for name, file in _WORD_LISTS.items()}
@@ -128,11 +161,29 @@ class Filter(Map):
             addresses = batch.column(columns.URL).to_pylist()
             for row in np.flatnonzero(live & _open(reasons)):
                 reasons[row] = self.banlists.reason(addresses[row] or "")
+        for rule in self.first_rules:
+            reasons[live & _open(reasons) & rule.fires(values_in(batch, rule.column))] = rule.reason
         added: dict[str, pa.Array] = {}
         reasons[live & _open(reasons) & _is_empty(text)] = NO_TEXT
         for phase in self.plan.phases:
             text = self._phase(phase, text, live, reasons, added)
-        return self._finish(batch, text, reasons, added)
+        errors = self._measure_own(text, live, reasons, added)
+        return self._finish(batch, text, reasons, errors, added)
+
+    def _measure_own(self, text: pa.Array, live: np.ndarray, reasons: np.ndarray, added: dict[str, pa.Array]) -> Any:
+        """Errors of the recipe's own signals by row (object[rows]); signals and reasons are written into `added` and
+        `reasons`."""
+        errors = np.full(len(text), None, object)
+        if not self.own_signals and not self.last_rules:
+            return errors
+        texts = text.to_pylist() if self.own_signals else []
+        rows = live & _open(reasons)
+        for own in self.own_signals:
+            added[own.column] = own.measure(texts, rows, errors)
+        measured = pa.RecordBatch.from_pydict({rule.column: added[rule.column] for rule in self.last_rules})
+        for rule in self.last_rules:
+            reasons[rows & _open(reasons) & rule.fires(values_in(measured, rule.column))] = rule.reason
+        return errors
 
     def _phase(
         self,
@@ -159,7 +210,7 @@ class Filter(Map):
         if LETTERS_PER_TOKEN in phase.derived:
             values[LETTERS_PER_TOKEN] = self._letters_per_token(text, values, live & _open(reasons))
             added[LETTERS_PER_TOKEN] = pa.array(values[LETTERS_PER_TOKEN])
-        for rule in self.rules:
+        for rule in self.phase_rules:
             if rule.column in values:
                 reasons[_open(reasons) & rule.fires(values[rule.column])] = rule.reason
         return text
@@ -203,12 +254,16 @@ class Filter(Map):
         added[LANGUAGE_SCORE] = pa.array(scores, pa.float64())
 
     def _finish(
-        self, batch: pa.RecordBatch, text: pa.Array, reasons: np.ndarray, added: dict[str, pa.Array]
+        self, batch: pa.RecordBatch, text: pa.Array, reasons: np.ndarray, errors: np.ndarray, added: dict[str, pa.Array]
     ) -> pa.RecordBatch:
         arrays = {name: batch.column(name) for name in batch.schema.names}
         before = arrays[columns.TEXT]
         arrays[columns.TEXT] = choose(_open(reasons), text, before).cast(before.type)
         arrays[columns.DROP_REASON] = pa.array(reasons, pa.string())
+        if not _open(errors).all():
+            arrays[columns.ERROR] = pa.array(
+                np.where(_open(errors), arrays[columns.ERROR].to_pylist(), errors), pa.string()
+            )
         for field in self.adds:
             arrays[field.name] = added[field.name].cast(field.type)
         return pa.RecordBatch.from_pydict(arrays)
@@ -225,11 +280,6 @@ def by_sentence(detector: Detector, page: str) -> str:
         for language, each in scores.items()
     }
     return json.dumps(found)
-
-
-def _own_signal(name: str) -> Signal:
-    """How to draw a signal that only a recipe's own rule tests."""
-    return Signal(column=name, label=name.replace("_", " "), low=0, high=1 if name.endswith("_fraction") else 100)
 
 
 def _is_empty(text: pa.Array) -> np.ndarray:

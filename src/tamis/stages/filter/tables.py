@@ -1,7 +1,7 @@
 """What rule tables are made of: checks on signals, edits of the text, and phases that order the two.
 
-A table is data. RULES names every rule that has a setting of its own; a table is a tuple of phases, each of which edits
-the text and then checks it. The published tables are in `published`; a recipe's own edits and rules join in `own`.
+A table is data: a tuple of phases, each of which edits the text and then checks it. The published tables are in
+`published`, with every rule that has a setting of its own; a recipe's own edits and rules join in `own`.
 """
 
 from dataclasses import dataclass, field
@@ -18,44 +18,6 @@ class RuleKind:
     column: str
     op: str
 
-
-RULES: dict[str, RuleKind] = {
-    "max_characters": RuleKind("too_many_characters", "num_characters", ">"),
-    "min_sentences": RuleKind("too_few_sentences", "num_sentences", "<"),
-    "min_line_sentences": RuleKind("too_few_sentences", "num_line_sentences", "<"),
-    "min_words": RuleKind("too_few_words", "num_words", "<"),
-    "max_words": RuleKind("too_many_words", "num_words", ">"),
-    "min_mean_word_length": RuleKind("words_too_short", "mean_word_length", "<"),
-    "max_mean_word_length": RuleKind("words_too_long", "mean_word_length", ">"),
-    "max_symbols_per_word": RuleKind("too_many_symbols", "symbols_per_word", ">"),
-    "max_bullet_line_fraction": RuleKind("too_many_bullet_lines", "bullet_line_fraction", ">"),
-    "max_ellipsis_line_fraction": RuleKind("too_many_ellipsis_lines", "ellipsis_line_fraction", ">"),
-    "max_words_without_letter_fraction": RuleKind("too_few_alphabetic_words", "words_without_letter_fraction", ">"),
-    "min_stop_words": RuleKind("too_few_stop_words", "num_stop_words", "<"),
-    "max_duplicate_line_fraction": RuleKind("duplicate_lines", "duplicate_line_fraction", ">"),
-    "max_duplicate_paragraph_fraction": RuleKind("duplicate_paragraphs", "duplicate_paragraph_fraction", ">"),
-    "max_duplicate_line_character_fraction": RuleKind(
-        "duplicate_line_characters", "duplicate_line_character_fraction", ">"
-    ),
-    "max_duplicate_paragraph_character_fraction": RuleKind(
-        "duplicate_paragraph_characters", "duplicate_paragraph_character_fraction", ">"
-    ),
-    **{f"max_top_{n}gram_fraction": RuleKind(f"frequent_{n}gram", f"top_{n}gram_fraction", ">") for n in range(2, 5)},
-    **{
-        f"max_duplicate_{n}gram_fraction": RuleKind(f"duplicate_{n}grams", f"duplicate_{n}gram_fraction", ">")
-        for n in range(5, 11)
-    },
-    "max_words_removed_fraction": RuleKind("too_many_words_removed", "words_removed_fraction", ">"),
-    "min_punctuated_line_fraction": RuleKind("too_few_punctuated_lines", "punctuated_line_fraction", "<="),
-    "max_short_line_fraction": RuleKind("too_many_short_lines", "short_line_fraction", ">="),
-    "max_repeated_line_character_fraction": RuleKind("repeated_lines", "repeated_line_character_fraction", ">="),
-    "max_newlines_per_word": RuleKind("too_many_newlines", "newlines_per_word", ">"),
-    "max_lorem_ipsum": RuleKind("lorem_ipsum", "num_lorem_ipsum", ">"),
-    "max_curly_brackets": RuleKind("curly_brackets", "num_curly_brackets", ">"),
-    "max_banned_words": RuleKind("banned_words", "num_banned_words", ">"),
-    "max_banned_words_per_word": RuleKind("banned_words", "banned_words_per_word", ">"),
-}
-"""Every rule with a setting, by the setting that holds its threshold."""
 
 EDIT_KINDS: tuple[str, ...] = (
     "remove_links", "remove_citations", "collapse_newlines", "repeated_lines", "repeated_paragraphs", "uppercase_lines",
@@ -114,17 +76,10 @@ class PhraseList:
 
 @dataclass(frozen=True)
 class Check:
-    """One rule of a table; `setting`, a key of RULES, moves its threshold."""
+    """One rule of a table; `setting`, a key of `published.RULES`, moves its threshold."""
 
     rule: Rule
     setting: str | None = None
-
-
-def published(setting: str, threshold: float, source: str) -> Check:
-    """The check of a rule with a setting, at a published threshold."""
-    kind = RULES[setting]
-    rule = Rule(reason=kind.reason, column=kind.column, op=kind.op, threshold=threshold, source=source)
-    return Check(rule, setting)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tamis.base.errors import ConfigError
+from tamis.base.hosts import host_of
+from tamis.base.lines import not_utf8
 
 STRICT = "refinedweb_banned_words_strict_reverse_engineered.txt"
 HARD = "refinedweb_banned_words_hard_reverse_engineered.txt"
@@ -28,7 +30,9 @@ def read_list(path: Path, setting: str) -> list[str]:
     try:
         content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _bad_line(setting, path, data.count(b"\n", 0, error.start), "is not UTF-8", "Save it as UTF-8") from None
+        raise _bad_line(
+            setting, path, data.count(b"\n", 0, error.start), f"is {not_utf8(error)}", "Save it as UTF-8"
+        ) from None
     if odd := _CONTROL.search(content):
         wrong = f"holds a control character ({odd[0]!r})"
         raise _bad_line(setting, path, content.count("\n", 0, odd.start()), wrong, "Give a plain text file")
@@ -97,13 +101,8 @@ class UrlTest:
         lowered = url.lower()
         for part in self._ignore:
             lowered = lowered.replace(part, "")
-        if self._hosts:
-            try:
-                host = urlsplit(lowered).hostname or ""
-            except ValueError:
-                host = ""
-            if host.removeprefix("www.") in self._hosts:
-                return True
+        if self._hosts and host_of(lowered) in self._hosts:
+            return True
         return self._words is not None and len(set(self._words.findall(lowered))) >= self._min_matches
 
 
@@ -133,12 +132,12 @@ class BanLists:
 
     def host(self, url: str) -> str:
         """The host as the lists write it; '' where the URL has none."""
+        if not self._paper:
+            return host_of(url)
         try:
-            parts = urlsplit(url)
-            host = parts.netloc.lower() if self._paper else (parts.hostname or "")
+            return urlsplit(url).netloc.lower().replace("www", "")
         except ValueError:
             return ""
-        return host.replace("www", "") if self._paper else host.removeprefix("www.")
 
     def reason(self, url: str) -> str | None:
         """Why the URL is removed (one of REASONS, or the reason of a further test), or None."""

@@ -1,21 +1,12 @@
 """The hold-out: which hosts (or URLs) are kept for evaluation, decided by a hash that any machine and run repeats."""
 
 from typing import Literal
-from urllib.parse import urlsplit
 
+from tamis.base.hosts import host_of
 from tamis.base.seeds import unit_hash
 
 _SALT = "holdout"
 """Fixed, not the run's seed: recipes that are compared must hold out the same hosts."""
-
-
-def host_of(url: str) -> str:
-    """Host in lower case without port, credentials and a leading `www.`; '' when the URL has none."""
-    try:
-        host = (urlsplit(url).hostname or "").rstrip(".")
-    except ValueError:
-        return ""
-    return host.removeprefix("www.")
 
 
 def is_held_out(url: str, document_id: str, fraction: float, by: Literal["host", "url"]) -> bool:

@@ -18,7 +18,7 @@ from tamis.stages.pool import common_crawl, readers, repositories
 from tamis.stages.pool.holdout import is_held_out
 from tamis.stages.pool.mime import is_page
 from tamis.stages.pool.rows import Batcher, Row
-from tamis.store.paths import expand, open_input, passed_over
+from tamis.store.paths import expand, open_input, skipped_files
 
 
 class PoolConfig(Config):
@@ -59,7 +59,7 @@ class Pool(Source):
     """Streams batches of columns.POOL_SCHEMA out of files."""
 
     name = "pool"
-    version = 1
+    version = 2
 
     def __init__(self, config: PoolConfig, paper: bool = False) -> None:
         super().__init__(config)
@@ -89,8 +89,8 @@ class Pool(Source):
         ]
         return shards if config.pages is None else list(self._first(shards, config.pages))
 
-    def passed_over(self) -> list[str]:
-        return passed_over(self.settings.inputs)
+    def skipped_files(self) -> list[str]:
+        return skipped_files(self.settings.inputs)
 
     def _first(self, shards: list[PoolShard], pages: int) -> Iterator[PoolShard]:
         """The shards that hold the first `pages` documents; the last of them cut."""

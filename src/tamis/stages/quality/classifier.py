@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.base.errors import ConfigError
-from tamis.kernels.fasttext import TextClassifier
-from tamis.kernels.text import views
+from tamis.kernels.fasttext.classifier import TextClassifier
+from tamis.kernels.text.decoding import views
 
 GOOD = "__label__hq"
 POOL = "__label__cc"

@@ -1,32 +1,47 @@
 """Settings of `quality`, and which of them go together."""
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from tamis.base.config import Config
+from tamis.stages.cut.config import DOCUMENTS
 
-TRAINING_SETTINGS = (
-    *("positives", "candidate_fraction", "num_train_documents"),
-    *("dim", "epoch", "lr", "word_ngrams", "buckets", "min_count"),
-)
-"""Settings that mean something only when the classifier is trained by the run."""
+FASTTEXT = "fasttext"
+FASTTEXT_SETTINGS = ("dim", "epoch", "lr", "word_ngrams", "buckets", "min_count")
+"""How fastText is trained."""
+TRAINING_SETTINGS = ("positives", "candidate_fraction", "num_train_documents", *FASTTEXT_SETTINGS)
+"""Settings that mean something only when the scorer is trained by the run."""
+SHARE_SETTINGS = ("of", "tokenizer", "by")
+"""How `keep_fraction` is meant."""
 
 
 class QualityConfig(Config):
-    """Settings of `quality`: a classifier, given as `model` or trained in the run, and one cut, `keep_fraction` or
-    `threshold`."""
+    """Settings of `quality`: a scorer, and one cut, `keep_fraction` or `threshold`."""
 
+    scorer: str = FASTTEXT
+    """What scores the documents: `fasttext`, or yours as `./file.py:name` or `package.module:name`: a function of a
+    text, or a class as `scorers.Scorer` describes it."""
+    options: dict[str, Any] = Field(default={})
+    """Keyword arguments for the class that `scorer` names."""
     model: str | None = None
     """A trained fastText classifier (.bin) with the labels `__label__hq` and `__label__cc`."""
     positives: str = "python-topics"
     """Without `model`, the classifier is trained in the run on these good documents against documents of the pool: a
-    file (JSONL with a field `text`, or one document per line; plain, gzip or zstd), or `python-topics`, the English
-    prose of this Python's own library: a stand-in that works offline. DCLM: OpenHermes 2.5 and ELI5."""
+    file (JSONL with a field `text`, or one document per line; plain, gzip, LZ4 or zstd), or `python-topics`, the
+    English prose of this Python's own library: a stand-in that works offline. DCLM: OpenHermes 2.5 and ELI5."""
     keep_fraction: float | None = Field(default=None, gt=0, le=1)
     """Keep this share of the documents, those that score highest; the threshold follows from the pool."""
     threshold: float | None = None
     """Keep documents that score at least this; 0.018112 is DCLM-Baseline's, for DCLM's model."""
+    of: str = DOCUMENTS
+    """What `keep_fraction` is a share of: `documents`, `bytes`, `tokens` or the sum of a column, as in `cut`."""
+    tokenizer: str | None = None
+    """With `of: tokens`: the tokenizer.json that counts them."""
+    by: str | None = None
+    """With `keep_fraction`: the column, such as `language`, in every group of which the share is kept."""
+    annotate: bool = False
+    """Only write the score; remove nothing. A `cut` further on can."""
     candidate_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the pool's documents, chosen by a hash of their ids, among which the negatives are looked for. Their
     texts are in memory while the classifier is trained: lower it for a pool larger than memory."""
@@ -47,12 +62,30 @@ class QualityConfig(Config):
     """Words rarer than this in the training documents have no vector. DCLM: 1."""
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> Self:
-        if (self.keep_fraction is None) == (self.threshold is None):
-            raise ValueError("give either `keep_fraction` or `threshold`, and not both")
-        unused = sorted(self.model_fields_set.intersection(TRAINING_SETTINGS))
+    def _one_cut(self) -> Self:
+        given = [name for name in ("keep_fraction", "threshold") if getattr(self, name) is not None]
+        if self.annotate and given:
+            raise ValueError(f"`annotate` removes nothing, but `{given[0]}` is given; remove one of them")
+        if not self.annotate and len(given) != 1:
+            raise ValueError("give either `keep_fraction` or `threshold`, and not both (or `annotate: true` and none)")
+        shares = [name for name in SHARE_SETTINGS if name in self.model_fields_set]
+        if self.keep_fraction is None and shares:
+            raise ValueError(f"{', '.join(shares)}: only with `keep_fraction`")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_of_the_scorer(self) -> Self:
+        set_here = self.model_fields_set
+        unused = sorted(set_here.intersection(TRAINING_SETTINGS))
         if self.model is not None and unused:
             raise ValueError(
                 f"{', '.join(unused)}: for training only, but `model` names a classifier that is already trained"
             )
+        foreign = sorted(set_here.intersection(("model", *FASTTEXT_SETTINGS)))
+        if self.scorer != FASTTEXT and foreign:
+            raise ValueError(
+                f"{', '.join(foreign)}: for the scorer fasttext only; give yours what it needs as `options`"
+            )
+        if self.scorer == FASTTEXT and self.options:
+            raise ValueError("`options` are for a scorer of your own; fasttext has settings, such as `dim`")
         return self

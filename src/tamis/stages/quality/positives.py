@@ -8,15 +8,13 @@ and ELI5 (give those as a file).
 import ast
 import functools
 import importlib.util
-import io
 import re
 from pathlib import Path
 
-import orjson
-import pyarrow as pa
-
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
+from tamis.base.lines import Line, json_object, numbered_lines, utf8_text
+from tamis.base.words import words
 
 PYTHON_TOPICS = "python-topics"
 
@@ -24,46 +22,28 @@ _MIN_WORDS, _FULL_WORDS, _MAX_WORDS = 80, 100, 400
 
 
 def read_positives(path: Path) -> list[str]:
-    """The documents of a file: JSONL with a field `text`, or one per line; plain, gzip or zstd by content.
+    """The documents of a file: JSONL with a field `text`, or one per line; plain, gzip, LZ4 or zstd by content.
 
-    Blank lines and documents without text are passed over. Raises DataError naming the line that is not UTF-8, not
+    Blank lines and documents without text are skipped. Raises DataError naming the line that is not UTF-8, not
     JSON, or has no text field.
     """
     documents = []
     is_jsonl: bool | None = None
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        if is_jsonl is None:
-            is_jsonl = line.lstrip().startswith(b"{")
-        text = _jsonl_text(line, f"{path}, line {number}") if is_jsonl else _plain_text(line, f"{path}, line {number}")
-        if text.strip():
-            documents.append(text)
+    with path.open("rb") as raw:
+        for line in numbered_lines(raw, str(path)):
+            if is_jsonl is None:
+                is_jsonl = line.data.lstrip().startswith(b"{")
+            text = _text_field(line) if is_jsonl else utf8_text(line).strip()
+            if text.strip():
+                documents.append(text)
     return documents
 
 
-def _lines(path: Path) -> io.BufferedReader:
-    with path.open("rb") as file:
-        head = file.read(4)
-    codec = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
-    return io.BufferedReader(pa.input_stream(str(path), compression=codec))
-
-
-def _jsonl_text(line: bytes, where: str) -> str:
-    try:
-        text = orjson.loads(line)["text"]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"{where}: expected a JSON object with a field 'text' ({error!r})") from None
+def _text_field(line: Line) -> str:
+    text = json_object(line).get("text")
     if not isinstance(text, str):
-        raise DataError(f"{where}: field 'text' is not a string but {text!r:.40}")
+        raise DataError(f"{line.where}: expected a field 'text' that holds a string, got {text!r:.40}")
     return text
-
-
-def _plain_text(line: bytes, where: str) -> str:
-    try:
-        return line.decode().strip()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 ({error})") from None
 
 
 @functools.cache
@@ -111,7 +91,7 @@ def _pieces(text: str) -> list[str]:
     for paragraph in re.split(r"\n\s*\n", text):
         for part in _at_most(paragraph, _MAX_WORDS - _FULL_WORDS):
             held.append(part)
-            num_words += len(part.split())
+            num_words += len(words(part))
             if num_words >= _FULL_WORDS:
                 pieces.append("\n\n".join(held))
                 held, num_words = [], 0
@@ -121,7 +101,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _at_most(paragraph: str, limit: int) -> list[str]:
-    words = paragraph.split()
-    if len(words) <= limit:
+    found = words(paragraph)
+    if len(found) <= limit:
         return [paragraph]
-    return [" ".join(words[start : start + limit]) for start in range(0, len(words), limit)]
+    return [" ".join(found[start : start + limit]) for start in range(0, len(found), limit)]

@@ -4,16 +4,28 @@ fastText reads and writes files only, so the training set and the model pass thr
 """
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import fasttext
 
 from tamis.base.seeds import named_rng, named_seed
 from tamis.stages.quality.classifier import GOOD, POOL, flatten
-from tamis.stages.quality.config import QualityConfig
 
 
-def train(positives: list[str], negatives: list[str], config: QualityConfig, seed: int) -> bytes:
+@dataclass(frozen=True, kw_only=True)
+class FastTextSettings:
+    """As the settings of `quality` with these names."""
+
+    dim: int = 32
+    epoch: int = 5
+    lr: float = 0.1
+    word_ngrams: int = 2
+    buckets: int = 50_000
+    min_count: int = 1
+
+
+def train(positives: list[str], negatives: list[str], config: FastTextSettings, seed: int) -> bytes:
     """The bytes of a fastText model told to tell `positives` from `negatives`.
 
     The same texts, settings and seed give the same bytes: one thread (fastText's threads race on the weights), and an

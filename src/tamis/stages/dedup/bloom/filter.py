@@ -7,7 +7,7 @@ import numpy as np
 
 BLOCK_BYTES = 64
 WORDS, WORD_BITS = 8, 64
-"""Of a block, as in kernels.bloom."""
+"""Of a block, as in kernels.dedup.bloom."""
 MARGIN = 0.99
 """Filters are sized for this share of the rate asked for, so that chance in how blocks fill does not lift it above."""
 

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.kernels.bloom import judge_units
-from tamis.kernels.bloom_spans import judge_substrings
+from tamis.kernels.dedup.bloom import judge_units
+from tamis.kernels.dedup.bloom_spans import judge_substrings
 from tamis.stages.dedup.bloom.lists import from_lists, to_lists
 from tamis.stages.dedup.planted import RATE
 

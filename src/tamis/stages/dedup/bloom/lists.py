@@ -3,14 +3,14 @@
 import numpy as np
 import pyarrow as pa
 
-from tamis.kernels.bloom import hash_ngrams
-from tamis.kernels.text import views
-from tamis.kernels.uax_tokens import uax_tokens
+from tamis.kernels.dedup.bloom import hash_ngrams
+from tamis.kernels.text.decoding import views
+from tamis.kernels.text.uax_tokens import uax_tokens
 
 
 def ngram_lists(texts: pa.Array, size: int, least: int, by_line: bool) -> tuple[pa.Array, pa.Array, pa.Array]:
     """Per document: hashes of its n-grams (list<uint64>), and for each unit that has any its number in the document and
-    how many (two list<int32>). A unit is a line if `by_line`, otherwise the document; see `kernels.bloom`."""
+    how many (two list<int32>). A unit is a line if `by_line`, otherwise the document; see `kernels.dedup.bloom`."""
     data, offsets = views(texts)
     tokens = uax_tokens(texts)
     room = len(tokens.hashes)

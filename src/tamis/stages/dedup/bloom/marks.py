@@ -5,10 +5,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.base import columns
-from tamis.kernels.bloom_spans import cut_spans, unit_spans
-from tamis.kernels.text import from_buffers, views
-from tamis.kernels.uax_tokens import uax_tokens
+from tamis.base.batches import replace_column, with_reason
+from tamis.kernels.dedup.bloom_spans import unit_spans
+from tamis.kernels.text.decoding import views
+from tamis.kernels.text.uax_tokens import uax_tokens
 from tamis.stages.dedup.bloom.lists import from_lists
+from tamis.stages.dedup.cutting import without_spans
+from tamis.stages.dedup.survivors import taken
 
 CONTAINED, TOTAL, FRACTION = "contained_ngrams", "total_ngrams", "contained_fraction"
 """int32 and int32: n-grams of the document that the filter had, and all; float64: their ratio, NaN where there are
@@ -44,30 +47,32 @@ def mark(batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table, mode: str, 
     substring = mode == "substring"
     decided = decisions.combine_chunks()
     found = pc.index_in(rows, value_set=decided["row"])
-    contained, total = (pc.fill_null(_taken(decided, name, found), 0) for name in (CONTAINED, TOTAL))
-    duplicate = pc.fill_null(_taken(decided, "duplicate_document", found), False)
-    removed = _taken(decided, "removed", found)
+    contained, total = (pc.fill_null(taken(decided, name, found), 0) for name in (CONTAINED, TOTAL))
+    duplicate = pc.fill_null(taken(decided, "duplicate_document", found), False)
+    removed = taken(decided, "removed", found)
     lengths = _numpy(pc.fill_null(pc.list_value_length(removed), 0))
     places = np.flatnonzero((lengths > 0) & (annotate | ~_numpy(duplicate)))
     texts, lists = batch.column(columns.TEXT).take(pa.array(places)), removed.take(pa.array(places))
     spans, offsets = _token_spans(texts, lists) if substring else _line_spans(texts, lists)
-    remaining = _without(texts, spans, offsets, substring)
+    which = np.repeat(np.arange(len(texts)), np.diff(offsets))
+    remaining = without_spans(texts, which, spans[:, 0], spans[:, 1]).to_pylist()
+    remaining = [text.strip(WHITE_SPACE) for text in remaining] if substring else remaining
     empty = np.array([not text.strip(WHITE_SPACE) for text in remaining], np.bool_)
     nothing_left = np.zeros(batch.num_rows, np.bool_)
     nothing_left[places] = empty
-    emptied = pa.scalar(SUBSTRINGS_REASON if substring else PARAGRAPHS_REASON)
-    reasons = pc.if_else(pa.array(nothing_left), emptied, batch.column(columns.DROP_REASON))
-    reasons = pc.if_else(duplicate, NGRAMS_REASON, reasons)
+    emptied = SUBSTRINGS_REASON if substring else PARAGRAPHS_REASON
+    reasons = with_reason(batch.column(columns.DROP_REASON), nothing_left, emptied)
+    reasons = with_reason(reasons, duplicate, NGRAMS_REASON)
     with np.errstate(invalid="ignore"):
         fraction = pa.array(_numpy(contained) / _numpy(total))
     added = [contained, total, fraction, pa.array((lengths // (2 if substring else 1)).astype(np.int32))]
     if annotate:
         added += [_span_lists(batch, places, spans, offsets, duplicate if mode == "document" else None), reasons]
     else:
-        batch = _with(batch, columns.DROP_REASON, reasons)
+        batch = replace_column(batch, columns.DROP_REASON, reasons)
         edited = np.zeros(batch.num_rows, np.bool_)
         edited[places] = ~empty
-        batch = _with(batch, columns.TEXT, _replaced(batch.column(columns.TEXT), edited, remaining, empty))
+        batch = replace_column(batch, columns.TEXT, _replaced(batch.column(columns.TEXT), edited, remaining, empty))
     for kind, column in zip(added_columns(substring, annotate), added, strict=True):
         batch = batch.append_column(kind, column)
     return batch
@@ -95,16 +100,6 @@ def _token_spans(texts: pa.Array, removed: pa.Array) -> tuple[np.ndarray, np.nda
     return spans.reshape(-1, 2), offsets // 2
 
 
-def _without(texts: pa.Array, spans: np.ndarray, offsets: np.ndarray, strip: bool) -> list[str]:
-    """The texts with their spans cut out; without white space at the ends if `strip`."""
-    data, text_offsets = views(texts)
-    size = int(text_offsets[-1] - text_offsets[0])
-    out, out_offsets = np.empty(size, np.uint8), np.empty(len(text_offsets), np.int64)
-    cut_spans(data, text_offsets, spans, offsets, out, out_offsets)
-    cut: list[str] = from_buffers(out, out_offsets).to_pylist()
-    return [text.strip(WHITE_SPACE) for text in cut] if strip else cut
-
-
 def _replaced(texts: pa.Array, edited: np.ndarray, remaining: list[str], empty: np.ndarray) -> pa.Array:
     kept = pa.array([text for text, gone in zip(remaining, empty, strict=True) if not gone], texts.type)
     return pc.replace_with_mask(texts, pa.array(edited), kept) if len(kept) else texts
@@ -127,13 +122,3 @@ def _span_lists(
 def _numpy(column: pa.Array) -> np.ndarray:
     values: np.ndarray = column.to_numpy(zero_copy_only=False)
     return values
-
-
-def _taken(table: pa.Table, name: str, places: pa.Array) -> pa.Array:
-    column = table[name].take(places)
-    return pa.chunked_array(column.chunks, table.schema.field(name).type).combine_chunks()
-
-
-def _with(batch: pa.RecordBatch, name: str, column: pa.Array) -> pa.RecordBatch:
-    place = batch.schema.get_field_index(name)
-    return batch.set_column(place, batch.schema.field(name), column)

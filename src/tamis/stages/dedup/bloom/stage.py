@@ -21,7 +21,7 @@ from tamis.stages.dedup.bloom import marks
 from tamis.stages.dedup.bloom.filter import FilterShape, largest_filter, size_filter
 from tamis.stages.dedup.bloom.judge import DECISION_SCHEMA, NGRAMS, UNIT_NGRAMS, UNIT_NUMBERS, Judge
 from tamis.stages.dedup.bloom.lists import ngram_lists
-from tamis.stages.dedup.planted import RATE, plant, recall_by_rate
+from tamis.stages.dedup.planted import RATE, add_copies, plant, recall_by_rate
 
 OLD_BOTH, PARAGRAPH, DOCUMENT, SUBSTRING = "old-both", "paragraph", "document", "substring"
 NUM_NGRAMS = "num_ngrams"
@@ -112,23 +112,17 @@ class BloomDedup(Group):
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
         """One line per document with n-grams, and after it its planted copy if it has one: their hashes, and how many
         each unit has that has any."""
-        texts, numbers = batch.column(columns.TEXT), rows.to_numpy(zero_copy_only=False)
-        rates = np.full(len(texts), np.nan, np.float32)
+        texts = batch.column(columns.TEXT)
+        lines = pa.table({"row": rows} | self._ngram_columns(texts))
         if self.config.self_check:
             plants = plant(batch, self.config.self_check, self._seed)
-            order = np.argsort(np.concatenate([np.arange(len(texts)), plants.places]), kind="stable")
-            texts = pa.concat_arrays([texts, pa.array(plants.texts, texts.type)]).take(pa.array(order))
-            numbers = np.concatenate([numbers, ~numbers[plants.places]])[order]
-            rates = np.concatenate([rates, plants.rates])[order]
-        ngrams, units, sizes = ngram_lists(texts, self.config.ngram, self.config.least_ngram, self.config.by_line)
-        counts = pc.list_value_length(ngrams)
-        lines = {
-            "row": pa.array(numbers, pa.int64()), NGRAMS: ngrams, NUM_NGRAMS: counts,
-            UNIT_NUMBERS: units, UNIT_NGRAMS: sizes,
-        }  # fmt: skip
-        if self.config.self_check:
-            lines[RATE] = pa.array(rates, from_pandas=True)
-        return pa.table(lines).filter(pc.greater(counts, 0))
+            lines = add_copies(lines, plants, self._ngram_columns(pa.array(plants.texts, texts.type)))
+        return lines.filter(pc.greater(lines[NUM_NGRAMS], 0))
+
+    def _ngram_columns(self, texts: pa.Array) -> dict[str, pa.Array]:
+        config = self.config
+        ngrams, units, sizes = ngram_lists(texts, config.ngram, config.least_ngram, config.by_line)
+        return {NGRAMS: ngrams, NUM_NGRAMS: pc.list_value_length(ngrams), UNIT_NUMBERS: units, UNIT_NGRAMS: sizes}
 
     def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
         """One line per document with n-grams of the group of shards `bucket`. Raises ConfigError when the filter would

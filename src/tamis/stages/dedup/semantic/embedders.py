@@ -1,6 +1,7 @@
 """What turns texts into embeddings: a sentence-transformers model, or a function of the user's own.
 
-Texts are embedded one by one on a processor: batches are no faster there (padding eats what they gain), and alone a
+Which weights embed is in the fingerprint: the files of a folder, the commit of a model on the Hugging Face hub, the
+source of a function. Texts are embedded one by one on a processor: batches are no faster there (padding eats what they gain), and alone a
 text gives the same vector whatever stands beside it. torch and sentence-transformers load when the first text comes.
 """
 
@@ -10,12 +11,14 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from tamis.base.errors import ConfigError
+from tamis.base.plugins import Plugin, find, names_plugin
 
 Embed = Callable[[list[str]], np.ndarray]
 """Texts -> float[n, d], one row per text."""
@@ -30,65 +33,104 @@ DEFAULT_DIMENSIONS = 768
 """Assumed of a model that is not on this machine, when memory is predicted; BERT's size."""
 GPU_BATCH = 64
 
-_CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+Device = Literal["auto", "cpu", "cuda"]
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def check_embedder(name: str) -> None:
-    """Raises ConfigError where `name` cannot be loaded: no such function, or no sentence-transformers."""
-    if _CALLABLE.fullmatch(name):
-        _function(name)
-    elif importlib.util.find_spec("sentence_transformers") is None:
+@dataclass(frozen=True, kw_only=True)
+class Embedder:
+    """One of: a function of the user's own (`plugin`), a model's folder, or a model on the hub at a `revision`."""
+
+    name: str
+    plugin: Plugin | None = None
+    revision: str | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where a model on this machine lies."""
+        place = Path(self.name).expanduser()
+        return place if self.plugin is None and self.revision is None and place.is_dir() else None
+
+    @property
+    def spec(self) -> str:
+        """What the setting can say to mean exactly this one."""
+        if self.plugin is not None:
+            return self.plugin.spec
+        return f"{self.name}@{self.revision}" if self.revision is not None else self.name
+
+    def identity(self) -> list[Any]:
+        """What decides the embeddings, apart from `files`."""
+        if self.plugin is not None:
+            return self.plugin.identity()
+        return [] if self.folder is not None else [self.name, self.revision]
+
+    def files(self) -> dict[str, str]:
+        """The files of a model that is a folder on this machine, by their names in there, but for those that are read
+        by people; nothing for other embedders."""
+        folder = self.folder
+        if folder is None:
+            return {}
+        files = sorted(
+            path for path in folder.rglob("*") if path.is_file() and path.name[0] != "." and path.suffix != ".md"
+        )
+        return {path.relative_to(folder).as_posix(): str(path) for path in files}
+
+    def dimensions(self) -> int:
+        """Length of the embeddings: asked of a function, read from a model's folder, else `DEFAULT_DIMENSIONS`."""
+        if self.plugin is not None:
+            return int(_embedded(self.plugin.load(), ["word"]).shape[1])
+        for file, key in (("1_Pooling/config.json", "word_embedding_dimension"), ("config.json", "hidden_size")):
+            path = Path(self.name).expanduser() / file
+            if path.is_file():
+                return int(json.loads(path.read_text(encoding="utf-8")).get(key, DEFAULT_DIMENSIONS))
+        return DEFAULT_DIMENSIONS
+
+    def load(self, device: Device, max_tokens: int | None, batch_size: int | None) -> Embed:
+        """Ready to use. Raises ConfigError where it cannot be loaded."""
+        if self.plugin is not None:
+            function = self.plugin.load()
+            return lambda texts: _embedded(function, texts)
+        return _sentence_transformer(self, device, max_tokens, batch_size)
+
+
+def find_embedder(name: str) -> Embedder:
+    """The embedder that the setting names. Raises ConfigError where there is no such function or folder, no
+    sentence-transformers, or no telling which weights a model on the hub has."""
+    if names_plugin(name):
+        return Embedder(name=name, plugin=find(name, "dedup.embedder"))
+    if importlib.util.find_spec("sentence_transformers") is None:
         raise ConfigError(
             f"dedup.embedder: {name} is a sentence-transformers model, and that package is not installed: "
-            "pip install 'tamis[semantic]', or name a function of yours as package.module:function"
+            "pip install 'tamis[semantic]', or name a function of yours as ./file.py:name or package.module:name"
         )
-    elif name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+    if Path(name).expanduser().is_dir():
+        return Embedder(name=name)
+    if name.startswith((".", "/", "~")):
         raise ConfigError(f"dedup.embedder: there is no folder {name}; give a sentence-transformers model's folder")
+    model, _, revision = name.partition("@")
+    return Embedder(name=model, revision=hub_commit(model, revision or None))
 
 
-def model_files(name: str) -> dict[str, str]:
-    """The files of a model that is a folder on this machine, by their names in there, but for those that are read by
-    people; nothing for other embedders."""
-    folder = Path(name).expanduser()
-    if _CALLABLE.fullmatch(name) or not folder.is_dir():
-        return {}
-    files = sorted(
-        path for path in folder.rglob("*") if path.is_file() and path.name[0] != "." and path.suffix != ".md"
-    )
-    return {path.relative_to(folder).as_posix(): str(path) for path in files}
+def hub_commit(model: str, revision: str | None) -> str:
+    """The commit of a model on the Hugging Face hub: as given, as downloaded before, or asked of the hub.
 
+    Raises ConfigError when the hub cannot be asked.
+    """
+    if revision is not None and _COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi, errors, try_to_load_from_cache
 
-def dimensions(name: str) -> int:
-    """Length of the embeddings: asked of a function, read from a model's folder, else `DEFAULT_DIMENSIONS`."""
-    if _CALLABLE.fullmatch(name):
-        return int(_embedded(_function(name), ["word"]).shape[1])
-    for file, key in (("1_Pooling/config.json", "word_embedding_dimension"), ("config.json", "hidden_size")):
-        path = Path(name).expanduser() / file
-        if path.is_file():
-            return int(json.loads(path.read_text(encoding="utf-8")).get(key, DEFAULT_DIMENSIONS))
-    return DEFAULT_DIMENSIONS
-
-
-def load_embedder(
-    name: str, device: Literal["auto", "cpu", "cuda"], max_tokens: int | None, batch_size: int | None
-) -> Embed:
-    """The embedder `name`, ready to use. Raises ConfigError where it cannot be loaded."""
-    check_embedder(name)
-    if _CALLABLE.fullmatch(name):
-        function = _function(name)
-        return lambda texts: _embedded(function, texts)
-    return _sentence_transformer(name, device, max_tokens, batch_size)
-
-
-def _function(name: str) -> Callable[..., Any]:
-    module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"dedup.embedder: cannot load {name}: {error}") from error
-    if not callable(found):
-        raise ConfigError(f"dedup.embedder: {name} is not a function")
-    return found
+        cached = try_to_load_from_cache(model, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent.name
+        return str(HfApi().model_info(model, revision=revision).sha)
+    except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
+        said = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"dedup.embedder: cannot find out which weights {model} has: {said}. Check the name and the network; "
+            "offline, give the folder of a sentence-transformers model"
+        ) from None
 
 
 def _embedded(function: Callable[..., Any], texts: list[str]) -> np.ndarray:
@@ -102,7 +144,7 @@ def _embedded(function: Callable[..., Any], texts: list[str]) -> np.ndarray:
     return found
 
 
-def _sentence_transformer(name: str, device: str, max_tokens: int | None, batch_size: int | None) -> Embed:
+def _sentence_transformer(embedder: Embedder, device: str, max_tokens: int | None, batch_size: int | None) -> Embed:
     import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
@@ -112,14 +154,17 @@ def _sentence_transformer(name: str, device: str, max_tokens: int | None, batch_
     importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    local = Path(name).expanduser().is_dir()
+    folder = embedder.folder
     try:
         model = SentenceTransformer(
-            str(Path(name).expanduser()) if local else name, device=device, local_files_only=local
+            embedder.name if folder is None else str(folder),
+            device=device,
+            revision=embedder.revision,
+            local_files_only=folder is not None,
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"dedup.embedder: cannot load {name}: {error}. Offline, give the folder of a sentence-transformers model."
+            f"dedup.embedder: cannot load {embedder.spec}: {error}. Offline, give the folder of a sentence-transformers model."
         ) from error
     own = model.max_seq_length or DEFAULT_TOKENS
     model.max_seq_length = min(max_tokens or own, own)

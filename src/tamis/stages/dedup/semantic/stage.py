@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from tamis.base import columns
+from tamis.base.batches import replace_column
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.seeds import named_rng
@@ -34,6 +35,7 @@ from tamis.stages.dedup.survivors import (
     Keep,
     decision_table,
     pick,
+    taken,
 )
 
 SIMILARITY = "similarity"
@@ -64,8 +66,9 @@ class SemanticConfig(Config):
 
     method: Literal["semantic"] = "semantic"
     embedder: str = embedders.DEFAULT_MODEL
-    """A sentence-transformers model (a name, or a folder, which needs no network), or `package.module:function`, which
-    takes a list of texts and returns one row of numbers for each."""
+    """A sentence-transformers model (a name on the Hugging Face hub, `name@commit`, or a folder, which needs no
+    network), or a function of yours, as `./file.py:name` or `package.module:name`, that takes a list of texts and
+    returns one row of numbers for each."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Tokens of a text that a model sees; default and upper limit: the model's own. A function sees whole texts."""
     batch_size: int | None = Field(default=None, ge=1)
@@ -119,21 +122,31 @@ class SemanticDedup(DocumentDedup):
         self.threshold = 1 - config.eps
         if not config.annotate:
             self.rules = (Rule(reason=REASON, column=SIMILARITY, op=">", threshold=self.threshold, source=SOURCE),)
+        self.embedder = embedders.find_embedder(config.embedder)
         self._embed: embedders.Embed | None = None
 
     def assets(self) -> dict[str, str]:
-        return embedders.model_files(self.config.embedder)
+        return self.embedder.files()
+
+    def resolved_settings(self) -> dict[str, Any]:
+        return super().resolved_settings() | {"embedder": self.embedder.spec}
+
+    def identity(self) -> list[Any]:
+        settings = self.config.model_dump(mode="json", exclude={"embedder"})
+        return [self.name, self.version, settings, self.embedder.identity()]
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
         """One line per document and planted copy: `embedding` (binary: int16 values), `digest` (uint64), `id`, `row`
         and, where they matter, `rank`, `rate`, `text`."""
         texts = [text if text and not text.isspace() else None for text in batch.column(columns.TEXT).to_pylist()]
         plants = planted.plant(batch, self.config.self_check, self._seed)
-        lines = _rows_of(batch, rows, self.keep.rank(batch), self.config.merge)
-        if self.config.self_check:
-            lines = _with_plants(lines, plants)
         vectors, valid = self._vectors([*texts, *plants.texts])
-        return pa.table(to_columns(vectors, valid) | lines)
+        own, copied = slice(0, len(texts)), slice(len(texts), None)
+        known = _rows_of(batch, rows, self.keep.rank(batch), self.config.merge)
+        lines = pa.table(to_columns(vectors[own], valid[own]) | known)
+        if not self.config.self_check:
+            return lines
+        return planted.add_copies(lines, plants, to_columns(vectors[copied], valid[copied]))
 
     def open(self, context: Context) -> None:
         self._seed = context.seed
@@ -145,7 +158,7 @@ class SemanticDedup(DocumentDedup):
             return np.zeros((len(texts), 0), np.int16), np.zeros(len(texts), bool)
         if self._embed is None:
             config = self.config
-            self._embed = embedders.load_embedder(config.embedder, config.device, config.max_tokens, config.batch_size)
+            self._embed = self.embedder.load(config.device, config.max_tokens, config.batch_size)
         found, directed = quantize(self._embed([text for text in texts if text is not None]))
         vectors, valid = np.zeros((len(texts), found.shape[1]), np.int16), np.zeros(len(texts), bool)
         vectors[present], valid[present] = found, directed
@@ -184,18 +197,16 @@ class SemanticDedup(DocumentDedup):
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
         marked = super().mark(batch, rows, decisions)
         if self.config.annotate:
-            place = marked.schema.get_field_index(columns.DROP_REASON)
-            marked = marked.set_column(place, columns.DROP_REASON, batch.column(columns.DROP_REASON))
+            marked = replace_column(marked, columns.DROP_REASON, batch.column(columns.DROP_REASON))
         decided = decisions.combine_chunks()
         found = pc.index_in(rows, value_set=decided["row"])
-        for name, kind in ((SIMILARITY, pa.float32()), (CLUSTER, pa.int32())):
-            column = pa.chunked_array(decided[name].take(found).chunks, kind).combine_chunks()
-            marked = marked.append_column(pa.field(name, kind), column)
+        for name in (SIMILARITY, CLUSTER):
+            marked = marked.append_column(decided.schema.field(name), taken(decided, name, found))
         return marked
 
     def cost(self, corpus: Corpus) -> Cost:
         """Numbers per document, the embeddings held at once and, where texts are merged, twice all texts."""
-        config, size = self.config, 2 * embedders.dimensions(self.config.embedder)
+        config, size = self.config, 2 * self.embedder.dimensions()
         clusters = self._method().num_clusters(corpus.num_documents)
         held = min(corpus.num_documents, max(config.part_documents, clusters * config.kmeans_points))
         texts = 2 * corpus.text_bytes if config.merge else 0
@@ -212,7 +223,6 @@ def build_semantic(config: SemanticConfig) -> SemanticDedup:
         raise ConfigError(
             "dedup.merge: with annotate nothing is removed, so there is nothing to merge; set one of them"
         )
-    embedders.check_embedder(config.embedder)
     return SemanticDedup(config)
 
 
@@ -230,20 +240,6 @@ def _rows_of(batch: pa.RecordBatch, rows: pa.Array, ranks: pa.Array | None, text
     if ranks is not None:
         lines[RANK] = ranks
     return lines | {columns.TEXT: batch.column(columns.TEXT)} if text else lines
-
-
-def _with_plants(lines: dict[str, pa.Array], plants: planted.Plants) -> dict[str, pa.Array]:
-    """`lines` with those of planted copies after them: `~row`, `rate`, their document's `id` and `rank`, no `text`."""
-    count, places = len(plants.texts), pa.array(plants.places)
-    more = {name: column.take(places) for name, column in lines.items()}
-    more["row"] = pc.bit_wise_not(more["row"])
-    if columns.TEXT in more:
-        more[columns.TEXT] = pa.nulls(count, pa.string())
-    joined = {name: pa.concat_arrays([column, more[name]]) for name, column in lines.items()}
-    num_real = len(lines["row"])
-    return joined | {
-        planted.RATE: pa.concat_arrays([pa.nulls(num_real, pa.float32()), pa.array(plants.rates, pa.float32())])
-    }
 
 
 def _all_rows(sketches: Sketches, rows: np.ndarray, found: Found, decided: pa.Table, places: np.ndarray) -> pa.Table:

@@ -1,6 +1,5 @@
 """The self-check of substring deduplication: how much of planted copies would be cut, and how much must be."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -8,14 +7,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.base.stage import Sketches
-from tamis.kernels.uax_tokens import uax_tokens
+from tamis.base.words import WORD
+from tamis.kernels.text.uax_tokens import uax_tokens
 from tamis.stages.dedup.planted import RATE, RATES, recall_by_rate
 from tamis.stages.dedup.substring.ranges import NUM_TOKENS
 
 UNCHANGED = "unchanged_tokens"
 """int32 sketch column: tokens of a planted copy that stand in unchanged runs of `min_tokens` or more."""
-
-_WORD = re.compile(r"\S+")
 
 
 def unchanged_tokens(originals: pa.Array, copies: pa.Array, min_tokens: int) -> np.ndarray:
@@ -39,7 +37,7 @@ def unchanged_tokens(originals: pa.Array, copies: pa.Array, min_tokens: int) -> 
 def _changed_bytes(original: str, copy: str) -> np.ndarray:
     """`int64[k, 2]`: bytes of `copy` that replaced words take."""
     places, byte, last = [], 0, 0
-    for here, there in zip(_WORD.finditer(copy), _WORD.finditer(original), strict=True):
+    for here, there in zip(WORD.finditer(copy), WORD.finditer(original), strict=True):
         if here.group() != there.group():
             byte += len(copy[last : here.start()].encode())
             last = here.end()

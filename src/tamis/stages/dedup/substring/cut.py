@@ -6,9 +6,10 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from tamis.kernels.spans import byte_spans, cut
-from tamis.kernels.text import from_buffers, views
-from tamis.kernels.uax_tokens import uax_tokens
+from tamis.kernels.dedup.spans import byte_spans
+from tamis.kernels.text.decoding import views
+from tamis.kernels.text.uax_tokens import uax_tokens
+from tamis.stages.dedup.cutting import without_spans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +65,7 @@ class Cuts:
 
 def cut_text(text: pa.Array, cuts: Cuts) -> pa.Array:
     """`text` (string or large_string) after the cuts."""
-    if not len(cuts.documents):
-        return text
-    data, offsets = views(text)
-    out, out_offsets = np.empty(int(offsets[-1] - offsets[0]), np.uint8), np.empty(len(offsets), np.int64)
-    used = cut(data, offsets, cuts.documents, cuts.starts, cuts.ends, cuts.bridged, out, out_offsets)
-    return from_buffers(out[:used], out_offsets, text.is_null()).cast(text.type)
+    return without_spans(text, cuts.documents, cuts.starts, cuts.ends, cuts.bridged)
 
 
 def list_spans(cuts: Cuts) -> pa.Array:

@@ -9,7 +9,7 @@ probability of 2^-64 a pair.
 import numpy as np
 import pyarrow as pa
 
-from tamis.kernels.spans import ASK, COUNT, FIRST, count_windows, find_runs
+from tamis.kernels.dedup.spans import ASK, COUNT, FIRST, count_windows, find_runs
 from tamis.stages.dedup.substring.ranges import Lines, Ranges, Stream
 
 LOAD = 0.7

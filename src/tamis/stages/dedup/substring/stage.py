@@ -24,11 +24,12 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from tamis.base import columns
+from tamis.base.batches import replace_column, set_drop_reason
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.signals import Signal
 from tamis.base.stage import Context, Corpus, Cost, Group, Sketches
-from tamis.stages.dedup.planted import RATE, plant
+from tamis.stages.dedup.planted import add_copies, plant
 from tamis.stages.dedup.substring.ranges import (
     NUM_TOKENS,
     TOKENS,
@@ -104,7 +105,7 @@ class SubstringDedup(Group):
 
         With `self_check` also `rate, unchanged_tokens` and, right after its original, a line per planted copy.
         """
-        lines = _sketch_lines(batch.column(columns.TEXT), rows)
+        lines = pa.table({"row": rows} | _token_columns(batch.column(columns.TEXT)))
         if not self.config.self_check:
             return lines
         from tamis.stages.dedup.substring.check import UNCHANGED, unchanged_tokens
@@ -114,13 +115,7 @@ class SubstringDedup(Group):
         unchanged = unchanged_tokens(
             batch.column(columns.TEXT).take(pa.array(plants.places)), copies, self.config.min_tokens
         )
-        planted = _sketch_lines(copies, pa.array(~rows.to_numpy()[plants.places], pa.int64()))
-        both = pa.concat_tables([lines, planted])
-        none = pa.nulls(len(rows), pa.float32())
-        both = both.append_column(RATE, pa.concat_arrays([none, pa.array(plants.rates)]))
-        both = both.append_column(UNCHANGED, pa.concat_arrays([none.cast(pa.int32()), pa.array(unchanged)]))
-        order = np.argsort(np.concatenate([np.arange(len(rows)), plants.places]), kind="stable")
-        return both.take(pa.array(order))
+        return add_copies(lines, plants, _token_columns(copies) | {UNCHANGED: pa.array(unchanged)})
 
     def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
         """`shard, row, start, end`: token ranges that the repeated windows of this bucket cover."""
@@ -187,10 +182,7 @@ class SubstringDedup(Group):
         kept = cuts.num_tokens - cuts.num_cut_tokens
         removed = pa.array((cuts.num_cut_tokens > 0) & (kept < self.config.min_kept_tokens))
         edited = pc.if_else(removed, text, cut_text(text, cuts))  # a removed row shows what it was
-        batch = batch.set_column(batch.schema.get_field_index(columns.TEXT), batch.schema.field(columns.TEXT), edited)
-        reasons = pc.if_else(removed, REASON, batch.column(columns.DROP_REASON))
-        place = batch.schema.get_field_index(columns.DROP_REASON)
-        return batch.set_column(place, batch.schema.field(columns.DROP_REASON), reasons)
+        return set_drop_reason(replace_column(batch, columns.TEXT, edited), removed, REASON)
 
     def cost(self, corpus: Corpus) -> Cost:
         """The largest bucket's table or suffix array and what is being read; eight bytes a token, compressed, on disk.
@@ -212,17 +204,14 @@ class SubstringDedup(Group):
         return Cost(memory_bytes=needed + STREAM_BYTES, sketch_bytes=sketch_bytes)
 
 
-def _sketch_lines(text: pa.Array, rows: pa.Array) -> pa.Table:
-    from tamis.kernels.uax_tokens import uax_tokens
+def _token_columns(text: pa.Array) -> dict[str, pa.Array]:
+    from tamis.kernels.text.uax_tokens import uax_tokens
 
     tokens = uax_tokens(text)
-    return pa.table(
-        {
-            "row": rows,
-            TOKENS: token_column(tokens.hashes, tokens.offsets),
-            NUM_TOKENS: pa.array(np.diff(tokens.offsets).astype(np.int32)),
-        }
-    )
+    return {
+        TOKENS: token_column(tokens.hashes, tokens.offsets),
+        NUM_TOKENS: pa.array(np.diff(tokens.offsets).astype(np.int32)),
+    }
 
 
 def build_substring(config: SubstringConfig) -> SubstringDedup:

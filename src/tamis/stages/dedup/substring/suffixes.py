@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.base.errors import DataError
-from tamis.kernels.suffixes import common_prefixes, flag_windows, keep_aligned, runs_of_flags
+from tamis.kernels.dedup.suffixes import common_prefixes, flag_windows, keep_aligned, runs_of_flags
 from tamis.stages.dedup.substring.ranges import Ranges, Stream
 
 ITEM_BYTES = 4

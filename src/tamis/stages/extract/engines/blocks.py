@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tamis.kernels.html_blocks import ELEMENT, END, NUM_BLOCK_COLUMNS, NUM_ELEMENT_COLUMNS, START, scan
-from tamis.kernels.html_features import features
+from tamis.kernels.html.blocks import ELEMENT, END, NUM_BLOCK_COLUMNS, NUM_ELEMENT_COLUMNS, START, scan
+from tamis.kernels.html.features import features
 from tamis.stages.extract.engines.layout import as_markdown, as_text
 from tamis.stages.extract.engines.model import BlockModel
 from tamis.stages.extract.engines.model_file import model_document
@@ -17,7 +17,7 @@ from tamis.stages.extract.engines.model_file import model_document
 
 class Scanned(NamedTuple):
     """Blocks of a page: `text` uint8[t], `blocks` int32[b, NUM_BLOCK_COLUMNS], `elements` int32[e,
-    NUM_ELEMENT_COLUMNS], `groups` int64[e], as `kernels.html_blocks` says."""
+    NUM_ELEMENT_COLUMNS], `groups` int64[e], as `kernels.html.blocks` says."""
 
     text: np.ndarray
     blocks: np.ndarray

@@ -1,4 +1,4 @@
-"""Which extractors there are, what each can do, and how one is made."""
+"""Which extractors there are, what each can do, and how one is made; a function of the user's own is one too."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from tamis.base.errors import ConfigError
+from tamis.base.plugins import Plugin, find
 from tamis.stages.extract.engines import libraries
 from tamis.stages.extract.engines.model_file import model_digest
 
@@ -48,8 +49,27 @@ ENGINES: dict[str, Kind] = {
 }  # fmt: skip
 
 
+class OwnEngine:
+    """A function of the user's: HTML text in, document text out; None is a page without text."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._name = plugin.name
+        self._function: Callable[[str], str | None] = plugin.load()
+
+    def extract(self, html: str) -> str:
+        text = self._function(html)
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"{self._name} returned {type(text).__name__}, not a text")
+        return text or ""
+
+
+def find_engine(name: str) -> Plugin | None:
+    """The user's own engine of that name; None for one of ENGINES. Raises ConfigError when there is no such engine."""
+    return None if name in ENGINES else find(name, "extract.engine", ENGINES)
+
+
 def check_engine(name: str, main_content: bool, markdown: bool) -> None:
-    """Raises ConfigError when the engine cannot do what is asked, or its library is not installed."""
+    """Raises ConfigError when the engine, one of ENGINES, cannot do what is asked, or its library is not installed."""
     kind = ENGINES[name]
     if markdown and not kind.markdown:
         able = ", ".join(sorted(other for other in ENGINES if ENGINES[other].markdown))

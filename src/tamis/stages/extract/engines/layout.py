@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tamis.kernels.html_blocks import PARENT, TAG_ID
-from tamis.kernels.html_words import TAG, TAG_NAMES
+from tamis.kernels.html.blocks import PARENT, TAG_ID
+from tamis.kernels.html.words import TAG, TAG_NAMES
 
 _CELLS = (TAG["td"], TAG["th"])
 _TIGHT = frozenset(TAG[name] for name in ("li", "dt", "dd", "tr", "td", "th", "option", "figcaption", "caption"))

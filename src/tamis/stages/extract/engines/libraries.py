@@ -1,5 +1,7 @@
 """Extractors of other people, each with the settings that make them comparable: article text, no reader comments."""
 
+from tamis.base.words import squeeze
+
 
 class Resiliparse:
     """Resiliparse's main content as DCLM takes it, or all visible text."""
@@ -35,7 +37,7 @@ class Plain:
             tree, main_content=False, list_bullets=False, alt_texts=False, form_fields=True, noscript=True,
             hidden_elements=True,
         )  # fmt: skip
-        lines = [" ".join((tree.title or "").split()), *(line.strip() for line in str(text).split("\n"))]
+        lines = [squeeze(tree.title or ""), *(line.strip() for line in str(text).split("\n"))]
         return "\n".join(line for line in lines if line)
 
 

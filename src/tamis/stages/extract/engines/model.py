@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from tamis.kernels.html_features import FEATURE_NAMES
-from tamis.kernels.trees import predict
+from tamis.kernels.html.features import FEATURE_NAMES
+from tamis.kernels.html.trees import predict
 
 
 class BlockModel:

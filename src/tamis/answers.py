@@ -1,0 +1,160 @@
+"""Questions to finished runs: scores, comparison, report, and what can be deleted. No answer is stale.
+
+A model belongs to the data that it was trained on. Where a run was curated anew since, its older models and scores are
+still in the workspace, but no answer is given from them: the error names the command that makes new ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tamis import products
+from tamis.base.errors import ConfigError
+from tamis.commands import EXPERIMENT_STATE, Session, Views, heldout_at, work
+from tamis.store.atomic import read_json
+from tamis.store.location import Location
+from tamis.store.rundir import RUN_FILE, Product, RunDir, open_run
+from tamis.store.workspace import ARTEFACTS, Workspace
+
+
+def current_models(run: RunDir) -> list[Product]:
+    """The models trained on the run's present tokens with the settings of the newest one, one per seed.
+
+    Raises ConfigError when there is none, naming what is stale and the command that mends it.
+    """
+    tokens = run.tokens()
+    if tokens is None:
+        raise ConfigError(f"{run.root}: no token shards here. Run it to its stage 'tokenize': tamis run {run.recipe}")
+    data = read_json(tokens / "manifest.json")["fingerprint"]
+    models = run.products("model")
+    fresh = [model for model in models if model.settings["data"] == data]
+    if not fresh:
+        what = (
+            f"its model ({models[-1].artefact}) was trained on tokens that the run had before it was changed"
+            if models
+            else "no model was trained on it yet"
+        )
+        scale = models[-1].settings["scale"] if models else "nano"
+        raise ConfigError(f"{run.root}: {what}. Type: tamis train {run.root} --scale {scale}")
+    newest = _but_seed(fresh[-1])
+    found = {model.settings["seed"]: model for model in fresh if _but_seed(model) == newest}
+    return [found[seed] for seed in sorted(found)]
+
+
+def _but_seed(model: Product) -> dict[str, Any]:
+    return {name: value for name, value in model.settings.items() if name != "seed"}
+
+
+def current_evaluations(run: RunDir) -> list[Product]:
+    """The newest evaluation of each of `current_models`. Raises ConfigError when one has none."""
+    evaluations = run.products("evaluation")
+    found = []
+    for model in current_models(run):
+        own = [one for one in evaluations if one.settings["model"] == model.artefact]
+        if not own:
+            raise ConfigError(
+                f"{run.root}: the model of seed {model.settings['seed']} ({model.artefact}) is not evaluated. "
+                f"Type: tamis eval {run.root} --heldout HELDOUT"
+            )
+        found.append(own[-1])
+    return found
+
+
+def evaluate_run(
+    session: Session, run: RunDir, heldout: Sequence[Location], settings: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Evaluate every present model of a run; returns the results, one per seed."""
+    sets = {place.name: heldout_at(place, session.workspace) for place in heldout}
+    nodes = [
+        products.EvaluationNode(run.name, products.GivenProduct(run, model), sets, settings)
+        for model in current_models(run)
+    ]
+    work(session, nodes, Views(session, {run.name: run}, run.log))
+    return [dict(read_json(node.folder(session.workspace) / "results.json")) for node in nodes]
+
+
+def compare_runs(session: Session, runs: Sequence[RunDir], baseline: str | None = None) -> dict[str, Any]:
+    """The paired comparison of two or more evaluated runs of one workspace."""
+    if len(runs) < 2:
+        raise ConfigError("compare: name two runs or more")
+    sides: dict[str, list[products.EvaluationNode | products.GivenProduct]] = {}
+    for run, name in zip(runs, _names(runs), strict=True):
+        sides[name] = [products.GivenProduct(run, one) for one in current_evaluations(run)]
+    node = products.ComparisonNode(sides, baseline or next(iter(sides)))
+    work(session, [node], Views(session, {}, runs[-1].log))
+    return node.read(session.workspace)
+
+
+def _names(runs: Sequence[RunDir]) -> list[str]:
+    """What each side is called: its recipe's name, or its folder's where two have the same recipe."""
+    recipes = [run.name for run in runs]
+    names = [run.root.name if recipes.count(name) > 1 else name for run, name in zip(runs, recipes, strict=True)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"compare: two sides are called '{name}'. Give the runs different names: tamis run --name"
+            )
+    return names
+
+
+def write_report(session: Session, runs: Sequence[RunDir], output: Location | None) -> Location:
+    """The report of one or more runs; with the comparison of those that have scores, where they are two or more."""
+    from tamis.report.page import build_report
+
+    evaluated = [run for run in runs if _is_evaluated(run)]
+    comparison = compare_runs(session, evaluated) if len(evaluated) > 1 else None
+    return build_report(list(runs), output or runs[-1].report, comparison)
+
+
+def _is_evaluated(run: RunDir) -> bool:
+    try:
+        return bool(current_evaluations(run))
+    except ConfigError:
+        return False
+
+
+def one_workspace(places: Sequence[Location]) -> list[RunDir]:
+    """The runs at `places`. Raises ConfigError when they lie in several workspaces."""
+    runs = [open_run(place) for place in places]
+    roots = {run.workspace.root for run in runs}
+    if len(roots) > 1:
+        raise ConfigError(
+            "the runs lie in different workspaces "
+            f"({', '.join(str(root) for root in sorted(roots))}); make them in one: tamis run --workspace FOLDER"
+        )
+    return runs
+
+
+def unreferenced(workspace: Workspace) -> list[dict[str, Any]]:
+    """Artefacts that no run or experiment of the workspace refers to: {artefact, kind, bytes, why}, largest first."""
+    kept = _referenced(workspace)
+    found = []
+    for folder in workspace.artefacts():
+        if folder.name in kept:
+            continue
+        finished = (folder / "card.json").exists() or (folder / products.RECORD).exists()
+        found.append({
+            "artefact": folder.name, "kind": folder.name.rpartition("-")[0].split("-")[0],
+            "bytes": sum(place.size() for place in folder.files()),
+            "why": "no run refers to it" if finished else "it was never finished",
+        })  # fmt: skip
+    return sorted(found, key=lambda item: (-item["bytes"], item["artefact"]))
+
+
+def _referenced(workspace: Workspace) -> set[str]:
+    names: set[str] = set()
+    for place in workspace.views(RUN_FILE):
+        run = RunDir(place)
+        names |= {*run.steps().values(), *run.uses()}
+        names |= {product.artefact for kind in ("model", "evaluation") for product in run.products(kind)}
+    for place in workspace.views(EXPERIMENT_STATE):
+        graph = read_json(place / EXPERIMENT_STATE)["graph"]
+        names |= {name for node in graph for name in node["artefacts"]}
+    return names
+
+
+def clean(workspace: Workspace) -> list[dict[str, Any]]:
+    """Delete what `unreferenced` lists; returns the list."""
+    found = unreferenced(workspace)
+    for item in found:
+        (workspace.root / ARTEFACTS / item["artefact"]).delete_folder()
+    return found

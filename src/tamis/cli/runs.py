@@ -1,0 +1,192 @@
+"""Commands on runs that are there: status, why, report, dups, compare, train, eval, heldout, tokenizer."""
+
+from typing import Annotated, Any
+
+import typer
+
+from tamis.cli.options import AsJson, Quiet, RunPath, app, interruptible, print_json, session_of_run, show
+
+
+@app.command(epilog="Example:  tamis status runs/dclm-baseline")
+def status(
+    path: RunPath,
+    every: Annotated[bool, typer.Option("--all", help="Show every reason, not only the largest.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The accounting of a run: per stage, documents in, kept, removed by reason, quarantined by error."""
+    from tamis.console.status import print_status, status_data
+    from tamis.store.rundir import open_run
+
+    opened = open_run(path)
+    if as_json:
+        print_json(status_data(opened))
+    else:
+        print_status(opened, every)
+
+
+@app.command(epilog="Example:  tamis why https://json.docs.example/json.html --run runs/dclm-baseline")
+def why(
+    key: Annotated[str, typer.Argument(help="A document's id, or its URL as crawled.")],
+    run_dir: Annotated[str, typer.Option("--run", "-r", help="Run directory.")] = "runs/dclm-baseline",
+    as_json: AsJson = False,
+) -> None:
+    """Why a page was kept or removed: every step's signals against its thresholds, the reason, and the text."""
+    from tamis.console.tables import print_explanation
+    from tamis.report.why import explain
+    from tamis.store.rundir import open_run
+
+    found = [one.to_dict() for one in explain(open_run(run_dir), key)]
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        print_explanation(one)
+
+
+@app.command(epilog="Example:  tamis report runs/raw runs/dclm-baseline --output report.html")
+def report(
+    paths: Annotated[list[str], typer.Argument(help="Run directories; those that are evaluated are compared.")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="HTML file; the default is report.html in the last run.")
+    ] = None,
+) -> None:
+    """One self-contained HTML page: funnel, signals with their cut-offs, loss, scores with intervals, examples."""
+    from tamis import answers
+    from tamis.store.location import Location
+
+    runs = answers.one_workspace([Location(path) for path in paths])
+    with show(True) as display:
+        session, _ = session_of_run(paths[0], display)
+        place = answers.write_report(session, runs, Location(output) if output else None)
+    typer.echo(f"report: {place.absolute()}")
+
+
+@app.command(epilog="Examples:  tamis dups runs/mine   |   tamis dups runs/mine --cluster 3f0c… --json")
+def dups(
+    path: RunPath,
+    stage: Annotated[str | None, typer.Option(help="Which dedup step, as 04_dedup; the default is the last.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Only the documents removed for this survivor's id.")] = None,
+    top: Annotated[int, typer.Option(help="How many clusters, pairs, lines and hosts to show.", min=1)] = 20,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="HTML page; the default is dups.html in the run.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What dedup found: clusters, pairs side by side with the differing words marked, most repeated lines and hosts."""
+    from tamis.console.tables import clusters_table, print_table
+    from tamis.report.duplicates import find_duplicates
+    from tamis.report.duplicates_page import page_name, write_page
+    from tamis.store.location import Location
+    from tamis.store.rundir import open_run
+
+    opened = open_run(path)
+    found = find_duplicates(opened, stage, cluster, top)
+    page = write_page(found, Location(output) if output else opened.root / page_name(cluster))
+    if as_json:
+        print_json(found.to_dict())
+        return
+    print_table(clusters_table(found.to_dict()))
+    typer.echo(f"page: {page.absolute()}")
+
+
+@app.command(epilog="Example:  tamis compare runs/raw runs/dclm-baseline runs/mine")
+def compare(
+    paths: Annotated[list[str], typer.Argument(metavar="RUNS...", help="Two run directories or more.")],
+    as_json: AsJson = False,
+) -> None:
+    """Which of several evaluated runs is better: paired differences on every task, with 95 % intervals and notes."""
+    from tamis import answers
+    from tamis.console.tables import print_comparison
+    from tamis.store.location import Location
+
+    runs = answers.one_workspace([Location(path) for path in paths])
+    with show(True) as display:
+        session, _ = session_of_run(paths[0], display)
+        result = answers.compare_runs(session, runs)
+    if as_json:
+        print_json(result)
+    else:
+        print_comparison(result)
+
+
+@app.command(epilog="Example:  tamis train runs/dclm-baseline --scale nano")
+def train(
+    path: RunPath,
+    scale: Annotated[str, typer.Option(help="nano, 2m, 10m, 50m, 150m, or DCLM's 400m-1x … 7b-2x.")] = "nano",
+    tokens: Annotated[int | None, typer.Option(help="Training tokens; the default is the scale's.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value of the training settings, as seed=1.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model of a fixed scale on a run's tokens. Run again to resume."""
+    from tamis import commands
+
+    config: dict[str, Any] = {"scale": scale} | ({"tokens": tokens} if tokens else {})
+    with show(quiet) as display:
+        session, opened = session_of_run(path, display)
+        fields = commands.parse_fields(settings or [])
+        model = interruptible(lambda: commands.train_run(session, opened, config | fields))
+    typer.echo(f"model: {model}")
+
+
+@app.command(name="eval", epilog="Example:  tamis eval runs/dclm-baseline --heldout runs/heldout")
+def evaluate(
+    path: RunPath,
+    heldout: Annotated[
+        list[str], typer.Option(help="Run of the held-out part of the pool, or a folder of tasks; may be repeated.")
+    ],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="field=value of the evaluation settings.")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a run's models: bits per byte on held-out pages, and choosing a page's true continuation."""
+    from tamis import answers, commands
+    from tamis.console.tables import print_table, scores_table
+    from tamis.store.location import Location
+
+    places = [Location(place).absolute() for place in heldout]
+    with show(quiet or as_json) as display:
+        session, opened = session_of_run(path, display)
+        fields = commands.parse_fields(settings or [])
+        results = interruptible(lambda: answers.evaluate_run(session, opened, places, fields))
+    if as_json:
+        print_json(results)
+        return
+    for result in results:
+        print_table(scores_table(result))
+
+
+@app.command(epilog="Example:  tamis heldout runs/heldout")
+def heldout(
+    path: RunPath,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make held-out tasks from a run of the `heldout` recipe: pages for bits per byte, and a continuation choice."""
+    from tamis import commands
+
+    with show(as_json) as display:
+        session, opened = session_of_run(path, display)
+        folder, details = commands.make_heldout(session, opened, seed)
+    if as_json:
+        print_json({"tasks": str(folder)} | details)
+        return
+    typer.echo(
+        f"{details['num_documents']:,} pages ({details['num_document_bytes']:,} bytes) and {details['num_items']:,} "
+        f"continuation items, of {details['num_hosts']:,} hosts"
+    )
+    typer.echo(f"tasks: {folder}")
+
+
+@app.command(epilog="Example:  tamis tokenizer runs/raw --vocab-size 2048")
+def tokenizer(
+    path: RunPath,
+    vocab_size: Annotated[int, typer.Option(help="Entries of the vocabulary.", min=300)] = 2048,
+) -> None:
+    """Train a byte-level BPE tokenizer on a run's documents."""
+    from tamis import commands
+
+    with show(True) as display:
+        session, opened = session_of_run(path, display)
+        typer.echo(f"tokenizer: {commands.make_tokenizer(session, opened, vocab_size)}")

@@ -1,0 +1,230 @@
+"""Commands that make something out of a pool: demo, experiment, run; and fetch, recipes, clean."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from tamis.base.errors import ConfigError
+from tamis.cli.options import (
+    DEFAULT_WORKSPACE,
+    AsJson,
+    DryRun,
+    EngineOption,
+    MorePool,
+    Pool,
+    Quiet,
+    Workers,
+    WorkspaceDir,
+    app,
+    interruptible,
+    number_of_workers,
+    print_json,
+    session_in,
+    show,
+)
+
+
+@app.command(epilog="Example:  tamis demo --workspace demo")
+def demo(
+    workspace: WorkspaceDir = "demo",
+    pages: Annotated[int, typer.Option(help="How many pages of documentation to take.", min=100)] = 7000,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="field=value of the experiment.")] = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """The shipped experiment `documentation` on the documentation of this machine's Python: offline, a few minutes."""
+    from tamis.documentation.crawl import ensure_crawl
+    from tamis.experiment import load_experiment
+
+    with show(quiet) as display:
+        session = session_in(workspace, workers, display)
+        place = session.workspace.root
+        if place.is_remote:
+            raise ConfigError("demo: it renders its crawl into the workspace; choose a local one, --workspace FOLDER")
+        crawl = interruptible(lambda: ensure_crawl(place.path / "pool", pages, session.num_workers, display.on_event))
+    loaded, _ = load_experiment("documentation", settings or [])
+    _experiment(loaded, "documentation", [str(crawl)], workspace, workers, "local", quiet, False)
+
+
+@app.command(
+    epilog="Examples:  tamis experiment mine.yaml --dry-run   |   tamis experiment mine.yaml --set seeds=[0,1,2]"
+)
+def experiment(
+    file: Annotated[str, typer.Argument(help="An experiment's YAML file, or a shipped one's name.")],
+    pool: Pool = None,
+    more: MorePool = None,
+    workspace: WorkspaceDir = DEFAULT_WORKSPACE,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value, as seeds=[0,1,2]; may be repeated.")
+    ] = None,
+    workers: Workers = None,
+    engine: EngineOption = "local",
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Which way of making data is better? Recipes, one fixed training, one comparison, one report: run or resume."""
+    from tamis.experiment import compile_experiment, load_experiment
+
+    loaded, folder = load_experiment(file, settings or [])
+    inputs = [*(pool or []), *(more or [])]
+    if dry_run:
+        from tamis.console.cost import print_graph
+        from tamis.runner.graph import in_order
+        from tamis.store.location import Location
+        from tamis.store.workspace import Workspace
+
+        graph = compile_experiment(loaded, folder, inputs)
+        place = Workspace(Location(workspace).absolute())
+        print_graph(in_order(graph.targets), place, number_of_workers(workers), as_json, graph.notes)
+        return
+    _experiment(loaded, file, inputs, workspace, workers, engine, quiet, as_json)
+
+
+def _experiment(
+    loaded: Any, file: str, inputs: list[str], workspace: str, workers: int | None, engine: str, quiet: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    from tamis.commands import experiment_text, run_experiment
+    from tamis.console.tables import print_comparison
+    from tamis.experiment import compile_experiment
+    from tamis.recipes.load import load
+
+    graph = compile_experiment(loaded, load(file, "experiment")[1], inputs)
+    with show(quiet or as_json) as display:
+        session = session_in(workspace, workers, display, engine)
+        report, comparison = interruptible(lambda: run_experiment(session, graph, experiment_text(graph, inputs)))
+    if as_json:
+        print_json({"report": str(report), "comparison": comparison})
+        return
+    if comparison is not None:
+        print_comparison(comparison)
+    typer.echo(f"report: {report}")
+
+
+@app.command(
+    epilog="Examples:  tamis run dclm-baseline --pool crawl/*.warc.gz   |   "
+    "tamis run mine.yaml --set filter.min_words=40 --until filter --dry-run"
+)
+def run(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
+    pool: Pool = None,
+    more: MorePool = None,
+    workspace: WorkspaceDir = DEFAULT_WORKSPACE,
+    name: Annotated[str | None, typer.Option(help="Name of the run; the default is the recipe's.")] = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="path.to.field=value, as filter.min_words=40; may be repeated.")
+    ] = None,
+    workers: Workers = None,
+    engine: EngineOption = "local",
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Curate a pool with a recipe (and train and evaluate, where the recipe says so). Run again to resume."""
+    from tamis import commands, flow
+    from tamis.recipes.load import load_recipe, override
+
+    raw = load_recipe(recipe)
+    for assignment in settings or []:
+        override(raw, assignment)
+    resolved = flow.resolve(raw, [*(pool or []), *(more or [])], until)
+    graph = flow.compile_run(commands.run_name(name or resolved.recipe.name), resolved)
+    if dry_run:
+        from tamis.console.cost import print_graph
+        from tamis.runner.graph import in_order
+        from tamis.store.location import Location
+        from tamis.store.workspace import Workspace
+
+        place = Workspace(Location(workspace).absolute())
+        nodes = in_order(commands.targets_of(graph, place))
+        print_graph(nodes, place, number_of_workers(workers), as_json, resolved.notes)
+        return
+    with show(quiet or as_json) as display:
+        session = session_in(workspace, workers, display, engine)
+        done = interruptible(lambda: commands.run_recipe(session, graph))
+    if as_json:
+        print_json({"run": str(done.root), "stages": {step: card.to_dict() for step, card in done.cards()}})
+    else:
+        from tamis.console.tables import accounting_table, print_table
+
+        print_table(accounting_table(done.cards()))
+        typer.echo(f"run: {done.root}")
+
+
+@app.command(epilog="Example:  tamis clean runs --yes")
+def clean(
+    workspace: Annotated[str, typer.Argument(help="The workspace.")] = DEFAULT_WORKSPACE,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed; without it, nothing is deleted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the artefacts that no run of a workspace refers to, with their sizes, and delete them when told."""
+    from tamis import answers
+    from tamis.console.tables import clean_table, print_table
+    from tamis.store.location import Location
+    from tamis.store.workspace import existing_workspace
+
+    place = existing_workspace(Location(workspace))
+    found = answers.clean(place) if yes else answers.unreferenced(place)
+    if as_json:
+        print_json({"deleted": yes, "artefacts": found})
+        return
+    print_table(clean_table(found))
+    if found and not yes:
+        typer.echo(f"nothing was deleted. To delete these, type: tamis clean {workspace} --yes")
+
+
+@app.command(epilog="Examples:  tamis fetch --list   |   tamis fetch lid176")
+def fetch(
+    name: Annotated[str | None, typer.Argument(help="Asset to download.")] = None,
+    list_all: Annotated[
+        bool, typer.Option("--list", help="Show every asset: size, licence, where it is cached.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download a model, word list or tokenizer that a recipe can use."""
+    from tamis import fetch as assets
+    from tamis.console.tables import assets_table, print_table
+
+    if list_all or name is None:
+        rows = assets.rows()
+        print_json(rows) if as_json else print_table(assets_table(rows))
+        return
+    if not name.strip():
+        raise ConfigError("fetch: give an asset's name; `tamis fetch --list` shows them")
+    typer.echo(f"{name}: {assets.fetch(name, on_progress=_download_progress(name))}")
+
+
+def _download_progress(name: str) -> Callable[[int, int | None], None]:
+    """A line per 5 % (or per 50 MB where the size is not known)."""
+    last: list[int] = [-1]
+
+    def show_step(done: int, total: int | None) -> None:
+        step = done * 20 // total if total else done // 50_000_000
+        if step != last[0]:
+            last[0] = step
+            typer.echo(f"{name}: {done / 1e6:,.1f} of {total / 1e6 if total else float('nan'):,.1f} MB", err=True)
+
+    return show_step
+
+
+@app.command(epilog="Examples:  tamis recipes   |   tamis recipes dclm-baseline")
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe or experiment, to copy and change.")] = None,
+) -> None:
+    """The recipes and experiments shipped with the package."""
+    from tamis.recipes.load import Kind, load, shipped_names, shipped_text
+
+    kinds: tuple[Kind, Kind] = ("recipe", "experiment")
+    for kind in kinds:
+        if name in shipped_names(kind):
+            typer.echo(shipped_text(name, kind), nl=False)
+            return
+    if name is not None:
+        load(name)  # raises, with the nearest name
+    for kind in kinds:
+        typer.echo(f"{kind}s:")
+        for each in shipped_names(kind):
+            typer.echo(f"  {each:24} {load(each, kind)[0].get('description', '')}")

@@ -1,0 +1,113 @@
+"""What `tamis status` tells of a run: accounting, sizes and places of every stage, and what was made from the run."""
+
+from typing import Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from tamis.base.cards import Card
+from tamis.console.formats import size_text
+from tamis.console.tables import print_table, reasons_cell
+from tamis.store.atomic import read_json
+from tamis.store.rundir import Product, RunDir
+
+STATES = {"run_started": "unfinished", "run_finished": "finished", "run_failed": "failed"}
+
+
+def status_data(run: RunDir) -> dict[str, Any]:
+    """The run as data.
+
+    `stages` holds for every step, in order, its card, whether it is finished, where its artefact lies and, after
+    tokenize, `tokens`. `models` and `evaluations` are what was made from the run: `stale` tells whether it was made
+    from other data than the run has now; None where that cannot be told, as the run has no token shards now.
+    """
+    last: dict[str, Any] = next((event for event in reversed(run.read_events()) if event.get("kind") in STATES), {})
+    data = _data_fingerprint(run)
+    return {
+        "run": str(run.root),
+        "recipe": run.name if run.recipe.exists() else None,
+        "state": STATES.get(last.get("kind", ""), "unfinished"),
+        "error": last.get("error"),
+        "stages": _stages(run),
+        "data": data,
+        "models": [_product(run, product, data) for product in run.products("model")],
+        "evaluations": [_product(run, product, data) for product in run.products("evaluation")],
+    }
+
+
+def _data_fingerprint(run: RunDir) -> str | None:
+    """Identity of the token shards of the run as it is now."""
+    folder = run.tokens()
+    return None if folder is None else str(read_json(folder / "manifest.json")["fingerprint"])
+
+
+def _stages(run: RunDir) -> dict[str, dict[str, Any]]:
+    cards = dict(run.cards())
+    found: dict[str, dict[str, Any]] = {}
+    for step in run.steps():
+        folder = run.stage(step)
+        manifest = folder.tokens / "manifest.json"
+        entry = {
+            "finished": step in cards,
+            "artefact": str(folder.root),
+            "tokens": int(read_json(manifest)["num_tokens"]) if manifest.exists() else None,
+        }
+        found[step] = entry | (cards[step].to_dict() if step in cards else {})
+    return found
+
+
+def _product(run: RunDir, product: Product, data: str | None) -> dict[str, Any]:
+    made_from = product.settings.get("data")
+    return {
+        "artefact": str(run.workspace.artefact(product.artefact)),
+        "settings": product.settings,
+        "stale": None if data is None or made_from is None else made_from != data,
+    }
+
+
+def print_status(run: RunDir, all_reasons: bool = False) -> None:
+    """The same as text. `all_reasons`: not only the five largest of each stage."""
+    status = status_data(run)
+    print_table(_stage_table(status["stages"], dict(run.cards()), all_reasons))
+    typer.echo("\nartefacts:")
+    for step, stage in status["stages"].items():
+        typer.echo(f"  {step}: {stage['artefact']}" + ("" if stage["finished"] else " (not finished)"))
+    for kind in ("models", "evaluations"):
+        if status[kind]:
+            typer.echo(f"{kind}:")
+        for product in status[kind]:
+            typer.echo(f"  {product['artefact']}{_settings_text(product['settings'])}{_stale_text(product)}")
+    error = f" ({status['error']})" if status["error"] else ""
+    typer.echo(f"{status['run']}: {status['state']}{error}")
+
+
+def _stage_table(stages: dict[str, dict[str, Any]], cards: dict[str, Card], all_reasons: bool) -> Table:
+    table = Table("stage", box=None, pad_edge=False)
+    for name in ("in", "kept", "removed", "quarantined", "text in", "text kept", "tokens"):
+        table.add_column(name, justify="right")
+    table.add_column("reasons")
+    for step, stage in stages.items():
+        counts = cards[step].books if step in cards else None
+        if counts is None:
+            table.add_row(step, *[""] * 7, "" if stage["finished"] else "not finished")
+            continue
+        numbers = (counts.rows_in, counts.kept, counts.removed.total(), counts.quarantined.total())
+        tokens = "" if stage["tokens"] is None else f"{stage['tokens']:,}"
+        table.add_row(
+            escape(step), *(f"{number:,}" for number in numbers), size_text(counts.bytes_in),
+            size_text(counts.kept_bytes), tokens, reasons_cell(counts, all_reasons, "--all"),
+        )  # fmt: skip
+    return table
+
+
+def _settings_text(settings: dict[str, Any]) -> str:
+    """What tells it from its siblings; fingerprints are for programs."""
+    told = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "data")
+    return f" ({told})" if told else ""
+
+
+def _stale_text(product: dict[str, Any]) -> str:
+    if product["stale"] is None:
+        return ": not checked, because the run has no finished token shards now"
+    return ": STALE, made from other data than the run has now" if product["stale"] else ""

@@ -1,0 +1,268 @@
+"""Which evaluations may be compared: same questions, same scoring, and models that differ in their data alone.
+
+A comparison of recipes answers a question about data only when everything else was equal, so whatever else differs is
+refused, with the two folders and the command that mends it. What an evaluation does not record cannot be checked; the
+comparison's notes then say so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from tamis.base.cards import Card
+from tamis.base.errors import ConfigError, DataError
+from tamis.evaluate.results import ItemTable, read_items
+from tamis.evaluate.run import CARD, ITEMS, RESULTS
+from tamis.store.atomic import read_json
+from tamis.store.location import Location
+
+TOKEN_TOLERANCE_FRACTION = 0.001
+"""Token counts this near are the same: training stops at whole batches."""
+
+SCORING_SETTINGS = ("suite", "window_overlap_fraction")
+"""Settings of an evaluation that change scores; the others change intervals only."""
+
+TRAINING_SETTINGS = ("scale", "shape", "sequence_length", "num_steps", "hyperparameters")
+"""What must be equal of two trainings, besides the number of tokens, for a difference to be one of data."""
+
+SETTABLE = (
+    "vocab_size", "sequence_length", "batch_size", "learning_rate", "final_learning_rate", "weight_decay",
+    "warmup_steps", "z_loss",
+)  # fmt: skip
+"""The settings among them that `tamis train --set` takes."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One finished evaluation: its folder, results and card."""
+
+    folder: Location
+    tasks: dict[str, Any]
+    card: Card
+
+    @classmethod
+    def open(cls, folder: Location) -> "Evaluation":
+        """Raises ConfigError when the folder holds no finished evaluation, DataError when it is damaged."""
+        if not (folder / RESULTS).is_file() or not (folder / CARD).is_file():
+            raise ConfigError(
+                f"compare: {folder} holds no finished evaluation ({RESULTS} and {CARD}). Evaluate first: "
+                f"{evaluate_command(folder)}"
+            )
+        try:
+            found = cls(folder, dict(read_json(folder / RESULTS)["tasks"]), Card.from_dict(read_json(folder / CARD)))
+            found.check()
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise DataError(
+                f"{folder}: {RESULTS} or {CARD} is damaged ({error!r}). Delete the folder and evaluate again: "
+                f"{evaluate_command(folder)}"
+            ) from error
+        return found
+
+    def check(self) -> None:
+        """Raises one of the errors that `open` expects unless the card is an evaluation's, with numbers and parents."""
+        if self.card.kind != "evaluation":
+            raise ValueError(f"a card of kind {self.card.kind!r}")
+        _ = self.model, self.heldout, self.seed, self.num_tokens
+
+    @property
+    def model(self) -> str:
+        """Fingerprint of the model: weights, shape and tokenizer."""
+        return self.card.parents[0]
+
+    @property
+    def heldout(self) -> str:
+        """Fingerprint of the held-out set."""
+        return self.card.parents[1]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the model says of itself (`LanguageModel.description`)."""
+        return dict(self.card.details.get("model") or {})
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of the training, where it is recorded."""
+        found = self.description.get("seed")
+        return None if found is None else int(found)
+
+    @property
+    def num_tokens(self) -> int | None:
+        """Tokens the model was trained on, where that is recorded."""
+        found = self.description.get("num_tokens")
+        return None if found is None else int(found)
+
+    def items(self, task: str) -> ItemTable:
+        return read_items(self.folder / ITEMS / f"{task}.jsonl")
+
+
+def evaluate_command(folder: Location) -> str:
+    """The command that fills an evaluation folder, which is RUN/evaluate."""
+    return f"tamis eval {folder.parent} --heldout TASKS"
+
+
+def open_sides(sides: Mapping[str, Sequence[Location]]) -> dict[str, list[Evaluation]]:
+    """Open every evaluation; those of a side are ordered by their training seed where all of them record one.
+
+    Raises ConfigError when there are fewer than two sides, a side has no name or no evaluation, or anything was
+    evaluated twice.
+    """
+    if len(sides) < 2:
+        raise ConfigError(f"compare: two or more sides are needed, got {len(sides)} ({', '.join(sides) or 'none'}).")
+    opened = {}
+    for name, folders in sides.items():
+        if not name.strip() or not folders:
+            raise ConfigError(f"compare: side {name!r} has {'no evaluation' if name.strip() else 'no name'}.")
+        evaluations = [Evaluation.open(Location(folder)) for folder in folders]
+        seeds = [evaluation.seed for evaluation in evaluations]
+        if all(seed is not None for seed in seeds):
+            evaluations.sort(key=lambda evaluation: evaluation.seed or 0)
+        opened[name] = evaluations
+    _check_each_once(opened)
+    return opened
+
+
+def named_sides(sides: Sequence[tuple[str, Sequence[Location]]]) -> dict[str, Sequence[Location]]:
+    """Pairs of a name and evaluation folders as the mapping that `compare` takes.
+
+    Raises ConfigError when two sides have one name: the answer could not say which of them is better.
+    """
+    out: dict[str, Sequence[Location]] = {}
+    for name, folders in sides:
+        if name in out:
+            places = " and ".join(", ".join(map(str, both)) for both in (out[name], folders))
+            raise ConfigError(
+                f"compare: two sides are named '{name}' ({places}). Give one of them another name: change 'name:' in "
+                "the recipe.yaml of its run."
+            )
+        out[name] = folders
+    return out
+
+
+def check_comparable(sides: Mapping[str, Sequence[Evaluation]], allow_different_training: bool) -> None:
+    """Compare every two evaluations; raises ConfigError at the first difference that is not one of data."""
+    for first, other in combinations([evaluation for side in sides.values() for evaluation in side], 2):
+        _check_questions(first, other)
+        _check_scoring(first, other)
+        _check_tokenizers(first, other)
+        different = different_settings(first, other)
+        if different and not allow_different_training:
+            what = "; ".join(f"{name}: {here} and {there}" for name, here, there in different)
+            raise ConfigError(
+                f"compare: the models of {first.folder} and {other.folder} were trained with different settings "
+                f"({what}), so that a difference would not be one of data. Train both alike: "
+                f"{_train_command(first, other, different)}, then {evaluate_command(other.folder)}; or allow "
+                "different training, to compare them as they are."
+            )
+
+
+def different_settings(a: Evaluation, b: Evaluation) -> list[tuple[str, Any, Any]]:
+    """(name, value of a, value of b) of each setting of the training that both record and that differs. Where the
+    scales differ that is the one difference, as all others come from it."""
+    out: list[tuple[str, Any, Any]] = []
+    for name in TRAINING_SETTINGS:
+        here, there = a.description.get(name), b.description.get(name)
+        if here is None or there is None or here == there:
+            continue
+        if name == "scale":
+            return [(name, here, there)]
+        if isinstance(here, dict) and isinstance(there, dict):
+            keys = [key for key in {**here, **there} if here.get(key) != there.get(key)]
+            out += [(key, here.get(key), there.get(key)) for key in keys]
+        else:
+            out.append((name, here, there))
+    if same_tokens([a, b]) is False:
+        out.append(("num_tokens", a.num_tokens, b.num_tokens))
+    return out
+
+
+def same_tokens(evaluations: Sequence[Evaluation]) -> bool | None:
+    """Whether all models saw the same number of training tokens; None when one does not record it."""
+    counts = [evaluation.num_tokens for evaluation in evaluations]
+    known = [count for count in counts if count is not None]
+    if len(known) < len(counts):
+        return None
+    return max(known) - min(known) <= TOKEN_TOLERANCE_FRACTION * max(known)
+
+
+def unrecorded(evaluation: Evaluation) -> list[str]:
+    """What the evaluation should record of its model and does not, so that it could not be checked."""
+    names = ("seed", "tokenizer", "num_tokens", *TRAINING_SETTINGS)
+    return [name for name in names if evaluation.description.get(name) is None]
+
+
+def _check_each_once(sides: Mapping[str, Sequence[Evaluation]]) -> None:
+    seen: dict[str, tuple[str, Location]] = {}
+    for name, evaluations in sides.items():
+        seeds: dict[int, Location] = {}
+        for evaluation in evaluations:
+            if evaluation.model in seen:
+                other_name, other = seen[evaluation.model]
+                where = f"twice on side '{name}'" if name == other_name else f"on sides '{other_name}' and '{name}'"
+                raise ConfigError(
+                    f"compare: the same model stands {where} ({other} and {evaluation.folder}). Leave one of them out; "
+                    "for another training of the same data: tamis train RUN --set seed=N, then tamis eval RUN "
+                    "--heldout TASKS"
+                )
+            seen[evaluation.model] = name, evaluation.folder
+            if evaluation.seed is None:
+                continue
+            if evaluation.seed in seeds:
+                raise ConfigError(
+                    f"compare: side '{name}' has two models of training seed {evaluation.seed} "
+                    f"({seeds[evaluation.seed]} and {evaluation.folder}). Leave one of them out, or train it with "
+                    f"another seed: tamis train {evaluation.folder.parent} --set seed=N, then "
+                    f"{evaluate_command(evaluation.folder)}"
+                )
+            seeds[evaluation.seed] = evaluation.folder
+
+
+def _check_questions(first: Evaluation, other: Evaluation) -> None:
+    if other.heldout != first.heldout:
+        raise ConfigError(
+            f"compare: {first.folder} and {other.folder} were evaluated on different held-out sets ({first.heldout} "
+            f"and {other.heldout}). Evaluate both on the same one: {evaluate_command(other.folder)}"
+        )
+    if other.tasks.keys() != first.tasks.keys():
+        names = ", ".join(sorted(first.tasks.keys() ^ other.tasks.keys()))
+        raise ConfigError(
+            f"compare: {first.folder} and {other.folder} have different tasks (only one of them has {names}). "
+            f"Evaluate both on the same ones: {evaluate_command(other.folder)}"
+        )
+
+
+def _check_scoring(first: Evaluation, other: Evaluation) -> None:
+    if other.card.version != first.card.version:
+        older = min(first, other, key=lambda evaluation: evaluation.card.version)
+        raise ConfigError(
+            f"compare: {first.folder} and {other.folder} were scored by different versions of the evaluation "
+            f"({first.card.version} and {other.card.version}). Evaluate the older one again: "
+            f"{evaluate_command(older.folder)}"
+        )
+    for name in SCORING_SETTINGS:
+        here, there = first.card.config.get(name), other.card.config.get(name)
+        if here != there:
+            raise ConfigError(
+                f"compare: {first.folder} and {other.folder} were scored with different settings ({name}: {here} and "
+                f"{there}). Evaluate the second as the first: {evaluate_command(other.folder)} --set {name}={here}"
+            )
+
+
+def _check_tokenizers(first: Evaluation, other: Evaluation) -> None:
+    here, there = (evaluation.description.get("tokenizer") for evaluation in (first, other))
+    if here is not None and there is not None and here != there:
+        raise ConfigError(
+            f"compare: the models of {first.folder} and {other.folder} have different tokenizers ({here} and {there}), "
+            "so that a difference would not be one of data. Tokenize both with one tokenizer and train again: "
+            f"tamis run RECIPE --set tokenize.tokenizer=FILE, tamis train {other.folder.parent}, then "
+            f"{evaluate_command(other.folder)}"
+        )
+
+
+def _train_command(first: Evaluation, other: Evaluation, different: Sequence[tuple[str, Any, Any]]) -> str:
+    """The command that trains the model of `other` as that of `first` was."""
+    command = f"tamis train {other.folder.parent} --scale {first.description.get('scale', 'SCALE')}"
+    names = [name for name, _, _ in different]
+    if first.num_tokens is not None and ("num_steps" in names or "num_tokens" in names):
+        command += f" --tokens {first.num_tokens}"
+    return command + "".join(f" --set {name}={here}" for name, here, _ in different if name in SETTABLE)

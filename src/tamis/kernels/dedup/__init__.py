@@ -1,0 +1,1 @@
+"""Kernels of deduplication: Bloom filters, MinHash, repeated windows of tokens, and connected components."""

@@ -1,0 +1,1 @@
+"""Classifiers of fastText, read from its files and applied without the library."""

@@ -1,0 +1,125 @@
+"""Records of shards merged into the card of a step, and what a card that shows too much loss means."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tamis import __version__
+from tamis.base.cards import Card, Counts
+from tamis.base.errors import BudgetError, DataError
+from tamis.base.stage import Group, Stage
+from tamis.runner.jobs import decision_details
+from tamis.runner.ledger import Record, read_record
+from tamis.runner.plan import Plan, Step
+from tamis.runner.split import EXAMPLES_PER_REASON
+from tamis.runner.task import Task
+from tamis.store.atomic import write_json
+from tamis.store.rundir import StageDir
+
+
+def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
+    """Merge the shards' records of one step into its card."""
+    folder = tasks[0].folder(step)
+    books, notes, records = Counts(), Counter[str](), []
+    for task in tasks:
+        record = read_record(folder.task(task.index))
+        assert record is not None, f"{folder.root}: task {task.index} left no record"
+        books.add(record.books)
+        notes.update(record.notes)
+        records.append(record)
+    books.check(step.label)
+    details: dict[str, Any] = {
+        "rules": [rule.to_dict() for rule in step.stage.rules],
+        "histograms": _merge_histograms(step.stage, records),
+        "examples": _merge_examples(records),
+        "notes": dict(sorted(notes.items())),
+        "assets": {name: path.rpartition("/")[2] for name, path in step.assets.items()},
+    }
+    if isinstance(step.stage, Group):
+        _merge_decisions(folder, step, details)
+    card = Card(
+        kind="stage",
+        name=step.stage.name,
+        version=step.stage.version,
+        fingerprint=plan.card_fingerprint(step),
+        parents=plan.card_parents(step),
+        config=step.stage.config.model_dump(mode="json"),
+        tamis_version=__version__,
+        seed=plan.recipe.seed,
+        books=books,
+        details=details,
+    )
+    write_json(folder.card, card.to_dict())
+    return card
+
+
+def _merge_histograms(stage: Stage, records: list[Record]) -> dict[str, Any]:
+    out = {}
+    for signal in stage.signals:
+        counts: list[int] = []
+        for record in records:
+            counts = signal.merge(counts, record.histograms.get(signal.column, []))
+        out[signal.column] = signal.entry(counts)
+    return out
+
+
+def _merge_examples(records: list[Record]) -> list[dict[str, Any]]:
+    by_reason: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        for example in record.examples:
+            by_reason.setdefault(example["reason"], []).append(example)
+    best = [sorted(by_reason[r], key=lambda e: (e["rank"], e["id"]))[:EXAMPLES_PER_REASON] for r in sorted(by_reason)]
+    return [{k: v for k, v in example.items() if k != "rank"} for group in best for example in group]
+
+
+def _merge_decisions(folder: StageDir, step: Step, details: dict[str, Any]) -> None:
+    """Thresholds and other findings of a group's decision; rules it decided join the stage's own."""
+    assert isinstance(step.stage, Group)
+    group = step.stage
+    paths = [folder.decisions(bucket) for bucket in range(group.num_buckets)]
+    for path in [*paths, folder.combined] if group.combines else paths:
+        found = decision_details(path)
+        details["rules"] = details["rules"] + found.pop("rules", [])
+        details.setdefault("decisions", {}).update(found)
+
+
+def check_budget(plan: Plan, step: Step, card: Card, tasks: Sequence[Task]) -> None:
+    """Raises BudgetError when more rows were quarantined than the recipe allows."""
+    books = card.books
+    assert books is not None
+    lost, budget = books.quarantined.total(), plan.recipe.quarantine_budget
+    if lost <= budget * books.rows_in:
+        return
+    kinds = ", ".join(f"{name} {count}" for name, count in books.quarantined.most_common(3))
+    worst = max(tasks, key=lambda task: _quarantined(task, step))
+    raise BudgetError(
+        f"{step.label}: {lost} of {books.rows_in} rows were quarantined ({kinds}), more than the budget of "
+        f"{budget:.1%}. The worst input is {worst.shard.uri}; its rows are in "
+        f"{worst.folder(step).quarantine(worst.index)}. Mend the input, or raise quarantine_budget."
+    )
+
+
+def _quarantined(task: Task, step: Step) -> int:
+    record = read_record(task.folder(step).task(task.index))
+    return record.books.quarantined.total() if record else 0
+
+
+def nothing_left(step: Step, card: Card) -> DataError:
+    """What to tell a user whose last document left at this step."""
+    books = card.books
+    assert books is not None
+    if books.rows_in == 0:
+        notes = ", ".join(f"{name} {count}" for name, count in card.details["notes"].items())
+        seen = f" (skipped: {notes})" if notes else ""
+        return DataError(f"{step.label}: the pool holds no documents{seen}. Check what pool.inputs points at.")
+    reasons = books.removed + Counter({f"quarantined as {name}": n for name, n in books.quarantined.items()})
+    told = ", ".join(f"{name} {count}" for name, count in reasons.most_common(4))
+    if set(reasons) == {"not_held_out"}:
+        return DataError(
+            f"{step.label}: none of {books.rows_in} documents is in the held-out part: hosts are held out whole, and "
+            "these are few. Raise pool.holdout_fraction, or set pool.holdout_by: url to hold out single pages."
+        )
+    return DataError(
+        f"{step.label}: no document is left of {books.rows_in}: {told}. "
+        "Loosen the rule that removed most, or check that this recipe fits this pool."
+    )

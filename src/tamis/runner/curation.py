@@ -1,0 +1,250 @@
+"""Nodes of curation: a pass over all shards, and a group's decision. The engine does their jobs, the ledger skips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from tamis.base.cards import Card
+from tamis.base.errors import ConfigError
+from tamis.base.events import Event
+from tamis.base.stage import Group
+from tamis.runner.cards import check_budget, nothing_left, write_card
+from tamis.runner.engine import Engine
+from tamis.runner.estimate import group_cost, measured_corpus, memory_warning
+from tamis.runner.graph import Context, Node, OnEvent
+from tamis.runner.inline_engine import InlineEngine
+from tamis.runner.jobs import ALL, Decide, Job
+from tamis.runner.ledger import read_record, write_record
+from tamis.runner.local_engine import LocalEngine
+from tamis.runner.plan import ARTEFACT_SCHEME, Pass, Plan, Step, asset_location
+from tamis.runner.task import Task, first_step_to_do
+from tamis.store.atomic import read_json
+from tamis.store.rundir import RunDir, StageDir
+from tamis.store.tokens import write_manifest
+from tamis.store.workspace import Workspace
+
+EngineName = Literal["local", "ray"]
+
+
+def make_engine(name: EngineName, num_workers: int, workspace: Workspace) -> Engine:
+    """The engine asked for; in a workspace that only this process can see, the inline one."""
+    if workspace.root.is_in_memory:
+        return InlineEngine()
+    if name == "ray":
+        from tamis.runner.ray_engine import RayEngine
+
+        return RayEngine(num_workers)
+    return LocalEngine(num_workers)
+
+
+class PassNode(Node):
+    """Every shard of the pool through one pass of a plan."""
+
+    kind: ClassVar[str] = "pass"
+
+    def __init__(self, run_name: str, plan: Plan, one: Pass, inputs: Sequence[Node]) -> None:
+        names = " + ".join(step.stage.name for step in one.steps)
+        super().__init__(run_name, names, inputs)
+        self.plan, self.one = plan, one
+
+    def artefacts(self, workspace: Workspace) -> list[str]:
+        return [step.artefact for step in (*self.one.steps, *([self.one.sketch] if self.one.sketch else []))]
+
+    def tasks(self, workspace: Workspace) -> list[Task]:
+        return [
+            Task(plan=self.plan, workspace=workspace, number=self.one.number, index=index)
+            for index in range(len(self.plan.shards))
+        ]
+
+    def is_done(self, workspace: Workspace) -> bool:
+        return self._has_cards(workspace) and all(task.is_done() for task in self.tasks(workspace))
+
+    def _has_cards(self, workspace: Workspace) -> bool:
+        folders = [StageDir(workspace.artefact(step.artefact)) for step in self.one.steps]
+        return all(folder.card.exists() for folder in folders)
+
+    def run(self, context: Context) -> None:
+        """Raises DataError (unreadable input, nothing left), BudgetError (too many quarantined rows), StorageError."""
+        tasks = self.tasks(context.workspace)
+        for step in self.one.steps:
+            if not step.needs_corpus:
+                adopt_shards(tasks, step, context.workspace)
+        _run_jobs(tasks, self.one, context)
+        for step in self.one.steps:
+            card = write_card(self.plan, step, tasks)
+            context.on_event(Event(kind="stage_finished", fields={"stage": step.label, **card.to_dict()["counts"]}))
+            check_budget(self.plan, step, card, tasks)
+            if card.books is not None and card.books.kept == 0:
+                raise nothing_left(step, card)
+        output = tasks[0].folder(self.one.output)
+        if output.tokens.is_folder():
+            write_manifest(output.tokens, asset_location(self.one.output.assets["tokenizer"], context.workspace))
+        if self.one.sketch is not None:
+            _tell_cost(self.one.sketch, card, context)
+
+
+class DecideNode(Node):
+    """The decision of the group that a pass feeds: one job per bucket, then, for some, one over all findings."""
+
+    kind: ClassVar[str] = "decision"
+
+    def __init__(self, run_name: str, plan: Plan, one: Pass, inputs: Sequence[Node]) -> None:
+        assert one.sketch is not None
+        super().__init__(run_name, f"{one.sketch.stage.name} (decide)", inputs)
+        self.plan, self.one, self.step = plan, one, one.sketch
+
+    def artefacts(self, workspace: Workspace) -> list[str]:
+        return [self.step.artefact]
+
+    def jobs(self, workspace: Workspace) -> list[list[Decide]]:
+        """Jobs in rounds: those of a round can be done at once."""
+        assert isinstance(self.step.stage, Group)
+        rounds = [list(range(self.step.stage.num_buckets))] + ([[ALL]] if self.step.stage.combines else [])
+        number = self.one.number
+        return [
+            [Decide(plan=self.plan, workspace=workspace, number=number, bucket=bucket) for bucket in buckets]
+            for buckets in rounds
+        ]
+
+    def is_done(self, workspace: Workspace) -> bool:
+        return all(job.is_done() for jobs in self.jobs(workspace) for job in jobs)
+
+    def run(self, context: Context) -> None:
+        """Raises DataError when a decision fails twice, StorageError."""
+        for jobs in self.jobs(context.workspace):
+            _run_jobs(jobs, self.one, context)
+
+
+def plan_nodes(run_name: str, plan: Plan, makers: dict[str, Node]) -> dict[str, Node]:
+    """Nodes of a plan in order, by the label of the step after which its documents are there. `makers`: the nodes of
+    the graph that make assets, by artefact."""
+    before: list[Node] = []
+    found: dict[str, Node] = {}
+    for one in plan.passes:
+        names = [name for step in one.steps for name in _bound_artefacts(step)]
+        node: Node = PassNode(run_name, plan, one, [*before, *(makers[name] for name in names if name in makers)])
+        found |= dict.fromkeys((step.label for step in one.steps), node)
+        before = [node]
+        if one.sketch is not None:
+            names = _bound_artefacts(one.sketch)
+            before = [DecideNode(run_name, plan, one, [node, *(makers[name] for name in names if name in makers)])]
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """The documents that a step stores, as what other nodes are made from; `node` makes them, where the graph does."""
+
+    artefact: str
+    fingerprint: str
+    node: Node | None
+
+    @classmethod
+    def of(cls, plan: Plan, step: Step, node: Node | None) -> "Dataset":
+        return cls(artefact=step.artefact, fingerprint=plan.card_fingerprint(step), node=node)
+
+    @classmethod
+    def of_run(cls, run: RunDir) -> "Dataset":
+        """What came out of the last stage of a finished run. Raises ConfigError when it is not finished."""
+        cards, steps = run.cards(), run.steps()
+        if len(cards) < len(steps) or not cards:
+            raise ConfigError(f"{run.root}: this run is not finished. Run it again to go on: tamis run {run.recipe}")
+        step, card = cards[-1]
+        return cls(artefact=steps[step], fingerprint=card.fingerprint, node=None)
+
+    @property
+    def inputs(self) -> list[Node]:
+        return [self.node] if self.node is not None else []
+
+    def folder(self, workspace: Workspace) -> StageDir:
+        return StageDir(workspace.artefact(self.artefact))
+
+
+def _bound_artefacts(step: Step) -> list[str]:
+    bound = (text for text in step.assets.values() if text.startswith(ARTEFACT_SCHEME))
+    return [text.removeprefix(ARTEFACT_SCHEME).partition("/")[0] for text in bound]
+
+
+def adopt_shards(tasks: Sequence[Task], step: Step, workspace: Workspace) -> None:
+    """Take over what was done to the same shards in another pool: the same step, fed by the same file, gives the same
+    files. They are linked, so that no page is read twice because the pool has grown."""
+    missing = [task for task in tasks if read_record(task.folder(step).task(task.index)) is None]
+    prefix = step.artefact.rpartition("-")[0]
+    others = [folder for folder in workspace.artefacts(f"{prefix}-*") if folder.name != step.artefact]
+    if not missing or not others:
+        return
+    known = {}
+    for folder in others:
+        for place in (folder / "tasks").children("[0-9]*.json"):
+            known[read_json(place)["fingerprint"]] = place
+    for task in missing:
+        found = known.get(task.plan.task_fingerprint(step, task.shard))
+        if found is not None:
+            _adopt(StageDir(found.parent.parent), int(found.stem), task.folder(step), task.index)
+
+
+def _adopt(source: StageDir, theirs: int, target: StageDir, ours: int) -> None:
+    record = read_record(source.task(theirs))
+    if record is None:
+        return
+    outputs = {}
+    for name, output in record.outputs.items():
+        renamed = name.replace(f"{theirs:05d}", f"{ours:05d}")
+        if not (source.root / name).exists():
+            return
+        (source.root / name).copy_to(target.root / renamed)
+        outputs[renamed] = output
+    record.outputs = outputs
+    write_record(target.task(ours), record)
+
+
+def _tell_cost(group: Step, card: Card, context: Context) -> None:
+    """What the group's decisions will take, now that their input is known; a warning where that is too much."""
+    assert card.books is not None
+    predicted = group_cost(group, measured_corpus(card.books), context.num_workers)
+    if predicted is None:
+        return
+    context.on_event(Event(kind="cost_predicted", fields=predicted.to_dict()))
+    if warning := memory_warning(predicted):
+        context.note(warning)
+
+
+def _run_jobs(jobs: Sequence[Task] | Sequence[Decide], one: Pass, context: Context) -> None:
+    """Run the jobs that are not done, reporting each as an event."""
+    waiting: list[Job] = [job for job in jobs if not job.is_done()]
+    about = {"pass": one.number} | _about(jobs, waiting, one)
+    total_bytes = sum(job.shard.size_bytes for job in waiting if isinstance(job, Task))
+    fields = {"tasks": len(waiting), "skipped": len(jobs) - len(waiting), "input_bytes": total_bytes}
+    tell: OnEvent = context.on_event
+    tell(Event(kind="pass_started", fields=about | fields))
+
+    def finish(job: Job, answer: dict[str, Any], seconds: float) -> None:
+        tell(Event(kind="task_finished", fields=about | _describe(job) | answer | {"seconds": round(seconds, 3)}))
+
+    def retry(job: Job, trouble: str) -> None:
+        tell(Event(kind="task_retried", fields=about | _describe(job) | {"trouble": trouble}))
+
+    def progress(rows_in_flight: int) -> None:
+        tell(Event(kind="progress", fields={"rows": rows_in_flight}))
+
+    if waiting:
+        context.engine.run(waiting, finish, retry, progress)
+    tell(Event(kind="pass_finished", fields=about))
+
+
+def _about(jobs: Sequence[Task] | Sequence[Decide], waiting: Sequence[Job], one: Pass) -> dict[str, Any]:
+    """The steps that are really done (a pass begins after what is stored already), and what a job is called."""
+    first = jobs[0]
+    if isinstance(first, Decide):
+        verb = "combine" if first.combines else "decide"
+        return {"stages": [f"{first.step.label} ({verb})"], "unit": "decisions", "rows_are": "sketched rows"}
+    starts = [first_step_to_do(task) for task in waiting if isinstance(task, Task)]
+    steps = one.steps[min(starts, default=0) :] or one.steps[-1:]
+    reads = one.steps[min(starts) - 1].label if starts and min(starts) > 0 else one.reads.label if one.reads else None
+    return {"stages": [step.label for step in steps], "reads": reads, "unit": "shards", "rows_are": "documents"}
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    if not isinstance(job, Task):
+        return {"bucket": "all" if job.combines else job.bucket}
+    return {"shard": job.shard.name, "input_bytes": job.shard.size_bytes}

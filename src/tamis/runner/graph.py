@@ -1,0 +1,85 @@
+"""The graph: everything that a recipe or an experiment makes, as nodes that know what they need and when they are done.
+
+A node reads artefacts, makes one or more, and has a fingerprint over all that decides their bytes. There is one ledger
+for every kind of node: the completion records in the artefacts themselves (`runner.ledger`). What is complete there is
+never computed again, whichever run of the workspace finished it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tamis.base.events import Event
+from tamis.runner.engine import Engine
+from tamis.store.workspace import Workspace
+
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a node works with: the workspace, the engine for per-document work, the number of cores it may use, and
+    whom to tell what happens."""
+
+    workspace: Workspace
+    engine: Engine
+    num_workers: int
+    on_event: OnEvent
+
+    def note(self, text: str) -> None:
+        """Tell the user one line."""
+        self.on_event(Event(kind="note", fields={"text": text}))
+
+
+class Node(ABC):
+    """One piece of work of a graph. `label` names it for the user, `inputs` are done before it starts."""
+
+    kind: ClassVar[str]
+    own_process: ClassVar[bool] = False
+    """Whether it runs in a process of its own, beside others of its kind: trainings and evaluations do."""
+
+    def __init__(self, run_name: str, what: str, inputs: Sequence["Node"]) -> None:
+        """`run_name`: the run that it belongs to, '' for none; `what` it does."""
+        self.run_name, self.inputs = run_name, tuple(inputs)
+        self.label = f"{run_name}: {what}" if run_name else what
+
+    @abstractmethod
+    def artefacts(self, workspace: Workspace) -> list[str]:
+        """Names of the artefacts it makes; empty while they depend on the content of inputs that are not finished."""
+
+    @abstractmethod
+    def is_done(self, workspace: Workspace) -> bool:
+        """What the ledger says. Asked only when all inputs are done."""
+
+    @abstractmethod
+    def run(self, context: Context) -> None:
+        """Do what is not done yet; afterwards `is_done` holds. Raises any TamisError."""
+
+    def describe(self, workspace: Workspace) -> dict[str, Any]:
+        """Plain data for `--dry-run` and the report: label, kind, artefacts, whether done, labels of inputs."""
+        ready = all(_known(node, workspace) for node in self.inputs)
+        return {
+            "label": self.label, "kind": self.kind, "artefacts": self.artefacts(workspace) if ready else [],
+            "done": ready and self.is_done(workspace), "inputs": [node.label for node in self.inputs],
+        }  # fmt: skip
+
+
+def _known(node: Node, workspace: Workspace) -> bool:
+    """Whether a node and all that it needs is done."""
+    return all(_known(other, workspace) for other in node.inputs) and node.is_done(workspace)
+
+
+def in_order(targets: Iterable[Node]) -> list[Node]:
+    """`targets` and all that they need, each once, inputs first, else in the order given."""
+    ordered: dict[int, Node] = {}
+
+    def visit(node: Node) -> None:
+        if id(node) not in ordered:
+            for other in node.inputs:
+                visit(other)
+            ordered.setdefault(id(node), node)
+
+    for target in targets:
+        visit(target)
+    return list(ordered.values())

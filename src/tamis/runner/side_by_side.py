@@ -1,0 +1,84 @@
+"""Nodes that run in processes of their own, several at a time: as many as there are cores or GPUs for them.
+
+Their progress comes back over a queue and is shown as one line: that of the slowest.
+"""
+
+import multiprocessing as mp
+import queue
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from tamis.base.errors import TamisError
+from tamis.base.events import Event
+from tamis.runner.graph import Context, Node
+from tamis.runner.inline_engine import InlineEngine
+from tamis.store.workspace import Workspace
+
+_POLL_SECONDS = 0.5
+
+
+def run_side_by_side(nodes: Sequence[Node], context: Context) -> None:
+    """Run all nodes, at most one per core at a time. The first failure is raised when the others were stopped."""
+    if context.workspace.root.is_in_memory or context.num_workers == 1:
+        for node in nodes:
+            node.run(context)
+        return
+    spawn = mp.get_context("spawn")  # a fresh process: PyTorch does not survive a fork of its threads
+    news = spawn.Queue()
+    waiting, running = deque(nodes), dict[str, Any]()
+    progress: dict[str, Event] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < context.num_workers:
+                node = waiting.popleft()
+                process = spawn.Process(target=_run_one, args=(node, context.workspace, news), daemon=True)
+                process.start()
+                running[node.label] = process
+            _hear(news, running, progress, context)
+    finally:
+        for process in running.values():
+            process.kill()
+            process.join()
+
+
+def _hear(news: Any, running: dict[str, Any], progress: dict[str, Event], context: Context) -> None:
+    """Take one message; raise the error of a node that failed."""
+    try:
+        label, kind, content = news.get(timeout=_POLL_SECONDS)
+    except queue.Empty:
+        for label, process in running.items():
+            if not process.is_alive() and news.empty():
+                raise TamisError(
+                    f"{label}: its process died (exit code {process.exitcode}). Run again to go on."
+                ) from None
+        return
+    if kind == "failed":
+        raise content
+    if kind == "done":
+        running.pop(label).join()
+        progress.pop(label, None)
+    elif content.kind == "progress":
+        progress[label] = content
+        slowest = min(progress.values(), key=lambda event: event.fields.get("done", 0))
+        context.on_event(slowest)
+    else:
+        context.on_event(content)
+
+
+def _run_one(node: Node, workspace: Workspace, news: Any) -> None:
+    """Body of the process."""
+
+    def tell(event: Event) -> None:
+        news.put((node.label, "event", event))
+
+    try:
+        node.run(Context(workspace=workspace, engine=InlineEngine(), num_workers=1, on_event=tell))
+        news.put((node.label, "done", None))
+    except TamisError as error:
+        news.put((node.label, "failed", error))
+    except KeyboardInterrupt:
+        return
+    except BaseException as error:  # noqa: BLE001 - carried to the parent, which raises it there
+        news.put((node.label, "failed", RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")))

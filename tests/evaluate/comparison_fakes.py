@@ -1,0 +1,74 @@
+"""Evaluation folders with chosen scores, written as `evaluate.run` writes them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tamis
+from tamis.base.cards import Card
+from tamis.base.hashing import fingerprint
+from tamis.evaluate.results import Item, Measure, read_items, write_items
+from tamis.evaluate.run import CARD, ITEMS, RESULTS, VERSION, EvaluateConfig, summarise
+from tamis.store.atomic import write_json
+
+NUM_HOSTS, NUM_ITEMS = 24, 96
+DESCRIPTION: dict[str, Any] = {
+    "scale": "nano",
+    "tokenizer": "t0",
+    "num_tokens": 1_000_000,
+    "num_steps": 500,
+    "sequence_length": 256,
+    "shape": {"d_model": 32, "vocab_size": 2048},
+    "hyperparameters": {"learning_rate": 0.03, "batch_size": 8},
+}
+
+
+def write_evaluation(
+    folder: Path,
+    values: Sequence[float] | np.ndarray,
+    *,
+    seed: int | None = 0,
+    heldout: str = "heldout",
+    tasks: Sequence[str] = ("documents",),
+    metric: str = "bits_per_byte",
+    config: EvaluateConfig | None = None,
+    version: int = VERSION,
+    **description: Any,
+) -> Path:
+    """A finished evaluation whose items have `values`, on pages of `NUM_HOSTS` hosts. A description of None is left
+    out."""
+    config = config or EvaluateConfig(num_resamples=200)
+    about = {k: v for k, v in (DESCRIPTION | {"seed": seed} | description).items() if v is not None}
+    model = fingerprint("model", str(folder), about)
+    accuracy = metric == "accuracy"
+    entries = {}
+    for task in tasks:
+        items = [
+            Item(id=f"{n:04d}", url=f"https://host{n % NUM_HOSTS}.example/{n}", value=float(value), weight=1.0)
+            for n, value in enumerate(values)
+        ]
+        path = folder / ITEMS / f"{task}.jsonl"
+        write_items(path, items)
+        chance = 0.25 if accuracy else None
+        measure = Measure(task=task, metric=metric, higher_is_better=accuracy, items=items, chance=chance)
+        entries[task] = summarise(measure, read_items(path), config)
+    write_json(folder / RESULTS, {"suite": "heldout", "model": model, "heldout": heldout, "tasks": entries})
+    identity = fingerprint("evaluation", version, config.model_dump(mode="json"), model, heldout)
+    card = Card(
+        kind="evaluation", name="heldout", version=version, fingerprint=identity, parents=[model, heldout],
+        config=config.model_dump(mode="json"), tamis_version=tamis.__version__, details={"model": about},
+    )  # fmt: skip
+    write_json(folder / CARD, card.to_dict())
+    return folder
+
+
+def pages(seed: int = 0) -> np.ndarray:
+    """How hard each page is, for every model alike: most of the spread of scores."""
+    return 2.0 + np.random.default_rng(seed).normal(size=NUM_ITEMS)
+
+
+def noise(seed: int, spread: float = 0.05) -> np.ndarray:
+    """What differs from model to model, page by page."""
+    return spread * np.random.default_rng(1000 + seed).normal(size=NUM_ITEMS)
