@@ -1,5 +1,6 @@
 """A small crawl with known contents, as WARC files: good prose, copies, menus, pages in German, on many hosts."""
 
+import re
 from pathlib import Path
 
 from tamis.stages.quality.positives import python_topics
@@ -14,7 +15,7 @@ GERMAN = (
 
 def write_crawl(folder: Path, num_files: int = 3) -> list[str]:
     """Write the crawl; returns its files. Every page has menu and footer around its content."""
-    prose = python_topics()[:NUM_PROSE]
+    prose = [_of_the_garden(text) for text in python_topics()[:NUM_PROSE]]
     pages = [(f"https://site{n % 26}.example/page{n}.html", _page(text)) for n, text in enumerate(prose)]
     pages += [(f"https://copies.example/{n}.html", _page(prose[n])) for n in range(NUM_COPIES)]
     pages += [(f"https://menus.example/{n}.html", _page(f"Item {n}")) for n in range(NUM_MENUS)]
@@ -30,6 +31,21 @@ def write_crawl(folder: Path, num_files: int = 3) -> list[str]:
         write_warc(path, [warcinfo_record(path.name, {"software": "test"}, DATE), *records])
         files.append(str(path))
     return files
+
+
+GARDEN = {
+    "object": "garden", "objects": "gardens", "value": "flower", "values": "flowers", "function": "kitchen",
+    "class": "market", "method": "recipe", "methods": "recipes", "statement": "visitor", "expression": "orchard",
+    "module": "village", "name": "neighbour", "names": "neighbours", "type": "season", "string": "ribbon",
+    "argument": "basket", "arguments": "baskets", "attribute": "colour", "call": "visit", "called": "visited",
+    "list": "hedge", "code": "soil",
+}  # fmt: skip
+
+
+def _of_the_garden(text: str) -> str:
+    """Prose that differs from that of Python's library, from which the classifier of the recipes learns what is
+    good."""
+    return re.sub(r"[a-z]+", lambda found: GARDEN.get(found[0], found[0]), text)
 
 
 def _page(text: str) -> bytes:

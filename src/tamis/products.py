@@ -229,7 +229,7 @@ class ModelNode(ProductNode):
         def tell(line: dict[str, Any]) -> None:
             rate = line.get("tokens_per_second")
             speed = f", {rate:,.0f} tokens/s" if rate else ""
-            text = f"loss {line['loss']:.3f}{speed}"
+            text = f"loss {line['loss']:.3f}{speed}" if "loss" in line else str(line.get("threads", ""))
             progress = {"stage": "train", "done": line["step"], "total": line["total_steps"], "unit": "steps"}
             context.on_event(Event(kind="progress", fields=progress | {"text": text}))
 

@@ -165,13 +165,14 @@ def test_explanation_of_a_duplicate_names_the_page_that_was_kept(
 ) -> None:
     survivor: dict[str, Any] = {"id": "9a", "url": "http://b.org", "text": "word " * 100}
     if similarity is not None:
-        survivor["similarity"] = similarity
+        survivor |= {"similarity": similarity, "left": "05_quality: low_quality"}
     steps = [{"stage": "03_dedup", "outcome": "removed", "reason": "duplicate", "tests": [], "survivor": survivor}]
     print_explanation(explanation(steps=steps))
     text = capsys.readouterr().out
     assert "kept in its place: http://b.org  id 9a" in text
     assert ("similarity 0.9312" in text) == (similarity is not None)
     assert f"its text begins: {'word ' * 79}"[:100] in text
+    assert ("not in the data set either: 05_quality: low_quality" in text) == (similarity is not None)
 
 
 def test_formats() -> None:

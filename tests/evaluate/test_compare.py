@@ -101,12 +101,16 @@ def test_seeds_are_paired_by_the_seed_on_the_card(tmp_path: Path) -> None:
     b = write_side(tmp_path / "b", 0.1, [1, 2, 3, 4], spread=0.5, number=1)
     paired = compare({"a": a, "b": b}, num_resamples=2000)
     [pair] = paired["tasks"]["documents"]["differences"]
+    per_seed = [np.array(paired["tasks"]["documents"]["values"][name]["per_seed"]) for name in "ab"]
+    assert pair["seed_spread"] == pytest.approx(np.std(per_seed[1] - per_seed[0], ddof=1), rel=1e-6)
     assert pair["verdict"] == "a is better" and pair["high"] - pair["low"] < 0.1 and pair["seed_spread"] < 0.02
     assert paired["num_seeds"] == {"a": 4, "b": 4} and paired["notes"] == []
     assert compare({"a": a, "b": b[::-1]}, num_resamples=2000) == paired
     other = [*b[1:], write_side(tmp_path / "b5", 0.1, [5], spread=0.5, number=1)[0]]
     unpaired = compare({"a": a, "b": other}, num_resamples=2000)
     [wide] = unpaired["tasks"]["documents"]["differences"]
+    spreads = [np.std(unpaired["tasks"]["documents"]["values"][name]["per_seed"], ddof=1) for name in "ab"]
+    assert wide["seed_spread"] == pytest.approx(np.hypot(*spreads), rel=1e-6)
     assert wide["verdict"] == NO_DIFFERENCE and wide["high"] - wide["low"] > 0.5 and wide["seed_spread"] > 0.2
     assert unpaired["notes"] == [
         "different training seeds, which could not be paired, so that intervals are wider: 'a' and 'b'"

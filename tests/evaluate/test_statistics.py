@@ -97,10 +97,11 @@ def test_unpaired_seeds_are_welchs() -> None:
     assert result.interval() == (pytest.approx(expected.low, abs=0.05), pytest.approx(expected.high, abs=0.05))
 
 
-def test_an_interval_of_lopsided_items_is_still_a_number() -> None:
+def test_an_interval_of_lopsided_items_keeps_a_scale() -> None:
+    """Items that are worth little more than one: Student's quantiles below one degree of freedom pass 1e100."""
     weights = np.array([1e4, 1.0, 1.0, 1.0])
-    low, high = bootstrap((np.arange(4.0) * weights)[None], weights, np.random.default_rng(0), 1000).interval(0.9999)
-    assert math.isfinite(low) and math.isfinite(high) and low < high
+    low, high = bootstrap((np.arange(4.0) * weights)[None], weights, np.random.default_rng(0), 1000).interval()
+    assert low < high < low + 1e3
 
 
 def test_p_value_and_interval_agree() -> None:

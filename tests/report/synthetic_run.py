@@ -1,11 +1,17 @@
-"""Run directories as `tamis run` leaves them, written by code: realistic enough to judge the report by eye."""
+"""Runs in a workspace as `tamis run` leaves them, written by code: realistic enough to judge the report by eye."""
 
 import hashlib
 import json
 import math
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tamis.store.atomic import write_json, write_text
+from tamis.store.location import Location
+from tamis.store.rundir import Product, RunDir
+from tamis.store.workspace import open_workspace
 
 HOSTILE = (
     '</script><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)> & "quotes" \x00\x0b \u202e'
@@ -73,25 +79,25 @@ REMOVED = {
 }
 """Reason -> (documents, bytes)."""
 
-Ledger = dict[str, tuple[int, int]]
+Amounts = dict[str, tuple[int, int]]
 
 
-def card(name: str, taken: tuple[int, int], removed: Ledger, quarantined: Ledger, details: dict[str, Any],
+def card(name: str, taken: tuple[int, int], removed: Amounts, quarantined: Amounts, details: dict[str, Any],
          kept_bytes: int | None = None) -> dict[str, Any]:  # fmt: skip
-    """A card with balanced books; `kept_bytes` where the stage changed the text of what it kept."""
+    """A card whose accounting balances; `kept_bytes` where the stage changed the text of what it kept."""
     gone = [*removed.values(), *quarantined.values()]
-    books = []
+    accounting = []
     for index in (0, 1):
         kept = taken[index] - sum(amounts[index] for amounts in gone)
         if index == 1 and kept_bytes is not None:
             kept = kept_bytes
         out = {reason: amounts[index] for reason, amounts in removed.items()}
         lost = {kind: amounts[index] for kind, amounts in quarantined.items()}
-        books.append({"in": taken[index], "kept": kept, "removed": out, "quarantined": lost})
+        accounting.append({"in": taken[index], "kept": kept, "removed": out, "quarantined": lost})
     fingerprint = hashlib.blake2b(f"{name} {taken}".encode(), digest_size=16).hexdigest()
     return {
         "kind": "stage", "name": name, "version": 1, "fingerprint": fingerprint, "parents": ["0" * 32], "config": {},
-        "tamis_version": "0.1.0", "seed": 0, "counts": books[0], "text_bytes": books[1], "details": details,
+        "tamis_version": "0.1.0", "seed": 0, "counts": accounting[0], "text_bytes": accounting[1], "details": details,
     }  # fmt: skip
 
 
@@ -125,38 +131,48 @@ def stages(rng: random.Random, strict: bool) -> list[dict[str, Any]]:
     return chain
 
 
-def write_json(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data))
+HELDOUT = {"documents": "heldout-0123456789ab"}
 
 
-def write_run(root: Path, name: str, *, strict: bool, trained: bool = True, seed: int = 0) -> Path:
-    """A finished run at root/name."""
-    run, rng = root / name, random.Random(seed)
+def data_of(run: str) -> str:
+    """Fingerprint of the token manifest of a run of this name."""
+    return hashlib.blake2b(f"data of {run}".encode(), digest_size=16).hexdigest()
+
+
+def write_run(
+    place: "Path | Location", name: str, *, strict: bool, seeds: Sequence[int] = (0,), seed: int = 0, bits: float = 0,
+) -> RunDir:  # fmt: skip
+    """A finished run in the workspace at `place`, with a trained and evaluated model per training seed."""
+    workspace = open_workspace(Location(place))
+    run, rng = RunDir(workspace.root / name), random.Random(seed)
     cards = stages(rng, strict)
-    for number, entry in enumerate(cards, start=1):
-        write_json(run / f"{number:02d}_{entry['name']}" / "card.json", entry)
+    steps = {f"{number:02d}_{entry['name']}": f"{entry['name']}-{name}" for number, entry in enumerate(cards, start=1)}
+    for entry, artefact in zip(cards, steps.values(), strict=True):
+        write_json(workspace.artefact(artefact) / "card.json", entry)
     tokens = round(kept(cards[-1])[1] / 4.113)
-    write_json(run / f"{len(cards):02d}_tokenize" / "tokens" / "manifest.json", {"num_tokens": tokens})
-    steps = "".join(f"- {entry['name']}: {{}}\n" for entry in cards[1:])
-    later = "train:\n  scale: nano\nevaluate:\n  suite: heldout\n" if trained else ""
-    (run / "recipe.yaml").write_text(
+    manifest = {"num_tokens": tokens, "fingerprint": data_of(name)}
+    write_json(workspace.artefact(f"tokenize-{name}") / "tokens" / "manifest.json", manifest)
+    listed = "".join(f"- {entry['name']}: {{}}\n" for entry in cards[1:])
+    write_text(
+        run.recipe,
         f"name: {name}\ndescription: A recipe for trying the report\nseed: 7\nmode: fixed\npool:\n  inputs:\n"
-        f"  - crawl/*.warc.gz\nstages:\n{steps}{later}"
+        f"  - crawl/*.warc.gz\nstages:\n{listed}",
     )
-    write_json(run / "provenance.json", {
+    run.record_steps(steps, [])
+    write_json(run.provenance, {
         "tamis": "0.1.0", "python": "3.11.9", "numpy": "2.1.0", "host": "tuya", "cores": 2,
         "platform": "Linux-6.1-x86_64",
-        "command": f"tamis run {name} --output runs/{name}", "directory": "/home/me/crawl",
+        "command": f"tamis run {name} --workspace tamis", "directory": "/home/me/crawl",
     })  # fmt: skip
-    write_events(run, cards, trained)
-    if trained:
-        write_model(run, rng, 2.41 if strict else 2.53)
+    write_events(run, cards, bool(seeds))
+    for training_seed in seeds:
+        base = bits or (2.41 if strict else 2.53)
+        add_model(run, rng, base + 0.01 * training_seed, training_seed, data_of(name))
     return run
 
 
-def write_events(run: Path, cards: list[dict[str, Any]], trained: bool) -> None:
-    clock, events = 1_795_000_000.0, [{"time": 1_795_000_000.0, "kind": "run_started", "recipe": run.name}]
+def write_events(run: RunDir, cards: list[dict[str, Any]], trained: bool) -> None:
+    clock, events = 1_795_000_000.0, [{"time": 1_795_000_000.0, "kind": "run_started", "recipe": run.root.name}]
     for number, names in enumerate(
         (["01_pool", "02_extract"], [f"{i:02d}_{c['name']}" for i, c in enumerate(cards[2:], 3)])
     ):
@@ -172,53 +188,112 @@ def write_events(run: Path, cards: list[dict[str, Any]], trained: bool) -> None:
         clock += seconds
         events.append({"time": clock, "kind": "step_finished", "stage": step})
     events.append({"time": clock, "kind": "run_finished"})
-    (run / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    write_text(run.root / "events.jsonl", "".join(json.dumps(event) + "\n" for event in events))
 
 
-def write_model(run: Path, rng: random.Random, bits: float) -> None:
-    shared = {"version": 1, "config": {}, "parents": [], "tamis_version": "0.1.0", "seed": 7, "details": {}}
-    for name in ("train", "evaluate"):
-        details = {
-            "scale": "nano", "num_params": 1_310_720, "tokens": 2_457_600, "steps": 300, "dataset_tokens": 2_212_604,
-            "final_loss": 3.46,
-        }  # fmt: skip
-        shared["details"] = details if name == "train" else {}
-        write_json(run / name / "card.json", {"kind": name, "name": name, "fingerprint": f"{name:0<32}", **shared})
+def add_model(
+    run: RunDir, rng: random.Random, bits: float, seed: int, data: str, *, scale: str = "nano", evaluated: bool = True
+) -> str:
+    """A trained, and unless told otherwise evaluated, model of a run. Returns the name of its artefact."""
+    name = f"model-{run.root.name}-{data[:8]}-{scale}-{seed}"
+    folder = run.workspace.artefact(name)
+    details = {
+        "scale": scale, "num_params": 1_310_720, "tokens": 2_457_600, "steps": 300, "dataset_tokens": 2_212_604,
+        "final_loss": 3.46,
+    }  # fmt: skip
+    write_json(folder / "card.json", model_card("train", seed, details))
     lines = [
         {"step": step, "tokens": step * 8192, "loss": 2.2 + bits / 2 + 5.4 * math.exp(-step / 60) + rng.gauss(0, 0.06)}
         for step in range(1, 301)
     ]
-    (run / "train" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    write_json(run / "evaluate" / "results.json", {"tasks": {
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    settings = {"seed": seed, "scale": scale, "tokens": 2_457_600, "data": data}
+    run.add_product(Product(kind="model", artefact=name, settings=settings))
+    if evaluated:
+        add_evaluation(run, name, seed, {"": bits}, HELDOUT)
+    return name
+
+
+def add_evaluation(run: RunDir, model: str, seed: int, bits: dict[str, float], heldout: dict[str, str]) -> str:
+    """`bits`: held-out set ('' where there is but one) -> bits per byte of its documents."""
+    digest = hashlib.blake2b(repr(sorted(heldout.items())).encode(), digest_size=4).hexdigest()
+    name = f"evaluation-{model}-{digest}"
+    folder = run.workspace.artefact(name)
+    tasks = {}
+    for heldout_set, value in bits.items():
+        tasks |= {(f"{heldout_set}/{task}" if heldout_set else task): entry for task, entry in scores_of(value).items()}
+    write_json(folder / "card.json", model_card("evaluate", seed, {}))
+    write_json(folder / "results.json", {"tasks": tasks})
+    settings = {"model": model, "seed": seed, "heldout": heldout}
+    run.add_product(Product(kind="evaluation", artefact=name, settings=settings))
+    return name
+
+
+def scores_of(bits: float) -> dict[str, Any]:
+    return {
         "documents": {"metric": "bits_per_byte", "value": bits, "low": bits - 0.04, "high": bits + 0.04,
-                              "num_items": 608, "higher_is_better": False},
+                      "num_items": 608, "higher_is_better": False},
         "continuation": {"metric": "accuracy", "value": 0.71 - bits / 8, "low": 0.67 - bits / 8,
-                                 "high": 0.75 - bits / 8, "num_items": 600, "chance": 0.25, "higher_is_better": True},
-    }})  # fmt: skip
+                         "high": 0.75 - bits / 8, "num_items": 600, "chance": 0.25, "higher_is_better": True},
+    }  # fmt: skip
+
+
+def model_card(name: str, seed: int, details: dict[str, Any]) -> dict[str, Any]:
+    shared = {"version": 1, "config": {}, "parents": [], "tamis_version": "0.1.0", "details": details}
+    fingerprint = hashlib.blake2b(f"{name} {seed}".encode(), digest_size=16).hexdigest()
+    return {"kind": name, "name": name, "seed": seed, "fingerprint": fingerprint, **shared}
+
+
+def pair(a: str, b: str, difference: float, half: float, *, clear: bool = True, lower_is_better: bool = True,
+         p_value: float = 0.0002, p_adjusted: float | None = None) -> dict[str, Any]:  # fmt: skip
+    """An entry of a comparison's differences, with an interval of `half` to both sides."""
+    better = b if (difference < 0) == lower_is_better else a
+    return {
+        "a": a, "b": b, "difference": difference, "low": difference - half, "high": difference + half,
+        "p_value": p_value, "p_adjusted": p_value if p_adjusted is None else p_adjusted,
+        "verdict": f"{better} is better" if clear else "no difference seen at 95 %", "seed_spread": None,
+    }  # fmt: skip
+
+
+def value(value: float, half: float, per_seed: Sequence[float] = ()) -> dict[str, Any]:
+    return {"value": value, "low": value - half, "high": value + half, "per_seed": list(per_seed) or [value]}
 
 
 COMPARISON: dict[str, Any] = {
-    "a": "raw", "b": "dclm-baseline", "confidence": 0.95, "num_seeds": [1, 1], "same_tokens": True,
+    "sides": ["raw", "dclm-baseline"], "baseline": "raw", "confidence": 0.95,
+    "num_seeds": {"raw": 1, "dclm-baseline": 1}, "same_tokens": True,
     "notes": ["one training seed per side: the intervals leave out how much another seed would change"],
     "tasks": {
         "documents": {
-            "metric": "bits_per_byte", "a": 2.531, "b": 2.410, "difference": -0.121, "low": -0.142, "high": -0.101,
-            "confidence": 0.95, "num_items": 608, "num_clusters": 41, "cluster_unit": "host", "p_value": 0.0002,
-            "higher_is_better": False, "verdict": "dclm-baseline is better",
+            "metric": "bits_per_byte", "higher_is_better": False, "num_items": 608, "num_clusters": 41,
+            "cluster_unit": "host", "values": {"raw": value(2.531, 0.04), "dclm-baseline": value(2.410, 0.04)},
+            "differences": [
+                pair("raw", "dclm-baseline", -0.121, 0.0205) | {"low": -0.142, "high": -0.101}
+            ],
         },
         "continuation": {
-            "metric": "accuracy", "a": 0.394, "b": 0.409, "difference": 0.015, "low": -0.011, "high": 0.041,
-            "confidence": 0.95, "num_items": 600, "num_clusters": 41, "cluster_unit": "host", "p_value": 0.21,
-            "higher_is_better": True, "verdict": "no difference seen at 95 %",
+            "metric": "accuracy", "higher_is_better": True, "num_items": 600, "num_clusters": 41,
+            "cluster_unit": "host", "chance": 0.25,
+            "values": {"raw": value(0.394, 0.04), "dclm-baseline": value(0.409, 0.04)},
+            "differences": [
+                pair("raw", "dclm-baseline", 0.015, 0.026, clear=False, lower_is_better=False, p_value=0.21)
+            ],
         },
     },
 }  # fmt: skip
 
 
-def write_demo(root: Path) -> list[Path]:
-    """The three runs of the demo."""
+def with_documents(difference: float, low: float, high: float, verdict: str) -> dict[str, Any]:
+    """`COMPARISON` with documents alone, and this difference."""
+    entry = COMPARISON["tasks"]["documents"]
+    changed = entry["differences"][0] | {"difference": difference, "low": low, "high": high, "verdict": verdict}
+    return COMPARISON | {"tasks": {"documents": entry | {"differences": [changed]}}}
+
+
+def write_demo(root: "Path | Location") -> list[RunDir]:
+    """Three runs of one workspace."""
     return [
-        write_run(root, "heldout", strict=False, trained=False, seed=1),
+        write_run(root, "heldout", strict=False, seeds=(), seed=1),
         write_run(root, "raw", strict=False, seed=2),
         write_run(root, "dclm-baseline", strict=True, seed=3),
     ]

@@ -1,25 +1,24 @@
 """`tamis dups`: the clusters, pairs, lines and hosts of a real run, and a page that hostile text cannot break."""
 
-import json
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
+from real_runs import curate
 
-from tamis import flow
 from tamis.base.errors import ConfigError, DataError
-from tamis.products import show_duplicates
-from tamis.report.duplicates import differences, likeness, words_of
+from tamis.report.duplicates import differences, find_duplicates, likeness, words_of
+from tamis.report.duplicates_page import page_name, write_page
+from tamis.store.location import Location
+from tamis.store.rundir import RunDir
 
 SHARED = "The same long boilerplate line stands under every page of this site."
 HOSTILE = "<script>alert(1)</script> & \u202e"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["local", "memory"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """Three copies of one page, two of another (with other blanks and case), one page alone."""
-    folder = tmp_path_factory.mktemp("dups")
     pages = [
         ("http://a.org/1", f"One page about cats {HOSTILE}\n{SHARED}"),
         ("http://a.org/2", f"Another page\n{SHARED}"),
@@ -28,15 +27,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("http://b.org/3", f"another page\n{SHARED}"),
         ("http://c.org/1", "Alone"),
     ]
-    pool = folder / "pool.jsonl"
-    pool.write_text("".join(json.dumps({"text": text, "url": url}) + "\n" for url, text in pages))
-    raw: dict[str, Any] = {"name": "dups", "stages": [{"dedup": {"method": "exact"}}]}
-    flow.run_recipe(flow.resolve(raw, [str(pool)]), folder / "run", 1, lambda event: None)
-    return folder / "run"
+    remote = Location("memory://duplicates") if request.param == "memory" else None
+    rows = [{"text": text, "url": url} for url, text in pages]
+    return curate(tmp_path_factory.mktemp("dups"), [{"dedup": {"method": "exact"}}], rows, remote)
 
 
-def test_clusters_pairs_lines_and_hosts(run: Path, tmp_path: Path) -> None:
-    found, page = show_duplicates(run, None, None, 20, tmp_path / "page.html")
+def test_clusters_pairs_lines_and_hosts(run: RunDir) -> None:
+    found = find_duplicates(run, None, None, 20).to_dict()
     assert found["num_clusters"] == 2
     assert [(c["documents"], c["survivor"]["url"]) for c in found["clusters"]] == [
         (3, "http://a.org/1"), (2, "http://a.org/2")
@@ -46,22 +43,34 @@ def test_clusters_pairs_lines_and_hosts(run: Path, tmp_path: Path) -> None:
     assert found["pairs"][0]["likeness"] <= found["pairs"][-1]["likeness"] == 1
     assert found["paragraphs"][0] == {"text": SHARED, "documents": 5, "hosts": 2}
     assert found["hosts"] == [{"host": "b.org", "documents": 3, "removed": 3}]
-    assert page == tmp_path / "page.html"
 
 
-def test_one_cluster(run: Path, tmp_path: Path) -> None:
-    survivor = show_duplicates(run, None, None, 1, tmp_path / "a.html")[0]["clusters"][0]["survivor"]["id"]
-    found, _ = show_duplicates(run, "02_dedup", survivor, 20, tmp_path / "b.html")
-    assert [c["survivor"]["id"] for c in found["clusters"]] == [survivor]
-    assert {p["kept"]["id"] for p in found["pairs"]} == {survivor}
+def test_one_cluster(run: RunDir) -> None:
+    survivor = find_duplicates(run, None, None, 1).clusters[0][0].id
+    found = find_duplicates(run, "02_dedup", survivor, 20)
+    assert [kept.id for kept, _, _ in found.clusters] == [survivor]
+    assert {pair.kept.id for pair in found.pairs} == {survivor}
     with pytest.raises(ConfigError, match="--cluster nobody"):
-        show_duplicates(run, None, "nobody", 20, None)
+        find_duplicates(run, None, "nobody", 20)
     with pytest.raises(ConfigError, match="--stage 03_dedup: this run has 02_dedup"):
-        show_duplicates(run, "03_dedup", None, 20, None)
+        find_duplicates(run, "03_dedup", None, 20)
 
 
-def test_page_is_self_contained_and_safe(run: Path, tmp_path: Path) -> None:
-    class Page(HTMLParser):
+def test_the_page_of_a_cluster_does_not_replace_that_of_the_step(run: RunDir) -> None:
+    whole = write_page(find_duplicates(run, None, None, 20), run.root / page_name(None))
+    before = whole.read_bytes()
+    survivor = find_duplicates(run, None, None, 1).clusters[0][0].id
+    page = write_page(find_duplicates(run, None, survivor, 20), run.root / page_name(survivor))
+    assert (whole.name, page.name) == ("dups.html", f"dups-{survivor}.html")
+    assert whole.read_bytes() == before != page.read_bytes()
+
+
+def test_the_name_of_a_page_is_always_that_of_one_file() -> None:
+    assert page_name("../../etc/a b\x00") == "dups-..-..-etc-a-b-.html"
+
+
+def test_page_is_self_contained_and_safe(run: RunDir, tmp_path: Path) -> None:
+    class MarkedWords(HTMLParser):
         tags: list[str] = []  # noqa: RUF012
         marked: list[str] = []  # noqa: RUF012
 
@@ -73,22 +82,20 @@ def test_page_is_self_contained_and_safe(run: Path, tmp_path: Path) -> None:
             if self.get_starttag_text() == "<mark>" and self.tags[-1] == "mark":
                 self.marked.append(data)
 
-    page = show_duplicates(run, None, None, 20, tmp_path / "page.html")[1].read_text()
-    parser = Page()
+    found = find_duplicates(run, None, None, 20)
+    page = write_page(found, Location(tmp_path / "page.html")).read_text()
+    parser = MarkedWords()
     parser.feed(page)
     assert "script" not in parser.tags
     assert "alert(1)" in page and "<script>" not in page
     assert "cats" in "".join(parser.marked) and "CATS" in "".join(parser.marked)
-    assert show_duplicates(run, None, None, 20, tmp_path / "again.html")[1].read_text() == page
+    assert write_page(found, Location(tmp_path / "again.html")).read_text() == page
 
 
 def test_run_without_dedup(tmp_path: Path) -> None:
-    pool = tmp_path / "pool.jsonl"
-    pool.write_text('{"text": "a", "url": "http://a.org"}\n')
-    run = flow.run_recipe(flow.resolve({"name": "bare", "stages": [{"extract": {}}]}, [str(pool)]), tmp_path / "run", 1,
-                          lambda event: None)  # fmt: skip
+    run = curate(tmp_path, [{"extract": {}}], [{"text": "a", "url": "http://a.org"}])
     with pytest.raises(DataError, match="no finished dedup step"):
-        show_duplicates(run.root, None, None, 20, None)
+        find_duplicates(run, None, None, 20)
 
 
 def test_words_and_differences() -> None:

@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from tamis.report.charts import Axis, Cut, Histogram, histogram, log_ticks, removes, round_ticks, running_mean, thin
-from tamis.report.collect import _timings, _wall
+from tamis.report.charts import Axis, CutOff, Histogram, histogram, log_ticks, removes, round_ticks, running_mean, thin
 from tamis.report.formats import (
     count,
     duration,
@@ -20,6 +19,7 @@ from tamis.report.formats import (
     threshold,
     tick,
 )
+from tamis.report.timings import timings_of, wall_seconds
 
 
 def plain(text: str) -> str:
@@ -74,12 +74,12 @@ def test_axis_clamps_and_takes_logs() -> None:
     ("op", "gone"), [("<", {1}), ("<=", {1, 2}), (">", {3}), (">=", {2, 3}), ("==", {2}), ("!=", {1, 3})]
 )
 def test_rules_remove_their_side(op: str, gone: set[int]) -> None:
-    assert {value for value in (1, 2, 3) if removes([Cut(op=op, threshold=2, reason="r")], value)} == gone
+    assert {value for value in (1, 2, 3) if removes([CutOff(op=op, threshold=2, reason="r")], value)} == gone
 
 
 def test_histogram_draws_every_bin_and_colours_what_is_removed() -> None:
     data = Histogram(
-        label="x", low=0, high=4, log=False, counts=[2, 5, 6, 7, 8, 1], cuts=[Cut(op="<", threshold=1.5, reason="r")]
+        label="x", low=0, high=4, log=False, counts=[2, 5, 6, 7, 8, 1], cuts=[CutOff(op="<", threshold=1.5, reason="r")]
     )
     svg = histogram(data)
     titles = re.findall(r'<rect [^>]*class="(bin[^"]*)"><title>([^<]*)</title>', svg)
@@ -112,9 +112,9 @@ def test_timings_add_up_tasks_and_attempts() -> None:
         {"time": 900.0, "kind": "step_started", "stage": "train"},
         {"time": 960.0, "kind": "step_finished", "stage": "train"},
     ]
-    first, train = _timings(events)
+    first, train = timings_of(events)
     assert (first.name, first.tasks, first.retries, first.rows, first.input_bytes) == ("pool + extract", 2, 1, 30, 300)
     assert (first.task_seconds, first.wall_seconds) == (3.0, 3.0)
     assert (train.name, train.wall_seconds) == ("train", 60.0)
-    assert _wall(events) == 4.0 + 4.0
-    assert math.isnan(_wall([]))
+    assert wall_seconds(events) == 4.0 + 4.0
+    assert math.isnan(wall_seconds([]))

@@ -1,22 +1,26 @@
 """Every dedup method through the real runner: one worker, three workers, killed and resumed: the same bytes."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_run import tree
+from harness import run_at, step_folder, tree
 
 from tamis import flow
 from tamis.base.errors import DataError
 from tamis.base.events import Event
+from tamis.commands import Session, run_recipe
 from tamis.stages.dedup.stage import METHODS
+from tamis.store.atomic import read_json
+from tamis.store.location import Location
+from tamis.store.workspace import open_workspace
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "bloom": {"shards": 2, "self_check": 0.2},
@@ -34,16 +38,27 @@ def test_every_method_is_run() -> None:
 
 
 def run(method: str, pool: Path, output: Path, workers: int, engine: Any = "local") -> Path:
-    raw = {"name": "dedup-run", "stages": [{"dedup": {"method": method} | SETTINGS[method]}]}
-    flow.run_recipe(flow.resolve(raw, [str(pool)]), output, workers, lambda event: None, engine)
+    run_raw(
+        {"name": "run", "stages": [{"dedup": {"method": method} | SETTINGS[method]}]}, pool, output, workers, engine
+    )
     return output
+
+
+def run_raw(
+    raw: dict[str, Any], pool: Path, output: Path, workers: int, engine: Any = "local",
+    watch: Callable[[Event], None] = lambda event: None,
+) -> None:  # fmt: skip
+    """Run a recipe in the workspace at `output`."""
+    workspace = open_workspace(Location(output))
+    session = Session(workspace=workspace, num_workers=workers, on_event=watch, engine=engine)
+    run_recipe(session, flow.compile_run("run", flow.resolve(raw, [str(pool)])))
 
 
 @pytest.mark.parametrize("method", sorted(SETTINGS))
 def test_same_bytes_however_it_is_run(method: str, pool: Path, tmp_path: Path) -> None:
     one = tree(run(method, pool, tmp_path / "one", 1))
     assert tree(run(method, pool, tmp_path / "three", 3)) == one
-    card = json.loads((tmp_path / "one" / "02_dedup" / "card.json").read_text())
+    card = read_json(run_at(tmp_path / "one").stage("02_dedup").card)
     counts = card["counts"]
     assert counts["in"] == 300 == counts["kept"] + sum(counts["removed"].values())
     assert not counts["quarantined"]
@@ -60,7 +75,9 @@ def test_killed_mid_stage_and_resumed(method: str, pool: Path, tmp_path: Path) -
         "from test_dedup_runs import run\n"
         f"if __name__ == '__main__':\n    run({method!r}, Path({str(pool)!r}), Path(sys.argv[1]), 2)\n"
     )
-    stage = tmp_path / "killed" / "02_dedup"
+    stage = (
+        tmp_path / "killed" / step_folder(tmp_path / "undisturbed", "02_dedup").relative_to(tmp_path / "undisturbed")
+    )
     for seen in ("sketches/*", "decisions/*", "shards/*"):
         child = subprocess.Popen([sys.executable, str(script), str(tmp_path / "killed")], start_new_session=True)
         while child.poll() is None and not list(stage.glob(seen)):
@@ -68,20 +85,25 @@ def test_killed_mid_stage_and_resumed(method: str, pool: Path, tmp_path: Path) -
         if child.poll() is None:
             os.kill(child.pid, signal.SIGKILL)
         child.wait()
-    time.sleep(0.3)  # its workers die with it, but not at once: one may leave an unfinished file behind
-    assert tree(run(method, pool, tmp_path / "killed", 2)) == undisturbed
+    assert whole_files(run(method, pool, tmp_path / "killed", 2)) == undisturbed
+
+
+def whole_files(root: Path) -> dict[str, str]:
+    """As `tree`, without what a worker that died with the killed run may have left unfinished."""
+    return {name: digest for name, digest in tree(root).items() if not name.endswith(".tmp")}
 
 
 def test_a_sketch_made_with_other_settings_is_refused_by_name(pool: Path, tmp_path: Path) -> None:
     """Between the passes, someone puts the sketch of another run in a sketch's place."""
-    raw = {"name": "dedup-run", "stages": [{"dedup": {"method": "minhash"}}]}
-    other = {"name": "dedup-run", "stages": [{"dedup": {"method": "minhash", "bands": 3}}]}
-    flow.run_recipe(flow.resolve(other, [str(pool)]), tmp_path / "other", 1, lambda event: None)
+    raw = {"name": "run", "stages": [{"dedup": {"method": "minhash"}}]}
+    run_raw({"name": "run", "stages": [{"dedup": {"method": "minhash", "bands": 3}}]}, pool, tmp_path / "other", 1)
+    other = step_folder(tmp_path / "other", "02_dedup")
 
     def put(event: Event) -> None:
         if event.kind == "task_finished" and event.fields["pass"] == 1 and event.fields.get("shard") == "4.jsonl":
+            target = step_folder(tmp_path / "w", "02_dedup")
             for name in ("sketches/00002.parquet", "tasks/sketch-00002.json"):
-                shutil.copy(tmp_path / "other" / "02_dedup" / name, tmp_path / "run" / "02_dedup" / name)
+                shutil.copy(other / name, target / name)
 
     with pytest.raises(DataError, match=r"sketches/00002\.parquet: this sketch of 2\.jsonl was made with"):
-        flow.run_recipe(flow.resolve(raw, [str(pool)]), tmp_path / "run", 1, put)
+        run_raw(raw, pool, tmp_path / "w", 1, watch=put)

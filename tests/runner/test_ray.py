@@ -1,16 +1,15 @@
 """The Ray engine on a real cluster of this machine: the bytes of the local engine, hostile rows, a node killed."""
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import build, counts, execute, tree
 from test_dedup_runs import run
-from test_run import build, counts, execute, tree
 from toy import toy_docs
 
+from tamis.base.events import Event
 from tamis.base.recipe import Limits
 
 ray = pytest.importorskip("ray", reason="Ray is optional: pip install 'tamis[ray]'")
@@ -35,7 +34,7 @@ def test_a_cluster_gives_the_bytes_of_one_process_and_hostile_rows_cost_themselv
     docs = toy_docs(5, 20)
     docs[1][3:3] = [["1-die", "die"], ["1-raise", "raise"]]
     docs[3][7:7] = [["3-hang", "hang"]]
-    limits = Limits(batch_seconds=3, row_seconds=1.5)
+    limits = Limits(batch_seconds=8, row_seconds=5)
     execute(build(docs, limits=limits), tmp_path / "local")
     execute(build(docs, limits=limits), tmp_path / "ray", workers=3, engine="ray")
     assert tree(tmp_path / "ray") == tree(tmp_path / "local")
@@ -48,15 +47,14 @@ def test_a_node_killed_half_way_changes_no_byte(cluster: Any, tmp_path: Path) ->
         rows[:0] = [[f"{shard}-slow{n}", "slow"] for n in range(20)]
     execute(build(docs), tmp_path / "local", workers=2)
 
-    def kill() -> None:
-        while len(list((tmp_path / "ray").glob(".pulse-*"))) < 3:  # until all three are at work
-            time.sleep(0.01)
-        cluster.remove_node(cluster.second, allow_graceful=False)
+    killed = []
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    events = execute(build(docs), tmp_path / "ray", workers=3, engine="ray")
-    killer.join()
+    def kill(event: Event) -> None:
+        """As soon as a task is done there, for then the others are at work."""
+        if event.kind == "task_finished" and not killed:
+            killed.append(cluster.remove_node(cluster.second, allow_graceful=False))
+
+    events = execute(build(docs), tmp_path / "ray", workers=3, engine="ray", watch=kill)
     assert [e for e in events if e.kind == "task_retried"], "the node was lost too late to matter"
     assert tree(tmp_path / "ray") == tree(tmp_path / "local")
 

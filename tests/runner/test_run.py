@@ -1,60 +1,29 @@
-"""The runner on toy stages: books, resume, hostile rows, and the same bytes for any number of workers."""
+"""The runner on toy stages: accounting, resume, sharing, hostile rows, the same bytes for any number of workers."""
 
-import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from toy import Measure, Shout, ToyPool, Unique, toy_docs, toy_recipe
+from harness import Docs, build, counts, execute, plan_of, run_at, step_folder, tree
+from toy import Measure, Shout, ToyPool, Unique, toy_docs
 
 from tamis.base.errors import BudgetError, ConfigError, DataError
-from tamis.base.events import Event
-from tamis.base.stage import Stage
-from tamis.runner.plan import make_plan
-from tamis.runner.run import run_plan
-from tamis.store.rundir import RunDir
-
-Docs = list[list[list[str | None]]]
+from tamis.base.recipe import Limits
+from tamis.store.atomic import read_json, write_json
+from tamis.store.location import Location
+from tamis.store.locks import lock
 
 
-def build(docs: Docs, min_chars: int = 3, log: str = "", **changes: Any) -> Any:
-    stages: list[Stage] = [
-        Shout(Shout.Settings(log=log)),
-        Measure(Measure.Settings(min_chars=min_chars)),
-        Unique(Unique.Settings()),
-    ]
-    return make_plan(toy_recipe(**changes), ToyPool(ToyPool.Settings(shards=docs)), stages)
-
-
-def execute(plan: Any, root: Path, workers: int = 1, engine: Any = "local") -> list[Event]:
-    events: list[Event] = []
-    run = RunDir(root)
-    run.prepare(plan.folders)
-    run_plan(plan, run, workers, events.append, engine)
-    return events
-
-
-def tree(root: Path) -> dict[str, str]:
-    """Digest of every file below `root` by relative path."""
-    files = sorted(p for p in root.rglob("*") if p.is_file() and p.name not in (".lock", "events.jsonl"))
-    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
-
-def counts(root: Path, folder: str) -> dict[str, Any]:
-    return dict(json.loads((root / folder / "card.json").read_text())["counts"])
-
-
-def test_books_balance_and_rows_are_where_the_books_say(tmp_path: Path) -> None:
+def test_accounting_balances_and_rows_are_where_it_says(tmp_path: Path) -> None:
     execute(build(toy_docs(3, 20)), tmp_path)
     assert counts(tmp_path, "01_pool") == {"in": 63, "kept": 60, "removed": {}, "quarantined": {"truncated_record": 3}}
     assert counts(tmp_path, "03_measure") == {"in": 60, "kept": 48, "removed": {"too_short": 12}, "quarantined": {}}
     assert counts(tmp_path, "04_unique") == {"in": 48, "kept": 7, "removed": {"duplicate": 41}, "quarantined": {}}
-    shards = sorted((tmp_path / "04_unique" / "shards").glob("*.parquet"))
+    shards = sorted((step_folder(tmp_path, "04_unique") / "shards").glob("*.parquet"))
     kept = [text for path in shards for text in pq.read_table(path)["text"].to_pylist()]
     assert sorted(kept) == [f"TEXT {n}" for n in range(7)]
-    removed = [pq.read_table(p) for p in sorted((tmp_path / "03_measure" / "removed").glob("*.parquet"))]
+    removed = [pq.read_table(p) for p in sorted((step_folder(tmp_path, "03_measure") / "removed").glob("*.parquet"))]
     assert sum(t.num_rows for t in removed) == 12
     assert {"id", "url", "num_chars", "drop_reason", "excerpt"} <= set(removed[0].column_names)
     assert "text" not in removed[0].column_names
@@ -62,21 +31,21 @@ def test_books_balance_and_rows_are_where_the_books_say(tmp_path: Path) -> None:
 
 def test_card_carries_rules_histograms_examples_and_notes(tmp_path: Path) -> None:
     execute(build(toy_docs(2, 20)), tmp_path)
-    card = json.loads((tmp_path / "03_measure" / "card.json").read_text())
-    assert card["details"]["rules"][0]["reason"] == "too_short"
-    assert sum(card["details"]["histograms"]["num_chars"]["counts"]) == 40
-    assert len(card["details"]["examples"]) == 3
-    assert card["details"]["examples"][0]["signals"] == {"num_chars": 2}
-    assert json.loads((tmp_path / "01_pool" / "card.json").read_text())["details"]["notes"] == {"requests": 4}
-    assert json.loads((tmp_path / "04_unique" / "card.json").read_text())["details"]["decisions"] == {"buckets": 2}
+    cards = {step: card.details for step, card in run_at(tmp_path).cards()}
+    assert cards["03_measure"]["rules"][0]["reason"] == "too_short"
+    assert sum(cards["03_measure"]["histograms"]["num_chars"]["counts"]) == 40
+    assert len(cards["03_measure"]["examples"]) == 3
+    assert cards["03_measure"]["examples"][0]["signals"] == {"num_chars": 2}
+    assert cards["01_pool"]["notes"] == {"requests": 4}
+    assert cards["04_unique"]["decisions"] == {"buckets": 2}
 
 
 def test_cards_name_their_parents_and_their_pool(tmp_path: Path) -> None:
-    execute(build(toy_docs(2, 20)), tmp_path / "a")
-    execute(build(toy_docs(2, 25)), tmp_path / "b")
-    cards = [card for _, card in RunDir(tmp_path / "a").cards()]
+    execute(build(toy_docs(2, 20)), tmp_path, name="a")
+    execute(build(toy_docs(2, 25)), tmp_path, name="b")
+    cards = [card for _, card in run_at(tmp_path, "a").cards()]
     assert [card.parents for card in cards[1:]] == [[card.fingerprint] for card in cards[:-1]]
-    others = {card.fingerprint for _, card in RunDir(tmp_path / "b").cards()}
+    others = {card.fingerprint for _, card in run_at(tmp_path, "b").cards()}
     assert others.isdisjoint(card.fingerprint for card in cards)
 
 
@@ -89,38 +58,97 @@ def test_worker_count_changes_no_byte(tmp_path: Path) -> None:
 def test_finished_run_is_not_redone(tmp_path: Path) -> None:
     log = tmp_path / "log"
     plan = build(toy_docs(2, 10), log=str(log))
-    execute(plan, tmp_path / "run")
-    before, calls = tree(tmp_path / "run"), log.read_text()
-    events = execute(plan, tmp_path / "run")
+    execute(plan, tmp_path / "w")
+    before, calls = tree(tmp_path / "w"), log.read_text()
+    events = execute(plan, tmp_path / "w")
     assert log.read_text() == calls
-    assert tree(tmp_path / "run") == before
-    assert [e.fields["tasks"] for e in events if e.kind == "pass_started"] == [0, 0, 0, 0]
+    assert tree(tmp_path / "w") == before
+    assert events == []
 
 
-def test_changed_threshold_redoes_what_depends_on_it_and_nothing_before(tmp_path: Path) -> None:
+def test_changed_threshold_extracts_nothing_again_and_deletes_nothing(tmp_path: Path) -> None:
     log = tmp_path / "log"
     docs = toy_docs(2, 10)
-    execute(build(docs, log=str(log)), tmp_path / "run")
-    calls = log.read_text()
-    execute(build(docs, min_chars=1, log=str(log)), tmp_path / "run")
+    execute(build(docs, log=str(log)), tmp_path / "w")
+    calls, before = log.read_text(), tree(tmp_path / "w")
+    execute(build(docs, min_chars=1, log=str(log)), tmp_path / "w")
     assert log.read_text() == calls, "extraction must not be repeated for a filter threshold"
-    assert counts(tmp_path / "run", "03_measure")["kept"] == 20
-    execute(build(docs, min_chars=1, log=str(log)), tmp_path / "fresh")
-    assert tree(tmp_path / "run") == tree(tmp_path / "fresh")
+    assert counts(tmp_path / "w", "03_measure")["kept"] == 20
+    after = tree(tmp_path / "w")
+    assert {name: after.get(name) for name in before if name != "run/run.json"} == {
+        name: digest for name, digest in before.items() if name != "run/run.json"
+    }
+    assert execute(build(docs, log=str(log)), tmp_path / "w") == [], "going back is instant"
+    assert counts(tmp_path / "w", "03_measure")["kept"] == 16
+
+
+def test_two_recipes_over_one_pool_extract_it_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    docs = toy_docs(3, 10)
+    execute(build(docs, log=str(log)), tmp_path / "w", name="a")
+    calls = log.read_text()
+    execute(build(docs, min_chars=5, log=str(log)), tmp_path / "w", name="b")
+    assert log.read_text() == calls
+
+
+def test_pool_that_grows_redoes_no_old_shard(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    docs = toy_docs(3, 10)
+    execute(build(docs[:2], log=str(log)), tmp_path / "w")
+    rows_before = sum(map(int, log.read_text().split()))
+    execute(build(docs, log=str(log)), tmp_path / "w")
+    rows_after = sum(map(int, log.read_text().split()))
+    assert rows_after - rows_before == 10, "only the new shard is extracted"
+    execute(build(docs, log=str(log)), tmp_path / "fresh")
+    ours, fresh = tree(tmp_path / "w"), tree(tmp_path / "fresh")
+    assert {name: ours.get(name) for name in fresh} == fresh
+
+
+def test_a_step_whose_output_was_not_stored_is_stored_when_it_is_needed(tmp_path: Path) -> None:
+    """`measure` stands in the middle of one recipe's only pass, and at the end of another's first pass."""
+    docs = toy_docs(2, 10)
+    source = ToyPool(ToyPool.Settings(shards=docs))
+    stages = [Shout(Shout.Settings()), Measure(Measure.Settings()), Tagged(Measure.Settings())]
+    execute(plan_of(source, stages), tmp_path, name="a")
+    assert not (step_folder(tmp_path, "03_measure", "a") / "shards").exists()
+    execute(plan_of(source, [*stages[:2], Unique(Unique.Settings())]), tmp_path, name="b")
+    assert counts(tmp_path, "04_unique", "b") == {"in": 16, "kept": 6, "removed": {"duplicate": 10}, "quarantined": {}}
+    assert step_folder(tmp_path, "03_measure", "a") == step_folder(tmp_path, "03_measure", "b")
+
+
+class Tagged(Measure):
+    """The same signal under another stage's name: its column clashes with the one before."""
+
+    name = "tagged"
+
+
+def test_a_column_made_twice_keeps_both_values(tmp_path: Path) -> None:
+    source = ToyPool(ToyPool.Settings(shards=toy_docs(1, 10)))
+    execute(plan_of(source, [Measure(Measure.Settings()), Tagged(Measure.Settings())]), tmp_path)
+    table = pq.read_table(step_folder(tmp_path, "03_tagged") / "shards" / "00000.parquet")
+    assert {"num_chars", "num_chars_02"} <= set(table.column_names)
+    assert table["num_chars"].to_pylist() == table["num_chars_02"].to_pylist()
+
+
+def test_text_that_is_extracted_later_cannot_be_read(tmp_path: Path) -> None:
+    source = ToyPool(ToyPool.Settings(shards=toy_docs(1, 10)))
+    with pytest.raises(ConfigError, match="Put 'shout' before 'measure'"):
+        plan_of(source, [Measure(Measure.Settings()), Shout(Shout.Settings())])
 
 
 def test_row_that_raises_costs_itself(tmp_path: Path) -> None:
     docs: Docs = [[["a", "good one"], ["b", "raise"], ["c", "good two"]]]
     execute(build(docs), tmp_path)
     assert counts(tmp_path, "02_shout") == {"in": 3, "kept": 2, "removed": {}, "quarantined": {"ValueError": 1}}
-    row = pq.read_table(tmp_path / "02_shout" / "quarantine" / "00000.parquet").to_pylist()[0]
+    row = pq.read_table(step_folder(tmp_path, "02_shout") / "quarantine" / "00000.parquet").to_pylist()[0]
     assert (row["id"], row["error"]) == ("b", "ValueError: no shouting here")
 
 
 @pytest.mark.parametrize("poison", ["hang", "die"])
 def test_row_that_hangs_or_kills_its_worker_costs_itself(tmp_path: Path, poison: str) -> None:
     docs: Docs = [[["a", "good one"], ["b", poison], ["c", "good two"]], [["d", "good three"]]]
-    events = execute(build(docs), tmp_path, workers=2)
+    limits = Limits(batch_seconds=6, row_seconds=4)
+    events = execute(build(docs, limits=limits), tmp_path, workers=2)
     assert counts(tmp_path, "02_shout")["quarantined"] == {"PoisonRowError": 1}
     assert counts(tmp_path, "04_unique")["kept"] == 3
     assert len([e for e in events if e.kind == "task_retried"]) == 2
@@ -136,10 +164,44 @@ def test_no_survivors_is_one_clear_error(tmp_path: Path) -> None:
         execute(build([[[f"{n}", "text"] for n in range(8)]], min_chars=100), tmp_path)
 
 
+def test_a_shorter_run_after_a_longer_one_keeps_the_longer(tmp_path: Path) -> None:
+    docs = toy_docs(2, 10)
+    execute(build(docs), tmp_path)
+    before = tree(tmp_path)
+    source = ToyPool(ToyPool.Settings(shards=docs))
+    execute(plan_of(source, [Shout(Shout.Settings()), Measure(Measure.Settings())]), tmp_path)
+    after = tree(tmp_path)
+    assert {name: after.get(name) for name in before} == before
+    assert list(run_at(tmp_path).steps()) == ["01_pool", "02_shout", "03_measure", "04_unique"]
+
+
+def test_a_damaged_record_is_redone(tmp_path: Path) -> None:
+    docs = toy_docs(2, 10)
+    execute(build(docs), tmp_path)
+    before = tree(tmp_path)
+    (step_folder(tmp_path, "04_unique") / "shards" / "00000.parquet").write_bytes(b"cut")
+    execute(build(docs), tmp_path)
+    assert tree(tmp_path) == before
+
+
+def test_records_of_other_settings_do_not_count(tmp_path: Path) -> None:
+    docs = toy_docs(1, 10)
+    execute(build(docs), tmp_path)
+    place = Location(step_folder(tmp_path, "02_shout") / "tasks" / "00000.json")
+    write_json(place, read_json(place) | {"fingerprint": "of something else"})
+    events = execute(build(docs), tmp_path)
+    assert [event.fields["tasks"] for event in events if event.kind == "pass_started"] == [1]
+
+
 def test_two_runs_in_one_directory_are_refused(tmp_path: Path) -> None:
-    with (
-        RunDir(tmp_path).lock(),
-        pytest.raises(ConfigError, match="another run is working here"),
-        RunDir(tmp_path).lock(),
-    ):
+    place = Location(tmp_path / "run")
+    with lock(place), pytest.raises(ConfigError, match="another run is working here"), lock(place):
         pass
+
+
+def test_a_foreign_folder_is_no_workspace(tmp_path: Path) -> None:
+    (tmp_path / "01_photos").mkdir()
+    (tmp_path / "01_photos" / "cat.jpg").write_bytes(b"a cat")
+    with pytest.raises(ConfigError, match="01_photos"):
+        execute(build(toy_docs(1, 10)), tmp_path)
+    assert json.dumps(sorted(p.name for p in tmp_path.rglob("*"))) == '["01_photos", "cat.jpg"]'

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tamis.base import columns
 from tamis.base.config import Config
-from tamis.base.recipe import Limits, Recipe
+from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule, Signal
 from tamis.base.stage import Context, Group, InputShard, Map, Sketches, Source
 
@@ -31,6 +31,10 @@ class ToyPool(Source):
         batch_rows: int = 3
 
     config: Settings
+
+    def identity(self) -> list[Any]:
+        """Without the documents: they are in the fingerprints of the shards."""
+        return [self.name, self.version]
 
     def shards(self) -> list[InputShard]:
         return [
@@ -157,8 +161,7 @@ class Unique(Group):
 
 
 def toy_recipe(**changes: Any) -> Recipe:
-    limits = Limits(batch_seconds=1.5, row_seconds=1.0)
-    return Recipe(name="toy", stages=[], quarantine_budget=1.0, limits=limits).model_copy(update=changes)
+    return Recipe(name="toy", stages=[], quarantine_budget=1.0).model_copy(update=changes)
 
 
 def toy_docs(num_shards: int, num_docs: int) -> list[list[list[str | None]]]:

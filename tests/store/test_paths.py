@@ -9,8 +9,8 @@ import pytest
 from tamis.base.errors import ConfigError, DataError
 from tamis.store.atomic import write_bytes
 from tamis.store.location import Location
-from tamis.store.remote import filesystem, forget_connections
 from tamis.store.paths import expand, open_input, skipped_files
+from tamis.store.remote import filesystem, forget_connections
 
 
 @pytest.fixture

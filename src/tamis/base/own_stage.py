@@ -6,11 +6,12 @@ imported by name in a worker process: `_reduced` makes its objects pickle togeth
 
 import copyreg
 import pickle
+import re
 from typing import Any
 
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
-from tamis.base.plugins import Plugin, find
+from tamis.base.plugins import Plugin, blamed, find
 from tamis.base.stage import Group, Map, Stage
 
 
@@ -30,7 +31,12 @@ def own_stage(spec: str, settings: dict[str, Any] | None) -> Stage:
     config = getattr(made, "Settings", Config)
     if not (isinstance(config, type) and issubclass(config, Config)):
         raise ConfigError(f"stages: the class Settings of {spec} must be a subclass of tamis.base.config.Config")
-    stage = _made(plugin)(config.parse(settings, made.name))
+    if not (isinstance(made.name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", made.name)):
+        raise ConfigError(
+            f"stages: the name of {spec}, {made.name!r}, must be lower-case letters, digits and underscores"
+        )
+    with blamed("stages", plugin):
+        stage = _made(plugin)(config.parse(settings, made.name))
     stage.plugin = plugin
     return stage
 

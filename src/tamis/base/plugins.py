@@ -13,14 +13,15 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tamis.base.errors import ConfigError, did_you_mean
+from tamis.base.errors import ConfigError, TamisError, did_you_mean
 
 _FILE = re.compile(r"(?P<place>[^\n]*\.py):(?P<name>[A-Za-z_]\w*)")
 _MODULE = re.compile(r"(?P<place>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
@@ -97,6 +98,17 @@ def find(spec: str, where: str, shipped: Iterable[str] = ()) -> Plugin:
     if not callable(_attribute(plugin, where)):
         raise ConfigError(f"{where}: {spec} is not a function or a class")
     return plugin
+
+
+@contextmanager
+def blamed(where: str, plugin: Plugin) -> Iterator[None]:
+    """Whatever the user's code raises inside becomes a ConfigError with its file and line."""
+    try:
+        yield
+    except TamisError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's code can fail in any way
+        raise ConfigError(f"{where}: {_what_happened(error, plugin.place)}") from None
 
 
 def _from_file(place: str, name: str, where: str) -> Plugin:

@@ -64,7 +64,8 @@ class MeasuredSignal(Signal):
 
     Bins are multiples of a power of two, and as narrow as the least and the greatest value allow with `MOST_BINS` of
     them. Two of them make one whole bin of the next width, so that histograms of parts merge without error, in any
-    order. `histogram` is `[exponent, number of the first bin, *counts]`. Infinite values and NaN are left out.
+    order. `histogram` is `[exponent, number of the first bin, *counts]`. Left out are NaN and values beyond 1e100;
+    values nearer to zero than 1e-100 count as zero.
     """
 
     low: float = math.nan
@@ -75,7 +76,8 @@ class MeasuredSignal(Signal):
     MOST_BINS = 64
 
     def histogram(self, values: np.ndarray) -> list[int]:
-        finite = values[np.isfinite(values)].astype(np.float64)
+        finite = values[np.abs(values) <= 1e100].astype(np.float64)
+        finite[np.abs(finite) < 1e-100] = 0.0
         if len(finite) == 0:
             return []
         low, high = float(finite.min()), float(finite.max())

@@ -182,3 +182,5 @@ def _print_survivor(console: Console, survivor: dict[str, Any]) -> None:
     console.print(f"  kept in its place: {address}  id {survivor['id']}{told}", markup=False, soft_wrap=True)
     beginning = " ".join(survivor["text"][:400].split())[:120]
     console.print(f"  its text begins: {beginning}", markup=False, soft_wrap=True)
+    if left := survivor.get("left"):
+        console.print(f"  it is not in the data set either: {left}", markup=False, soft_wrap=True)

@@ -187,8 +187,8 @@ def _small_sample(
 ) -> tuple[list[tuple[float, float]], float]:
     """Variances and degrees of freedom, of clusters and of seeds; and the factor by which resampling is too narrow.
 
-    Unequal clusters can be worth fewer than two equal ones; one degree of freedom is then the least that is assumed,
-    as intervals below it are too wide to be numbers.
+    Unequal clusters can be worth fewer than two equal ones. One degree of freedom is the least that is assumed then:
+    below it, Student's quantiles grow past anything that means something.
     """
     total, units = float(weights.sum()), effective_number(weights)
     plain = float((residuals**2).sum()) / total**2

@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tamis.report.formats import THIN, count, escape, real, tick
+from tamis.report.formats import THIN, count, escape, real, shortened, tick
+
+ONE_LINE = 42
+"""Characters of a name and a value that fit side by side on a phone, in the type of a forest plot."""
+LONGEST_LABEL = 46
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Segment:
     """One segment of a stacked bar: `share` of the full width, CSS class, hover text."""
 
     share: float
@@ -23,7 +27,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class Curve:
     """One curve of a line chart. `kind` is its CSS class."""
 
     label: str
@@ -41,6 +45,8 @@ class Mark:
     high: float
     title: str
     text: str = ""
+    seeds: Sequence[float] = ()
+    """What each training seed gave, drawn small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +59,7 @@ class ForestRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
+class CutOff:
     """A rule drawn on a histogram: removes values that are `op threshold`."""
 
     op: str
@@ -70,7 +76,7 @@ class Histogram:
     high: float
     log: bool
     counts: Sequence[int]
-    cuts: Sequence[Cut] = field(default_factory=list)
+    cuts: Sequence[CutOff] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ def rect(x: float, y: float, width: float, height: float, kind: str, title: str 
     return f"{shape}><title>{escape(title)}</title></rect>" if title else f"{shape}/>"
 
 
-def bar(parts: Sequence[Part], label: str, height: int = 18) -> str:
+def bar(parts: Sequence[Segment], label: str, height: int = 18) -> str:
     """A horizontal stacked bar; shares are of the full width, so bars under one another compare."""
     out, left = [], 0.0
     for part in parts:
@@ -200,7 +206,7 @@ def _edge(data: Histogram, index: int, num_bins: int) -> float:
     return data.low + (data.high - data.low) * index / num_bins
 
 
-def removes(cuts: Sequence[Cut], value: float) -> bool:
+def removes(cuts: Sequence[CutOff], value: float) -> bool:
     """Whether any rule removes documents with this value."""
     tests = {
         "<": lambda v, t: v < t, "<=": lambda v, t: v <= t, ">": lambda v, t: v > t, ">=": lambda v, t: v >= t,
@@ -209,7 +215,7 @@ def removes(cuts: Sequence[Cut], value: float) -> bool:
     return any(cut.op in tests and tests[cut.op](value, cut.threshold) for cut in cuts)
 
 
-def _split(axis: Axis, low: float, high: float, cuts: Sequence[Cut]) -> list[tuple[float, float, bool]]:
+def _split(axis: Axis, low: float, high: float, cuts: Sequence[CutOff]) -> list[tuple[float, float, bool]]:
     """A bin as (from, to, removed) pieces in percent, cut where a threshold falls inside it."""
     inside = sorted({cut.threshold for cut in cuts if low < cut.threshold < high})
     edges = [low, *inside, high]
@@ -230,7 +236,7 @@ def _column(pieces: list[tuple[float, float, bool]], share: float, height: int, 
     return out
 
 
-def _shade(axis: Axis, cut: Cut, height: int) -> str:
+def _shade(axis: Axis, cut: CutOff, height: int) -> str:
     place = axis.at(cut.threshold)
     if cut.op in ("<", "<="):
         return rect(0, 0, place, height, "shade")
@@ -239,7 +245,7 @@ def _shade(axis: Axis, cut: Cut, height: int) -> str:
     return ""
 
 
-def lines(curves: Sequence[Line], *, x_label: str, y_label: str, label: str, height: int = 250) -> str:
+def lines(curves: Sequence[Curve], *, x_label: str, y_label: str, label: str, height: int = 250) -> str:
     """Curves on shared linear axes. A curve of many points is drawn pale with its running mean over it."""
     points = [point for curve in curves for point in curve.points if all(map(math.isfinite, point))]
     x_axis = Axis(min(0.0, min(x for x, _ in points)), max(x for x, _ in points))
@@ -302,9 +308,10 @@ def thin(points: Sequence[tuple[float, float]], most: int = 500) -> Sequence[tup
 def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool, x_left: str = "") -> str:
     """Estimates with intervals under one another on one axis; `zero` draws the line of no difference.
 
-    The name of a row and its `text` stand above its intervals, so that nothing has to share a line on a phone.
+    The name of a row and its `text` stand above its intervals: on one line where they fit a phone in all rows, else on
+    two, so that labels of any length never meet.
     """
-    ends = [v for r in rows for m in r.marks for v in (m.value, m.low, m.high) if math.isfinite(v)]
+    ends = [v for r in rows for m in r.marks for v in (m.value, m.low, m.high, *m.seeds) if math.isfinite(v)]
     ends += [0.0] if zero else []
     air = 0.1 * (max(ends) - min(ends)) or max(0.05 * abs(max(ends)), 0.01)
     axis = Axis(min(ends) - air, max(ends) + air)
@@ -312,11 +319,10 @@ def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool, x
     out: list[str] = []
     back: list[str] = []
     y = bottom = 0.0
+    stacked = any(len(row.label) + len(row.text) > ONE_LINE for row in rows if row.text)
     for row in rows:
-        out.append(text(0, y + 16, row.label, "name", "start"))
-        if row.text:
-            out.append(text(100, y + 16, row.text, "value", "end"))
-        y += 24
+        names, y = _row_text(row, y, stacked)
+        out += names
         bottom = y + 2 + 18 * len(row.marks)
         back += [rule(axis.at(v), y, axis.at(v), bottom, "grid") for v in ticks]
         back += [rule(axis.at(0), y, axis.at(0), bottom, "zero")] if zero else []
@@ -329,6 +335,16 @@ def forest(rows: Sequence[ForestRow], *, x_label: str, label: str, zero: bool, x
     return figure("".join(back + out), height=math.ceil(bottom) + 42, label=label, kind="forest")
 
 
+def _row_text(row: ForestRow, y: float, stacked: bool) -> tuple[list[str], float]:
+    """Name and text of a row that begins at `y`, and where its intervals begin."""
+    name = text(0, y + 16, shortened(row.label, LONGEST_LABEL), "name", "start")
+    if not row.text:
+        return [name], y + 24
+    if not stacked:
+        return [name, text(100, y + 16, row.text, "value", "end")], y + 24
+    return [name, text(0, y + 33, row.text, "value", "start")], y + 41
+
+
 def _estimate(axis: Axis, mark: Mark, y: float) -> str:
     parts = []
     left = right = axis.at(mark.value)
@@ -336,6 +352,10 @@ def _estimate(axis: Axis, mark: Mark, y: float) -> str:
         left, right = axis.at(mark.low), axis.at(mark.high)
         parts.append(rule(left, y, right, y, "whisker"))
         parts += [rule(end, y - 4, end, y + 4, "whisker") for end in (left, right)]
+    for value in mark.seeds:
+        if math.isfinite(value):
+            parts.append(f'<circle cx="{pct(axis.at(value))}" cy="{px(y)}" r="2.2" class="seed"/>')
+            left, right = min(left, axis.at(value)), max(right, axis.at(value))
     parts.append(f'<circle cx="{pct(axis.at(mark.value))}" cy="{px(y)}" r="4.5" class="dot"/>')
     if mark.text:
         after = 100 - right >= left

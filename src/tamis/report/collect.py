@@ -1,21 +1,19 @@
-"""What a report needs to know of one run directory, read from its cards, events and results: never from its documents.
+"""What a report needs to know of one run, read from its cards, events and results: never from its documents.
 
 Reading is forgiving on purpose: a report of a failed or half-copied run is when one is needed most. Whatever cannot be
 read is named in `RunView.problems`, and the page shows it.
 """
 
-import json
 import math
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tamis.base.errors import ConfigError
-from tamis.report.scores import Score, as_dict, as_list, number, read_scores, whole
+from tamis.report.reader import RunReader
+from tamis.report.scores import Score, as_dict, as_list, number, whole
+from tamis.report.timings import Timing, status_of, timings_of, wall_seconds
+from tamis.report.trained import Trained, read_trained
+from tamis.store.rundir import RunDir, StageDir
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +30,8 @@ class StageView:
 
     name: str
     folder: str = ""
+    """The step, as `03_filter`."""
+    artefact: str = ""
     status: str = "done"
     taken: Amount = Amount()
     kept: Amount = Amount()
@@ -47,7 +47,7 @@ class StageView:
 
     @property
     def lost_rows(self) -> int:
-        """Rows of `taken` that are in no other column: zero, or the books do not balance."""
+        """Rows of `taken` that are in no other column: zero, or the accounting does not balance."""
         gone = [*self.removed.values(), *self.quarantined.values()]
         return self.taken.rows - self.kept.rows - sum(amount.rows for amount in gone)
 
@@ -59,24 +59,10 @@ class StageView:
 
 
 @dataclass(kw_only=True)
-class Timing:
-    """Work of one pass, group decision or model step. `task_seconds` adds up its tasks, which may run side by side."""
-
-    name: str
-    tasks: int = 0
-    retries: int = 0
-    wall_seconds: float = 0.0
-    task_seconds: float = 0.0
-    rows: int = 0
-    input_bytes: int = 0
-    peak_bytes: int = 0
-
-
-@dataclass(kw_only=True)
 class RunView:
     """Everything the page shows of one run."""
 
-    path: Path
+    run: RunDir
     label: str
     recipe: dict[str, Any]
     recipe_text: str
@@ -87,13 +73,13 @@ class RunView:
     failure: str
     started: float
     wall_seconds: float
-    losses: list[tuple[float, float]]
-    loss_axis: str
-    scores: list[Score]
-    later: dict[str, str]
-    """`train` and `evaluate` -> done, missing, unfinished; only those that the recipe asks for or that are there."""
-    cards: dict[str, dict[str, Any]]
+    trained: Trained
     problems: list[str]
+
+    @property
+    def scores(self) -> list[Score]:
+        """Of the models that belong to the run's present data, averaged over their seeds."""
+        return self.trained.scores
 
     @property
     def pool(self) -> StageView | None:
@@ -122,90 +108,39 @@ def stage_tokens(stage: StageView) -> int:
     return whole(stage.details.get("num_tokens")) or whole(stage.manifest.get("num_tokens"))
 
 
-class Reader:
-    """Reads the files of one run directory and remembers what was wrong with them."""
-
-    def __init__(self, run: Path) -> None:
-        self.run = run
-        self.problems: list[str] = []
-
-    def text(self, name: str) -> str | None:
-        path = self.run / name
-        try:
-            return path.read_bytes().decode("utf-8", errors="replace") if path.is_file() else None
-        except OSError as error:
-            self.problems.append(f"{name}: {error.strerror}")
-            return None
-
-    def json(self, name: str) -> Any:
-        """None when the file is absent; None and a problem when it is broken."""
-        text = self.text(name)
-        if text is None:
-            return None
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            self.problems.append(f"{name}: not valid JSON")
-            return None
-
-    def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """Objects of a JSON-lines file; broken lines (a killed run leaves one) are counted and passed over."""
-        broken = 0
-        for line in (self.text(name) or "").splitlines():
-            if not line.strip():
-                continue
-            try:
-                item = json.loads(line)
-            except (ValueError, RecursionError):
-                item = None
-            if isinstance(item, dict):
-                yield item
-            else:
-                broken += 1
-        if broken:
-            self.problems.append(f"{name}: {broken} unreadable line{'s' * (broken > 1)}")
-
-    def yaml(self, name: str) -> tuple[dict[str, Any], str]:
-        text = self.text(name)
-        if text is None:
-            self.problems.append(f"{name}: missing")
-            return {}, ""
-        try:
-            return as_dict(yaml.safe_load(text)), text
-        except yaml.YAMLError:
-            self.problems.append(f"{name}: not valid YAML")
-            return {}, text
-
-
-def read_run(run: Path) -> RunView:
-    """Raises ConfigError when `run` is no directory; anything less is told in `problems`."""
-    if not run.is_dir():
-        raise ConfigError(f"{run}: no such run directory. Runs are made by `tamis run RECIPE --output DIR`.")
-    reader = Reader(run)
-    recipe, recipe_text = reader.yaml("recipe.yaml")
-    events = list(reader.lines("events.jsonl"))
-    later_cards = {name: as_dict(reader.json(f"{name}/card.json")) for name in ("train", "evaluate")}
-    axis, losses = _losses(reader.lines("train/metrics.jsonl"))
-    status, failure = _status(events)
+def read_run(run: RunDir) -> RunView:
+    """Raises ConfigError when `run` lies in no workspace; anything less is told in `problems`."""
+    reader = RunReader(run)
+    _ = run.workspace  # is there one?
+    recipe, recipe_text = reader.yaml(run.recipe, "recipe.yaml")
+    events = list(reader.lines(run.root / "events.jsonl", "events.jsonl"))
+    status, failure = status_of(events)
+    stages = _stages(reader, recipe, status)
     times = [time for event in events if math.isfinite(time := number(event.get("time")))]
     return RunView(
-        path=run, label=str(recipe.get("name") or run.name), recipe=recipe, recipe_text=recipe_text,
-        provenance=as_dict(reader.json("provenance.json")), stages=_stages(reader, recipe, status),
-        timings=_timings(events), status=status, failure=failure, started=times[0] if times else math.nan,
-        wall_seconds=_wall(events), losses=losses, loss_axis=axis,
-        scores=read_scores(reader.json("evaluate/results.json")),
-        later=_later(run, recipe, later_cards), cards={k: v for k, v in later_cards.items() if v},
+        run=run, label=str(recipe.get("name") or run.root.name), recipe=recipe, recipe_text=recipe_text,
+        provenance=as_dict(reader.json(run.provenance, "provenance.json")), stages=stages,
+        timings=timings_of(events), status=status, failure=failure, started=times[0] if times else math.nan,
+        wall_seconds=wall_seconds(events), trained=read_trained(reader, _present_data(stages)),
         problems=reader.problems,
     )  # fmt: skip
 
 
-def label_apart(runs: Iterable[RunView]) -> None:
-    """Give runs of the same recipe different labels, from the names of their directories."""
+def _present_data(stages: Sequence[StageView]) -> str | None:
+    """Fingerprint of the token manifest of the run as it is now; None when a step is not finished or none tokenized."""
+    if any(stage.status in ("unfinished", "missing") for stage in stages):
+        return None
+    found = (stage.manifest.get("fingerprint") for stage in reversed(stages))
+    return next((str(fingerprint) for fingerprint in found if fingerprint), None)
+
+
+def label_apart(runs: Iterable[RunView], in_experiment: bool) -> None:
+    """Call runs of the same recipe by the names of their folders; those of an experiment all, as it names them so."""
     runs = list(runs)
     labels = [run.label for run in runs]
     for run in runs:
-        if labels.count(run.label) > 1:
-            run.label = f"{run.label} ({run.path.name})"
+        if in_experiment or labels.count(run.label) > 1:
+            run.label = run.run.root.name
     seen: dict[str, int] = {}
     for run in runs:
         seen[run.label] = seen.get(run.label, 0) + 1
@@ -213,21 +148,21 @@ def label_apart(runs: Iterable[RunView]) -> None:
             run.label = f"{run.label} #{seen[run.label]}"
 
 
-def _stages(reader: Reader, recipe: dict[str, Any], status: str) -> list[StageView]:
-    """Stage folders in order, then, unless the run finished, the recipe's steps that have none."""
-    folders = sorted(p.name for p in reader.run.iterdir() if p.is_dir() and re.fullmatch(r"\d+_.+", p.name))
+def _stages(reader: RunReader, recipe: dict[str, Any], status: str) -> list[StageView]:
+    """Steps of the run in order, then, unless the run finished, the recipe's steps that it has not come to."""
     stages = []
-    for folder in folders:
+    for step, artefact in reader.steps().items():
+        folder = StageDir(reader.artefact(artefact))
         problems = len(reader.problems)
-        card = reader.json(f"{folder}/card.json")
-        manifest = as_dict(reader.json(f"{folder}/tokens/manifest.json"))
-        stage = StageView(name=folder.split("_", 1)[1], folder=folder, manifest=manifest)
+        card = reader.json(folder.card, f"{step}/card.json")
+        manifest = as_dict(reader.json(folder.tokens / "manifest.json", f"{step}/tokens/manifest.json"))
+        stage = StageView(name=step.partition("_")[2] or step, folder=step, artefact=artefact, manifest=manifest)
         if isinstance(card, dict) and isinstance(card.get("counts"), dict):
             _fill(stage, card)
         else:
             stage.status = "broken" if card is not None or len(reader.problems) > problems else "unfinished"
             if card is not None:
-                reader.problems.append(f"{folder}/card.json: no counts")
+                reader.problems.append(f"{step}/card.json: no counts")
         stages.append(stage)
     entries = as_list(recipe.get("stages"))
     steps = [str(name) for entry in entries for name in (entry if isinstance(entry, dict) else [entry])]
@@ -257,94 +192,3 @@ def _fill(stage: StageView, card: dict[str, Any]) -> None:
         counted, sized = as_dict(rows.get(name)), as_dict(text.get(name))
         for reason in sorted({*counted, *sized}, key=lambda r: (-whole(counted.get(r)), r)):
             place[reason] = Amount(rows=whole(counted.get(reason)), text_bytes=whole(sized.get(reason)))
-
-
-def _later(run: Path, recipe: dict[str, Any], cards: dict[str, dict[str, Any]]) -> dict[str, str]:
-    found = {}
-    for name in ("train", "evaluate"):
-        if cards[name]:
-            found[name] = "done"
-        elif (run / name).is_dir():
-            found[name] = "unfinished"
-        elif recipe.get(name):
-            found[name] = "missing"
-    return found
-
-
-def _losses(lines: Iterable[dict[str, Any]]) -> tuple[str, list[tuple[float, float]]]:
-    """The training loss against tokens seen where the log has them, against steps otherwise."""
-    points: dict[str, list[tuple[float, float]]] = {"tokens": [], "step": []}
-    for line in lines:
-        loss = number(line.get("loss"))
-        for axis in points:
-            x = number(line.get(axis))
-            if math.isfinite(loss) and math.isfinite(x):
-                points[axis].append((x, loss))
-    axis = "tokens" if points["tokens"] else "step"
-    return axis, sorted(dict(points[axis]).items())
-
-
-def _timings(events: list[dict[str, Any]]) -> list[Timing]:
-    """Per pass, decision and model step, in order of first appearance, over all attempts."""
-    found: dict[str, Timing] = {}
-    started: dict[str, float] = {}
-    for event in events:
-        kind, time = str(event.get("kind")), number(event.get("time"))
-        prefix, _, what = kind.partition("_")
-        if prefix not in ("task", "pass", "step", "decide"):
-            continue
-        name = _work_name(event)
-        if what == "started":
-            started[name] = time
-        timing = found.setdefault(name, Timing(name=name))
-        if prefix != "task" and what == "finished":
-            spent = time - started.pop(name, math.nan)
-            timing.wall_seconds += spent if math.isfinite(spent) else 0.0
-        if what == "retried":
-            timing.retries += 1
-        elif kind in ("task_finished", "task_failed"):
-            timing.tasks += 1
-            seconds = number(event.get("seconds"))
-            timing.task_seconds += seconds if math.isfinite(seconds) else 0.0
-            timing.rows += whole(event.get("rows"))
-            timing.input_bytes += whole(event.get("input_bytes"))
-        timing.peak_bytes = max(timing.peak_bytes, whole(event.get("peak_memory_bytes")))
-    return [timing for timing in found.values() if timing.tasks or timing.wall_seconds or timing.retries]
-
-
-def _work_name(event: dict[str, Any]) -> str:
-    """`pool + extract + filter` for a pass over those stages, with its number when the event gives nothing better."""
-    stages = [re.sub(r"^\d+_", "", str(name)) for name in as_list(event.get("stages"))]
-    if stages:
-        return " + ".join(stages)
-    name = event.get("stage", event.get("pass"))
-    return f"pass {name}" if isinstance(name, int) else re.sub(r"^\d+_", "", str(name or "run"))
-
-
-def _status(events: list[dict[str, Any]]) -> tuple[str, str]:
-    """(finished | failed | unfinished | unknown, message) of the latest attempt."""
-    if not events:
-        return "unknown", ""
-    ends = [event for event in events if event.get("kind") in ("run_started", "run_finished", "run_failed")]
-    last = ends[-1] if ends else {}
-    if last.get("kind") == "run_failed":
-        return "failed", str(last.get("error", ""))
-    return ("finished", "") if last.get("kind") == "run_finished" else ("unfinished", "")
-
-
-def _wall(events: list[dict[str, Any]]) -> float:
-    """Seconds of all attempts, each from its start to its end; one that was killed ends at its last event."""
-    total, start, latest = 0.0, math.nan, math.nan
-    seen = False
-    for event in events:
-        kind, time = event.get("kind"), number(event.get("time"))
-        if not math.isfinite(time):
-            continue
-        if kind == "run_started":
-            total += latest - start if math.isfinite(start) else 0.0
-            start, seen = time, True
-        latest = time
-        if kind in ("run_finished", "run_failed") and math.isfinite(start):
-            total, start = total + time - start, math.nan
-    total += latest - start if math.isfinite(start) else 0.0
-    return total if seen else math.nan

@@ -9,21 +9,19 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from tamis.base import columns
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
 from tamis.base.seeds import unit_hash
+from tamis.store.location import Location
 from tamis.store.rundir import RunDir
-from tamis.store.shards import read_shard
+from tamis.store.shards import num_rows_of, read_shard, read_table, schema_of
 
 DUPLICATE_OF = "duplicate_of"
 MAX_COMPARED_WORDS = 1500
@@ -36,7 +34,7 @@ _WORD = re.compile(r"\n|[^\S\n]*(?:\w+|[^\w\s])")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Document:
+class ShownDocument:
     id: str
     url: str
     text: str
@@ -46,8 +44,8 @@ class Document:
 class Pair:
     """A document that stayed (or its text after the step) beside one that went (or its text before)."""
 
-    kept: Document
-    removed: Document
+    kept: ShownDocument
+    removed: ShownDocument
     likeness: float
     """Share of words that both sides have in the same order (difflib's ratio), 1 = equal."""
 
@@ -65,11 +63,13 @@ class Duplicates:
 
     run: str
     stage: str
+    cluster: str | None
+    """The survivor whose cluster alone is shown; None = the whole step."""
     config: dict[str, Any]
     counts: dict[str, Any]
     decisions: dict[str, Any]
     num_clusters: int
-    clusters: list[tuple[Document, int, list[Document]]]
+    clusters: list[tuple[ShownDocument, int, list[ShownDocument]]]
     """(survivor, documents in the cluster, some of those removed), the largest first."""
     pairs: list[Pair]
     pair_kind: str
@@ -82,14 +82,14 @@ class Duplicates:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "run": self.run, "stage": self.stage, "config": self.config, "counts": self.counts,
+            "run": self.run, "stage": self.stage, "cluster": self.cluster, "config": self.config, "counts": self.counts,
             "decisions": self.decisions, "num_clusters": self.num_clusters,
             "clusters": [
-                {"survivor": vars(kept), "documents": size, "removed": [vars(one) for one in removed]}
+                {"survivor": vars(kept), "documents": size, "removed": [vars(document) for document in removed]}
                 for kept, size, removed in self.clusters
             ],
             "pairs": [{"kept": vars(p.kept), "removed": vars(p.removed), "likeness": p.likeness} for p in self.pairs],
-            "paragraphs": [vars(one) for one in self.paragraphs],
+            "paragraphs": [vars(paragraph) for paragraph in self.paragraphs],
             "paragraph_sample": self.paragraph_sample,
             "hosts": [{"host": host, "documents": all_, "removed": gone} for host, all_, gone in self.hosts],
         }  # fmt: skip
@@ -100,33 +100,33 @@ def find_duplicates(run: RunDir, stage: str | None, cluster: str | None, top: in
 
     Raises ConfigError for a step that is not there, DataError for a run that has no finished dedup.
     """
-    folder = _dedup_folder(run, stage)
-    before = _folder_before(run, folder)
-    card = dict(run.cards())[folder]
-    removed = _removed(run.root / folder)
+    step = _dedup_step(run, stage)
+    before = _shards_before(run, step)
+    card = dict(run.cards())[step]
+    removed = _removed(run.stage(step).root / "removed")
     sizes = _cluster_sizes(removed, cluster)
     shown = sizes[:top]
     members = {key: _members(removed, key, top) for key, _ in shown}
-    wanted = {key for key, _ in shown} | {one for group in members.values() for one in group}
+    wanted = {key for key, _ in shown} | {member for group in members.values() for member in group}
     texts = _documents(before, wanted)
     clusters = [
-        (texts[key], size + 1, [texts[one] for one in members[key] if one in texts])
+        (texts[key], size + 1, [texts[member] for member in members[key] if member in texts])
         for key, size in shown
         if key in texts
     ]
-    pairs = _pairs(clusters, removed, before, top, cluster) if sizes else _edited(run, folder, before, top)
+    pairs = _pairs(clusters, removed, before, top, cluster) if sizes else _edited(run, step, before, top)
     paragraphs, sample = _paragraphs(before, top) if cluster is None else ([], 1.0)
     details = card.to_dict()
     return Duplicates(
-        run=str(run.root), stage=folder, config=card.config, counts=details["counts"],
+        run=str(run.root), stage=step, cluster=cluster, config=card.config, counts=details["counts"],
         decisions=card.details.get("decisions", {}), num_clusters=len(sizes), clusters=clusters, pairs=pairs,
         pair_kind="removed" if sizes else "edited", paragraphs=paragraphs, paragraph_sample=sample,
         hosts=_hosts(before, removed, top) if cluster is None else [],
     )  # fmt: skip
 
 
-def _dedup_folder(run: RunDir, stage: str | None) -> str:
-    found = [folder for folder, card in run.cards() if card.name == "dedup"]
+def _dedup_step(run: RunDir, stage: str | None) -> str:
+    found = [step for step, card in run.cards() if card.name == "dedup"]
     if stage is not None and stage not in found:
         raise ConfigError(f"--stage {stage}: this run has {', '.join(found) or 'no dedup step'}")
     if not found:
@@ -134,17 +134,18 @@ def _dedup_folder(run: RunDir, stage: str | None) -> str:
     return stage or found[-1]
 
 
-def _folder_before(run: RunDir, folder: str) -> Path:
-    folders = run.stage_folders()
-    return run.root / folders[folders.index(folder) - 1] / "shards"
+def _shards_before(run: RunDir, step: str) -> Location:
+    """The documents that the step was given: always stored, as a group is decided after a pass has stored them."""
+    steps = list(run.steps())
+    return run.stage(steps[steps.index(step) - 1]).shards
 
 
-def _removed(stage: Path) -> pa.Table:
+def _removed(folder: Location) -> pa.Table:
     """`id, url, duplicate_of` (null where the method names no partner) of every removed document."""
     tables = []
-    for path in sorted((stage / "removed").glob("*.parquet")):
-        names = pq.read_schema(path).names
-        table = pq.read_table(path, columns=[n for n in (columns.ID, columns.URL, DUPLICATE_OF) if n in names])
+    for place in folder.children("*.parquet"):
+        names = schema_of(place).names
+        table = read_table(place, [n for n in (columns.ID, columns.URL, DUPLICATE_OF) if n in names])
         if DUPLICATE_OF not in names:
             table = table.append_column(DUPLICATE_OF, pa.nulls(len(table), pa.string()))
         tables.append(table)
@@ -160,7 +161,7 @@ def _cluster_sizes(removed: pa.Table, cluster: str | None) -> list[tuple[str, in
         if not named.num_rows:
             raise ConfigError(f"--cluster {cluster}: no document was removed as a copy of one with this id")
     counted = pc.value_counts(named[DUPLICATE_OF].combine_chunks()).to_pylist()
-    return sorted(((one["values"], one["counts"]) for one in counted), key=lambda pair: (-pair[1], pair[0]))
+    return sorted(((entry["values"], entry["counts"]) for entry in counted), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _members(removed: pa.Table, key: str, top: int) -> list[str]:
@@ -168,26 +169,32 @@ def _members(removed: pa.Table, key: str, top: int) -> list[str]:
     return found
 
 
-def _documents(folder: Path, wanted: set[str]) -> dict[str, Document]:
+def _documents(folder: Location, wanted: set[str]) -> dict[str, ShownDocument]:
     """The documents with these ids, as they entered the step."""
-    if not wanted or not folder.is_dir():
-        return {}
-    ids = pa.array(sorted(wanted), pa.string())
-    names = [columns.ID, columns.URL, columns.TEXT]
-    rows = ds.dataset(folder).to_table(columns=names, filter=ds.field(columns.ID).isin(ids)).to_pylist()
-    return {row[columns.ID]: _document(row) for row in rows}
+    found: dict[str, ShownDocument] = {}
+    if not wanted:
+        return found
+    match = pc.field(columns.ID).isin(pa.array(sorted(wanted), pa.string()))
+    for place in folder.children("*.parquet"):
+        for row in read_table(place, [columns.ID, columns.URL, columns.TEXT], match).to_pylist():
+            found[row[columns.ID]] = _document(row)
+    return found
 
 
-def _document(row: dict[str, Any]) -> Document:
-    return Document(id=row[columns.ID], url=row[columns.URL] or "", text=row[columns.TEXT] or "")
+def _document(row: dict[str, Any]) -> ShownDocument:
+    return ShownDocument(id=row[columns.ID], url=row[columns.URL] or "", text=row[columns.TEXT] or "")
 
 
 def _pairs(
-    clusters: list[tuple[Document, int, list[Document]]], removed: pa.Table, before: Path, top: int, cluster: str | None
+    clusters: list[tuple[ShownDocument, int, list[ShownDocument]]],
+    removed: pa.Table,
+    before: Location,
+    top: int,
+    cluster: str | None,
 ) -> list[Pair]:
     """Of one cluster all pairs shown; else pairs drawn by their ids from all, so that small clusters are seen too."""
     if cluster is not None:
-        return _ranked([(kept, one) for kept, _, group in clusters for one in group])
+        return _ranked([(kept, member) for kept, _, group in clusters for member in group])
     named = removed.filter(pc.is_valid(removed[DUPLICATE_OF])).select([columns.ID, DUPLICATE_OF]).to_pylist()
     drawn = sorted(named, key=lambda row: unit_hash(row[columns.ID], "pairs"))[:top]
     texts = _documents(before, {row[name] for row in drawn for name in (columns.ID, DUPLICATE_OF)})
@@ -195,10 +202,10 @@ def _pairs(
     return _ranked([(kept, gone) for kept, gone in both if kept and gone])
 
 
-def _edited(run: RunDir, folder: str, before: Path, top: int) -> list[Pair]:
+def _edited(run: RunDir, step: str, before: Location, top: int) -> list[Pair]:
     """Documents that stayed with less text than before, those that lost most first."""
-    later = [run.root / name / "shards" for name in run.stage_folders() if name >= folder]
-    stored = next((path for path in later if path.is_dir()), None)
+    later = [run.stage(name).shards for name, _ in run.cards() if name >= step]
+    stored = next((place for place in later if place.is_folder()), None)
     if stored is None:
         return []
     lengths: dict[str, int] = {}
@@ -212,7 +219,7 @@ def _edited(run: RunDir, folder: str, before: Path, top: int) -> list[Pair]:
     return _ranked([(new[key], old[key]) for key in sorted(chosen) if key in new and key in old])
 
 
-def _ranked(pairs: list[tuple[Document, Document]]) -> list[Pair]:
+def _ranked(pairs: list[tuple[ShownDocument, ShownDocument]]) -> list[Pair]:
     """With their likeness, the least alike first: there the mistakes are."""
     made = [Pair(kept=kept, removed=gone, likeness=round(likeness(kept.text, gone.text), 4)) for kept, gone in pairs]
     return sorted(made, key=lambda pair: (pair.likeness, pair.removed.id))
@@ -239,15 +246,15 @@ def differences(a: str, b: str) -> Iterator[tuple[str, list[str], list[str]]]:
         yield kind, left[a0:a1], right[b0:b1]
 
 
-def _stream(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
-    for path in sorted(folder.glob("*.parquet")):
-        for batch in read_shard(path, names):
+def _stream(folder: Location, names: list[str]) -> Iterator[dict[str, Any]]:
+    for place in folder.children("*.parquet"):
+        for batch in read_shard(place, names):
             yield from batch.to_pylist()
 
 
-def _paragraphs(folder: Path, top: int) -> tuple[list[Paragraph], float]:
+def _paragraphs(folder: Location, top: int) -> tuple[list[Paragraph], float]:
     """Lines that stand in most documents, counted once per document, and over what share of the documents."""
-    total = sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
+    total = sum(map(num_rows_of, folder.children("*.parquet")))
     sample = min(1.0, MAX_COUNTED_DOCUMENTS / max(total, 1))
     documents, texts = Counter[str](), dict[str, str]()
     hosts: dict[str, set[str]] = {}
@@ -266,7 +273,7 @@ def _paragraphs(folder: Path, top: int) -> tuple[list[Paragraph], float]:
     return [Paragraph(text=texts[key], documents=n, hosts=len(hosts[key])) for n, key in often], sample
 
 
-def _hosts(before: Path, removed: pa.Table, top: int) -> list[tuple[str, int, int]]:
+def _hosts(before: Location, removed: pa.Table, top: int) -> list[tuple[str, int, int]]:
     gone = Counter(map(_host, removed[columns.URL].to_pylist()))
     entered = Counter(_host(row[columns.URL]) for row in _stream(before, [columns.URL]))
     ranked = sorted(gone.items(), key=lambda pair: (-pair[1], pair[0]))[:top]

@@ -1,21 +1,29 @@
 """The page of `tamis dups`: clusters, pairs side by side with the differing words marked, paragraphs and hosts."""
 
+import re
 from dataclasses import replace
 from importlib import resources
-from pathlib import Path
 
-from tamis.report.duplicates import MAX_COMPARED_WORDS, Document, Duplicates, Pair, differences, words_of
+from tamis.report.duplicates import MAX_COMPARED_WORDS, Duplicates, Pair, ShownDocument, differences, words_of
 from tamis.report.formats import count, escape, percent, plural, safe_link, shortened
-from tamis.report.tables import Row, definitions, disclosure, table
+from tamis.report.tables import TableRow, definitions, disclosure, table
 from tamis.store.atomic import write_text
+from tamis.store.location import Location
+
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
-def write_page(found: Duplicates, output: Path) -> Path:
+def page_name(cluster: str | None) -> str:
+    """File name of the page in the run: one of the whole step, and one for every cluster that was asked for."""
+    return "dups.html" if cluster is None else f"dups-{_NOT_IN_NAMES.sub('-', cluster)}.html"
+
+
+def write_page(found: Duplicates, output: Location) -> Location:
     """Write the self-contained HTML page; the same findings give the same bytes."""
     css = "".join(
         resources.files("tamis.report").joinpath(name).read_text("utf-8") for name in ("page.css", "duplicates.css")
     )
-    heading = f"Duplicates: {Path(found.run).name}"
+    heading = f"Duplicates: {Location(found.run).name}"
     sections = [_clusters(found), _pairs(found), _paragraphs(found), _hosts(found)]
     write_text(
         output,
@@ -48,7 +56,7 @@ def _self_check(found: Duplicates) -> str:
     if not lines:
         return ""
     rows = [
-        Row(cells=[percent(line["rate"], 1), count(line["planted"]), count(line["caught"]),
+        TableRow(cells=[percent(line["rate"], 1), count(line["planted"]), count(line["caught"]),
                    percent(line["caught"], line["planted"])])
         for line in lines
     ]  # fmt: skip
@@ -73,7 +81,7 @@ def _clusters(found: Duplicates) -> str:
     body = "".join(
         disclosure(
             f"<b>{count(size)}</b> documents · {escape(shortened(kept.text, 90))}",
-            _named("kept", kept) + "".join(_named("removed", one) for one in removed)
+            _named("kept", kept) + "".join(_named("removed", member) for member in removed)
             + (f"<p>and {count(size - 1 - len(removed))} more</p>" if size - 1 > len(removed) else ""),
         )
         for kept, size, removed in found.clusters
@@ -81,8 +89,8 @@ def _clusters(found: Duplicates) -> str:
     return _section("clusters", "Clusters", note + body)
 
 
-def _named(label: str, one: Document) -> str:
-    return f'<p class="url">{label}: {safe_link(one.url)} <small>{escape(one.id)}</small></p>'
+def _named(label: str, document: ShownDocument) -> str:
+    return f'<p class="url">{label}: {safe_link(document.url)} <small>{escape(document.id)}</small></p>'
 
 
 def _pairs(found: Duplicates) -> str:
@@ -102,8 +110,9 @@ def _pair(pair: Pair, left: str, right: str) -> str:
             text = _html(words)
             side.append(text if kind == "equal" or not words else f"<mark>{text}</mark>")
     columns = "".join(
-        f'<div><p class="url">{label}: {safe_link(one.url)}</p><p class="words">{"".join(side)}{_more(one)}</p></div>'
-        for label, one, side in ((left, pair.kept, sides[0]), (right, pair.removed, sides[1]))
+        f'<div><p class="url">{label}: {safe_link(document.url)}</p><p class="words">{"".join(side)}{_more(document)}'
+        "</p></div>"
+        for label, document, side in ((left, pair.kept, sides[0]), (right, pair.removed, sides[1]))
     )
     heading = f"<h3>{percent(pair.likeness, 1)} alike</h3>"
     return f'<article class="pair">{heading}<div class="sides">{columns}</div></article>\n'
@@ -113,16 +122,16 @@ def _html(words: list[str]) -> str:
     return escape("".join(words)).replace("\n", "<br>")
 
 
-def _more(one: Document) -> str:
-    return " …" if len(words_of(one.text)) == MAX_COMPARED_WORDS else ""
+def _more(document: ShownDocument) -> str:
+    return " …" if len(words_of(document.text)) == MAX_COMPARED_WORDS else ""
 
 
 def _paragraphs(found: Duplicates) -> str:
     if not found.paragraphs:
         return ""
     rows = [
-        Row(cells=[escape(shortened(one.text, 160)), count(one.documents), count(one.hosts)])
-        for one in found.paragraphs
+        TableRow(cells=[escape(shortened(line.text, 160)), count(line.documents), count(line.hosts)])
+        for line in found.paragraphs
     ]
     over = "all documents" if found.paragraph_sample == 1 else f"a sample of {percent(found.paragraph_sample, 1)}"
     note = f'<p class="note">Lines before the step, counted once per document, over {over}.</p>'
@@ -133,7 +142,7 @@ def _hosts(found: Duplicates) -> str:
     if not found.hosts:
         return ""
     rows = [
-        Row(cells=[escape(host), count(entered), count(gone), percent(gone, entered)])
+        TableRow(cells=[escape(host), count(entered), count(gone), percent(gone, entered)])
         for host, entered, gone in found.hosts
     ]
     return _section("hosts", "Hosts", table("Hosts", ["Host", "Documents", "Removed", "Share"], rows))

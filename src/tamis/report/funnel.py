@@ -1,18 +1,18 @@
-"""The funnel: what each stage kept, removed for which reason, and gave up on; as bars, and as balanced books."""
+"""The funnel: what each stage kept, removed for which reason, and quarantined; as bars, and as accounting."""
 
 import math
 
-from tamis.report.charts import Part, bar
+from tamis.report.charts import Segment, bar
 from tamis.report.collect import Amount, RunView, StageView, stage_tokens
 from tamis.report.formats import THIN, count, data, escape, percent, plural, short_count, size, words
 from tamis.report.scores import as_dict, whole
-from tamis.report.tables import Row, disclosure, table
+from tamis.report.tables import TableRow, disclosure, table
 
 NUM_SHADES = 4
 """Shades of the removal colour in page.css; neighbouring reasons take different ones."""
 
 
-def funnel(run: RunView, open_books: bool) -> str:
+def funnel(run: RunView, open_accounting: bool) -> str:
     """Bars per stage, then the accounting table."""
     done = [stage for stage in run.stages if stage.status == "done"]
     most_rows = max([stage.taken.rows for stage in done], default=0)
@@ -29,12 +29,12 @@ def funnel(run: RunView, open_books: bool) -> str:
     verdict = (
         f"✗ {plural(len(unbalanced), 'stage')} out of balance" if unbalanced else "✓ every document is accounted for"
     )
-    books = disclosure(
-        f'The books of {escape(run.label)} <span class="{"bad" if unbalanced else "good"}">{verdict}</span>',
-        _books(run, done),
-        open_=open_books or bool(unbalanced),
+    accounting = disclosure(
+        f'The accounting of {escape(run.label)} <span class="{"bad" if unbalanced else "good"}">{verdict}</span>',
+        _accounting(run, done),
+        open_=open_accounting or bool(unbalanced),
     )
-    return f'<div class="funnel">{"".join(rows)}</div>\n{books}'
+    return f'<div class="funnel">{"".join(rows)}</div>\n{accounting}'
 
 
 def _tokens_of(run: RunView, stage: StageView) -> str:
@@ -72,40 +72,40 @@ def _spoken(stage: StageView) -> str:
     )
 
 
-def _row_parts(stage: StageView, most: int) -> list[Part]:
+def _row_parts(stage: StageView, most: int) -> list[Segment]:
     total = stage.taken.rows
     parts = [
-        _part(stage.kept.rows, most, "kept", f"kept: {count(stage.kept.rows)} ({percent(stage.kept.rows, total)})")
+        _segment(stage.kept.rows, most, "kept", f"kept: {count(stage.kept.rows)} ({percent(stage.kept.rows, total)})")
     ]
     for index, (reason, amount) in enumerate(stage.removed.items()):
         title = f"{reason}: {count(amount.rows)} removed ({percent(amount.rows, total)})"
-        parts.append(_part(amount.rows, most, f"gone{index % NUM_SHADES}", title))
+        parts.append(_segment(amount.rows, most, f"gone{index % NUM_SHADES}", title))
     for kind, amount in stage.quarantined.items():
         title = f"{kind}: {count(amount.rows)} quarantined ({percent(amount.rows, total)})"
-        parts.append(_part(amount.rows, most, "quarantined", title))
+        parts.append(_segment(amount.rows, most, "quarantined", title))
     return parts
 
 
-def _byte_parts(stage: StageView, most: int) -> list[Part]:
+def _byte_parts(stage: StageView, most: int) -> list[Segment]:
     kept = stage.kept.text_bytes
-    parts = [_part(kept, most, "kept-text", f"kept: {size(kept)}")]
+    parts = [_segment(kept, most, "kept-text", f"kept: {size(kept)}")]
     for index, (reason, amount) in enumerate(stage.removed.items()):
         title = f"{reason}: {size(amount.text_bytes)} removed"
-        parts.append(_part(amount.text_bytes, most, f"gone{index % NUM_SHADES}", title))
+        parts.append(_segment(amount.text_bytes, most, f"gone{index % NUM_SHADES}", title))
     for kind, amount in stage.quarantined.items():
-        parts.append(_part(amount.text_bytes, most, "quarantined", f"{kind}: {size(amount.text_bytes)} quarantined"))
+        parts.append(_segment(amount.text_bytes, most, "quarantined", f"{kind}: {size(amount.text_bytes)} quarantined"))
     if stage.edited_bytes < 0:
         cut = -stage.edited_bytes
-        parts.append(_part(cut, most, "edited", f"cut inside kept documents: {size(cut)}"))
+        parts.append(_segment(cut, most, "edited", f"cut inside kept documents: {size(cut)}"))
     return parts
 
 
-def _part(amount: int, most: int, kind: str, title: str) -> Part:
-    return Part(share=amount / most if most else 0.0, kind=kind, title=title)
+def _segment(amount: int, most: int, kind: str, title: str) -> Segment:
+    return Segment(share=amount / most if most else 0.0, kind=kind, title=title)
 
 
 def _reasons(stage: StageView) -> str:
-    """The largest reasons in words; the rest are in the books."""
+    """The largest reasons in words; the rest are in the accounting table."""
     named = [
         f'<span class="reason"><i class="key gone{index % NUM_SHADES}"></i>{escape(words(reason))}{THIN}'
         f"{count(amount.rows)}</span>"
@@ -128,12 +128,12 @@ def _text_change(stage: StageView) -> str:
     return ""
 
 
-def _books(run: RunView, done: list[StageView]) -> str:
+def _accounting(run: RunView, done: list[StageView]) -> str:
     per_token = run.bytes_per_token
     pool_rows = done[0].taken.rows if done else 0
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for stage in done:
-        rows += _book_lines(stage, per_token, pool_rows)
+        rows += _accounting_lines(stage, per_token, pool_rows)
     heads = ["", "Documents", "of stage", "of pool", "Text", "≈ Tokens"]
     if math.isnan(per_token):
         heads = heads[:-1]
@@ -143,17 +143,17 @@ def _books(run: RunView, done: list[StageView]) -> str:
             f"Tokens are estimated as bytes of text ÷ {per_token:.3f} bytes per token, as measured by tokenize "
             f"({count(run.tokens)} tokens counted)."
         )
-    passed = [f"{words(name)} {count(number)}" for stage in done for name, number in _notes(stage)]
-    note += f" Passed over, being no documents: {', '.join(passed)}." if passed else ""
-    caption = f"Books of {run.label}: in = kept + removed by reason + quarantined by error, for every stage"
+    skipped = [f"{words(name)} {count(number)}" for stage in done for name, number in _notes(stage)]
+    note += f" Skipped, being no documents: {', '.join(skipped)}." if skipped else ""
+    caption = f"Accounting of {run.label}: in = kept + removed by reason + quarantined by error, for every stage"
     return table(caption, heads, rows) + (
         f'<p class="note">For every stage, documents in = kept + removed + quarantined. {escape(note)} Text is '
         "counted as it entered the stage, kept text as it left.</p>\n"
     )
 
 
-def _book_lines(stage: StageView, per_token: float, pool_rows: int) -> list[Row]:
-    def line(name: str, amount: Amount, kind: str) -> Row:
+def _accounting_lines(stage: StageView, per_token: float, pool_rows: int) -> list[TableRow]:
+    def line(name: str, amount: Amount, kind: str) -> TableRow:
         whole_rows = [data(amount.rows, count(amount.rows))]
         whole_rows += [percent(amount.rows, stage.taken.rows), percent(amount.rows, pool_rows)]
         rows = ["", "", ""] if name == _edit_name(stage) else whole_rows
@@ -161,7 +161,7 @@ def _book_lines(stage: StageView, per_token: float, pool_rows: int) -> list[Row]
         if not math.isnan(per_token):
             tokens = amount.text_bytes / per_token
             cells.append(f"≈{THIN}{short_count(tokens)}" if tokens else "–")
-        return Row(cells=cells, kind=kind, cell_titles={4: f"{count(amount.text_bytes)} bytes"})
+        return TableRow(cells=cells, kind=kind, cell_titles={4: f"{count(amount.text_bytes)} bytes"})
 
     balance = (
         f'<span class="bad">✗ {count(abs(stage.lost_rows))} unaccounted for</span>'

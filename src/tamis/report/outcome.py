@@ -1,38 +1,48 @@
-"""Outcomes of training: loss curves, scores with intervals, and the comparison of two runs."""
+"""Outcomes of training: loss curves, what was trained, and every run's scores with their intervals."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from tamis.report.charts import ForestRow, Line, Mark, forest, lines
+from tamis.report.answer import task_label, unit, value_text
+from tamis.report.charts import Curve, ForestRow, Mark, forest, lines
 from tamis.report.collect import RunView
-from tamis.report.formats import THIN, count, escape, fixed, places_for, plural, short_count, tick, words
-from tamis.report.scores import Comparison, Difference, Score, as_dict, whole
-from tamis.report.tables import Row, disclosure, table
+from tamis.report.comparison import Comparison
+from tamis.report.formats import THIN, count, escape, fixed, places_for, plural, short_count
+from tamis.report.scores import Score, as_dict, prominence, whole
+from tamis.report.tables import TableRow, disclosure, table
 
 LOSS_TAIL = 0.05
 """Share of the last training steps whose mean loss is quoted; one batch is too noisy a number."""
+MOST_IN_ONE_ROW = 2
+"""Runs whose scores share a row of a plot; of more runs, each has a row of its own, named."""
+MOST_COLUMNS = 4
+"""Runs that a table of scores has columns for."""
 
 
 def losses(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
-    """Training loss of all runs on one chart; '' when none has trained."""
-    axis = "tokens" if any(run.losses and run.loss_axis == "tokens" for run in runs) else "step"
-    trained = [run for run in runs if run.losses and run.loss_axis == axis]
-    finite = [run for run in trained if any(math.isfinite(y) for _, y in run.losses)]
-    if not finite:
+    """Training loss of all models on one chart; '' when none has been trained."""
+    trained = [(run, model) for run in runs for model in run.trained.models if model.losses]
+    axis = "tokens" if any(model.loss_axis == "tokens" for _, model in trained) else "step"
+    curves: dict[str, list[Curve]] = {}
+    for run, model in trained:
+        if model.loss_axis == axis:
+            name = f"{run.label}, seed {model.seed}"
+            curves.setdefault(run.label, []).append(Curve(label=name, kind=kinds[run.label], points=model.losses))
+    if not curves:
         return ""
-    curves = [
-        Line(label=run.label, kind=kinds[run.label], points=[p for p in run.losses if math.isfinite(p[1])])
-        for run in finite
-    ]
+    tails = {label: sum(map(_tail, found)) / len(found) for label, found in curves.items()}
     keys = "".join(
-        f'<li class="{curve.kind}">{escape(curve.label)} <b>{fixed(_tail(curve), 3)}</b></li>' for curve in curves
+        f'<li class="{kinds[label]}">{escape(label)} <b>{fixed(tail, 3)}</b></li>' for label, tail in tails.items()
     )
-    spoken = "; ".join(f"{curve.label} ends at {fixed(_tail(curve), 3)}" for curve in curves)
+    spoken = "; ".join(f"{label} ends at {fixed(tail, 3)}" for label, tail in tails.items())
     x_label = "tokens seen" if axis == "tokens" else "optimizer steps"
-    chart = lines(curves, x_label=x_label, y_label="nats per token", label=f"Training loss. {spoken}")
+    every = [curve for found in curves.values() for curve in found]
+    chart = lines(every, x_label=x_label, y_label="nats per token", label=f"Training loss. {spoken}")
+    seeds = ", averaged over seeds" if len(every) > len(curves) else ""
     return (
         f'<figure class="wide"><figcaption>Training loss <small>mean of the last {round(100 * LOSS_TAIL)}{THIN}% in '
-        f"bold</small></figcaption>"
+        f"bold{seeds}</small></figcaption>"
         f'<ul class="keys">{keys}</ul>{chart}</figure>\n'
         '<p class="note">Each run is measured on its own training data: a lower curve means easier data as much as a '
         "better model. Compare runs by their scores on held-out pages. The first steps may lie above the picture.</p>\n"
@@ -40,128 +50,103 @@ def losses(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
 
 
 def models(runs: Sequence[RunView]) -> str:
-    """What was trained, from the cards of the checkpoints; '' when nothing was."""
-    rows = []
+    """What was trained, from the cards of the models, seeds of one training in one line; '' when nothing was."""
+    seeds: dict[tuple[str, ...], list[int]] = {}
     for run in runs:
-        details = as_dict(as_dict(run.cards.get("train")).get("details"))
-        tokens, available = whole(details.get("tokens")), whole(details.get("dataset_tokens"))
-        if not details:
-            continue
-        cells = [
-            escape(run.label), escape(details.get("scale", "–")), short_count(whole(details.get("num_params"))),
-            count(whole(details.get("steps"))), short_count(tokens), short_count(available),
-            fixed(tokens / available, 2) if available else "–",
-        ]  # fmt: skip
-        rows.append(Row(cells=cells))
-    heads = ["Model", "Scale", "Parameters", "Steps", "Tokens seen", "Tokens of its data", "Epochs"]
+        for model in run.trained.models:
+            details = as_dict(model.card.get("details"))
+            tokens, available = whole(details.get("tokens")), whole(details.get("dataset_tokens"))
+            if not details:
+                continue
+            line = (
+                escape(run.label), escape(details.get("scale") or model.scale),
+                short_count(whole(details.get("num_params"))), count(whole(details.get("steps"))), short_count(tokens),
+                short_count(available), fixed(tokens / available, 2) if available else "–",
+            )  # fmt: skip
+            seeds.setdefault(line, []).append(model.seed)
+    rows = [TableRow(cells=[*line[:2], ", ".join(map(str, sorted(found))), *line[2:]]) for line, found in seeds.items()]
+    heads = ["Run", "Scale", "Seeds", "Parameters", "Steps", "Tokens seen", "Tokens of its data", "Epochs"]
     return table("Models that were trained", heads, rows, numeric_from=2) if rows else ""
 
 
-def _tail(curve: Line) -> float:
+def _tail(curve: Curve) -> float:
     tail = curve.points[-max(1, round(len(curve.points) * LOSS_TAIL)) :]
     return sum(y for _, y in tail) / len(tail)
 
 
-def comparison_plot(comparison: Comparison) -> str:
-    """Forest plots, one per metric, of how much better the candidate is."""
+def compared_scores(run: RunView, comparison: Comparison | None) -> list[Score]:
+    """A run's scores with the intervals of the comparison, which know how much training seeds differ, where it has the
+    run."""
+    if comparison is None or run.label not in comparison.sides:
+        return run.scores
+    found = {(task.task, task.metric): task.values.get(run.label) for task in comparison.tasks}
     out = []
-    for metric in dict.fromkeys(d.metric for d in comparison.differences):
-        chosen = [d for d in comparison.differences if d.metric == metric]
-        rows = [_difference_row(d) for d in chosen]
-        spoken = "; ".join(f"{row.label}: {row.text}" for row in rows)
-        chart = forest(
-            rows, x_label=f"{comparison.candidate} better →", x_left=f"← {comparison.baseline} better", zero=True,
-            label=f"Gain of {comparison.candidate} over {comparison.baseline} in {unit(metric)}. {spoken}",
-        )  # fmt: skip
-        names = f"{escape(comparison.candidate)} over {escape(comparison.baseline)}, {level_text(comparison)} interval"
-        caption = f"Gain in {escape(unit(metric))} <small>{names}</small>"
-        out.append(f'<figure class="wide"><figcaption>{caption}</figcaption>{chart}</figure>\n')
-    return "".join(out)
+    for score in run.scores:
+        value = found.get((score.task, score.metric))
+        if value is not None and math.isfinite(value.value):
+            score = replace(score, value=value.value, low=value.low, high=value.high)
+        out.append(score)
+    return out
 
 
-def level_text(comparison: Comparison) -> str:
-    """`95 %`."""
-    return f"{tick(100 * comparison.level)}{THIN}%" if math.isfinite(comparison.level) else "confidence"
-
-
-def comparison_table(comparison: Comparison) -> str:
-    """The numbers behind the forest plot."""
-    rows = []
-    for entry in comparison.differences:
-        p_value = (
-            "–" if math.isnan(entry.p_value) else f"<{THIN}0.001" if entry.p_value < 0.001 else fixed(entry.p_value, 3)
-        )
-        places = places_for(entry.high - entry.low)
-        cells = [
-            f"{escape(words(entry.task))} <small>{escape(unit(entry.metric))}</small>",
-            fixed(entry.baseline, places), fixed(entry.candidate, places), gain_text(entry, signed=True), p_value,
-            count(entry.num_items), escape(entry.drawn) or "–",
-        ]  # fmt: skip
-        rows.append(Row(cells=cells))
-    heads = ["Task", comparison.baseline, comparison.candidate, "Gain [interval]", "p", "Items", "Drawn by"]
-    caption = f"{comparison.candidate} compared with {comparison.baseline}"
-    return disclosure("The numbers", table(caption, heads, rows))
-
-
-def _difference_row(difference: Difference) -> ForestRow:
-    text = gain_text(difference, signed=True)
-    kind = "clear" if difference.clear and difference.gain > 0 else "worse" if difference.clear else "unclear"
-    name = words(difference.task) or unit(difference.metric)
-    mark = Mark(kind=kind, value=difference.gain, low=difference.low, high=difference.high, title=f"{name}: {text}")
-    return ForestRow(label=name, marks=[mark], text=text)
-
-
-def gain_text(difference: Difference, signed: bool = False) -> str:
-    """`+0.12 [0.10, 0.14]`, with the decimal places that the interval deserves, and those that keep a clear difference
-    from reading as one that touches zero."""
-    places = places_for(difference.high - difference.low)
-    while difference.clear and places < 6 and 0 in (round(difference.low, places), round(difference.high, places)):
-        places += 1
-    text = fixed(difference.gain, places, signed)
-    if math.isfinite(difference.low) and math.isfinite(difference.high):
-        text += f" [{fixed(difference.low, places)}, {fixed(difference.high, places)}]"
-    return text
-
-
-def unit(metric: str) -> str:
-    return {"bpb": "bits per byte"}.get(metric, words(metric))
-
-
-def scores(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
-    """Every score of every run: plots by metric, then one table; '' when nothing was evaluated."""
-    scored = [run for run in runs if run.scores]
+def scores(runs: Sequence[RunView], kinds: dict[str, str], comparison: Comparison | None) -> str:
+    """Every score of every run: plots, then one table; '' when nothing was evaluated."""
+    scored = {run.label: found for run in runs if (found := compared_scores(run, comparison))}
     if not scored:
         return ""
-    keys = "".join(f'<li class="{kinds[run.label]}">{escape(run.label)}</li>' for run in scored)
-    out = [f'<ul class="keys">{keys}</ul>']
-    for metric in dict.fromkeys(score.metric for run in scored for score in run.scores):
-        tasks = dict.fromkeys(s.task for run in scored for s in run.scores if s.metric == metric)
-        rows = [_score_row(task, metric, scored, kinds) for task in tasks]
-        higher = next(s.higher_is_better for run in scored for s in run.scores if s.metric == metric)
-        better = "higher is better →" if higher else "← lower is better"
-        spoken = "; ".join(f"{row.label}: " + ", ".join(mark.title for mark in row.marks) for row in rows)
-        chart = forest(rows, x_label=f"{unit(metric)}, {better}", label=f"{unit(metric)}. {spoken}", zero=False)
-        out.append(
-            f'<figure class="wide"><figcaption>{escape(unit(metric).capitalize())}</figcaption>{chart}</figure>\n'
-        )
+    tasks = sorted({(s.task, s.metric): s for found in scored.values() for s in found}.values(), key=prominence)
+    if len(scored) <= MOST_IN_ONE_ROW:
+        keys = "".join(f'<li class="{kinds[label]}">{escape(label)}</li>' for label in scored)
+        figures = [f'<ul class="keys">{keys}</ul>']
+        for metric in dict.fromkeys(task.metric for task in tasks):
+            chosen = [task for task in tasks if task.metric == metric]
+            rows = [
+                ForestRow(label=task_label(task.task), marks=_marks(task, scored, kinds, named=False))
+                for task in chosen
+            ]
+            figures.append(_score_figure(rows, chosen[0], unit(metric)))
+        plots = "".join(figures)
+    else:
+        figures = [_figure_by_run(task, scored, kinds) for task in tasks]
+        plots = figures[0] + (disclosure("Plots of the other tasks", "".join(figures[1:])) if figures[1:] else "")
+    seeds = " Small marks are single training seeds." if any(s.per_seed for f in scored.values() for s in f) else ""
     note = (
-        '<p class="note">These intervals hold how much easier or harder other pages would have been for both runs, '
-        "and may overlap where the paired difference is clear: to compare two runs, read their difference.</p>\n"
+        '<p class="note">These intervals hold how much easier or harder other pages would have been for all runs, '
+        "and may overlap where the paired difference is clear: to compare two runs, read their difference."
+        f"{seeds}</p>\n"
     )
-    return "".join(out) + (note if len(scored) > 1 else "") + _score_table(scored)
+    return plots + (note if len(scored) > 1 or seeds else "") + _score_table(scored, tasks)
 
 
-def _score_row(task: str, metric: str, runs: Sequence[RunView], kinds: dict[str, str]) -> ForestRow:
+def _figure_by_run(task: Score, scored: dict[str, list[Score]], kinds: dict[str, str]) -> str:
+    rows = []
+    for label, found in scored.items():
+        marks = _marks(task, {label: found}, kinds, named=True)
+        own = [s for s in found if (s.task, s.metric) == (task.task, task.metric)]
+        if marks:
+            rows.append(ForestRow(label=label, marks=marks, text=_score_text(own[0])))
+    return _score_figure(rows, task, f"{unit(task.metric)}: {task_label(task.task)}")
+
+
+def _score_figure(rows: Sequence[ForestRow], task: Score, name: str) -> str:
+    better = "higher is better →" if task.higher_is_better else "← lower is better"
+    spoken = "; ".join(f"{row.label}: " + ", ".join(mark.title for mark in row.marks) for row in rows)
+    chart = forest(rows, x_label=f"{unit(task.metric)}, {better}", label=f"{name}. {spoken}", zero=False)
+    caption = escape(name[:1].upper() + name[1:])
+    return f'<figure class="wide"><figcaption>{caption}</figcaption>{chart}</figure>\n'
+
+
+def _marks(task: Score, scored: dict[str, list[Score]], kinds: dict[str, str], named: bool) -> list[Mark]:
+    """A mark per run; its value is written beside it unless the row has it already (`named`)."""
     marks = []
-    for run in runs:
-        for score in run.scores:
-            if score.task == task and score.metric == metric:
-                title = f"{run.label} {_score_text(score)}"
-                value = fixed(score.value, _places(score))
+    for label, found in scored.items():
+        for score in found:
+            if (score.task, score.metric) == (task.task, task.metric):
                 marks.append(Mark(
-                    kind=kinds[run.label], value=score.value, low=score.low, high=score.high, title=title, text=value,
+                    kind=kinds[label], value=score.value, low=score.low, high=score.high, seeds=score.per_seed,
+                    title=f"{label} {_score_text(score)}", text="" if named else fixed(score.value, _places(score)),
                 ))  # fmt: skip
-    return ForestRow(label=words(task), marks=marks)
+    return marks
 
 
 def _places(score: Score) -> int:
@@ -170,27 +155,38 @@ def _places(score: Score) -> int:
 
 
 def _score_text(score: Score) -> str:
-    places = _places(score)
-    text = fixed(score.value, places)
-    if math.isfinite(score.low) and math.isfinite(score.high):
-        text += f" [{fixed(score.low, places)}, {fixed(score.high, places)}]"
-    return text
+    return value_text(score.value, score.low, score.high)
 
 
-def _score_table(runs: Sequence[RunView]) -> str:
-    found = {(score.task, score.metric): score for run in runs for score in run.scores}
-    chance = any(math.isfinite(score.chance) for score in found.values())
+def _score_table(scored: dict[str, list[Score]], tasks: Sequence[Score]) -> str:
+    """A line per task and a column per run; of many runs, a line per run and a column per task."""
+    by_run = {label: {(s.task, s.metric): s for s in found} for label, found in scored.items()}
+    caption = f"Scores with intervals of {plural(len(scored), 'run')}"
+    if len(scored) > MOST_COLUMNS:
+        heads = ["Run", *(f"{task_label(task.task)} ({unit(task.metric)})" for task in tasks)]
+        keys = [(task.task, task.metric) for task in tasks]
+        rows = [
+            TableRow(cells=[escape(label), *(_cell(found[key]) if key in found else "–" for key in keys)])
+            for label, found in by_run.items()
+        ]
+        return table(caption, heads, rows)
+    chance = any(math.isfinite(task.chance) for task in tasks)
     rows = []
-    for (task, metric), any_score in found.items():
-        cells = [f"{escape(words(task))} <small>{escape(unit(metric))}</small>"]
-        for run in runs:
-            own = [s for s in run.scores if (s.task, s.metric) == (task, metric)]
-            cells.append(_score_text(own[0]) if own else "–")
+    for task in tasks:
+        key = (task.task, task.metric)
+        cells = [f"{escape(task_label(task.task))} <small>{escape(unit(task.metric))}</small>"]
+        cells += [_cell(found[key]) if key in found else "–" for found in by_run.values()]
         if chance:
-            cells.append(fixed(any_score.chance, 2) if math.isfinite(any_score.chance) else "–")
-        sizes = [s.num_items for run in runs for s in run.scores if (s.task, s.metric) == (task, metric)]
-        cells.append(count(max(sizes)) if max(sizes) else "–")
-        rows.append(Row(cells=cells))
-    heads = ["Task", *(run.label for run in runs), *(["Chance"] if chance else []), "Items"]
-    names = plural(len(runs), "run")
-    return table(f"Scores with intervals of {names}", heads, rows)
+            cells.append(fixed(task.chance, 2) if math.isfinite(task.chance) else "–")
+        most = max(found[key].num_items for found in by_run.values() if key in found)
+        rows.append(TableRow(cells=[*cells, count(most) if most else "–"]))
+    heads = ["Task", *scored, *(["Chance"] if chance else []), "Items"]
+    return table(caption, heads, rows)
+
+
+def _cell(score: Score) -> str:
+    text = _score_text(score)
+    if not score.per_seed:
+        return text
+    seeds = ", ".join(fixed(value, _places(score)) for value in score.per_seed)
+    return f'{text} <small class="seeds">seeds {seeds}</small>'

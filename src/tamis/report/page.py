@@ -1,69 +1,72 @@
-"""The page: run directories in, one self-contained report.html out, in the order in which a reader asks."""
+"""The page: runs in, one self-contained report.html out, in the order in which a reader asks."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
+from tamis.report.answer import answer
 from tamis.report.collect import RunView, label_apart, read_run
-from tamis.report.formats import (
-    THIN,
-    count,
-    date,
-    duration,
-    escape,
-    percent,
-    plural,
-    short_count,
-    size,
-    words,
-)
+from tamis.report.comparison import Comparison, read_comparison
+from tamis.report.experiment import experiment_section
+from tamis.report.formats import THIN, count, date, duration, escape, percent, plural, short_count, size, words
 from tamis.report.funnel import funnel
-from tamis.report.outcome import comparison_plot, comparison_table, gain_text, level_text, losses, models, scores, unit
-from tamis.report.scores import Comparison, read_comparison
+from tamis.report.outcome import losses, models, scores
+from tamis.report.provenance import provenances
+from tamis.report.scores import as_dict
 from tamis.report.signals import examples, signals
-from tamis.report.tables import Row, definitions, disclosure, table
+from tamis.report.tables import TableRow, disclosure, run_heading, table
 from tamis.store.atomic import write_text
+from tamis.store.location import Location
+from tamis.store.rundir import RunDir
 
-NUM_RUN_COLOURS = 6
+NUM_RUN_COLOURS = 10
 """Colours for runs in page.css; further runs start over."""
+MOST_OPEN_FUNNELS = 4
 
 
 def build_report(
-    runs: list[Path], output: Path, comparison: dict[str, Any] | None = None, title: str | None = None
-) -> Path:
-    """Write the report of one or several run directories to `output` and return it.
+    runs: Sequence[RunDir],
+    output: Location,
+    comparison: dict[str, Any] | None = None,
+    experiment: dict[str, Any] | None = None,
+    title: str | None = None,
+) -> Location:
+    """Write the report of any number of runs to `output` and return it.
 
-    `comparison` is what `tamis.evaluate.compare.compare` returned for two of the runs. The same inputs give the same
-    bytes. Unfinished and damaged runs are shown as far as they go. Raises ConfigError for a path that is no
-    directory, StorageError when `output` cannot be written.
+    `comparison` is what `tamis.evaluate.compare.compare` returned for some of the runs. `experiment`: {name,
+    description, file, baseline, seeds, scale, recipes: {name: {recipe, changes, differences: [{setting, base, here}]}},
+    heldout: {set: {recipe, pages, hosts, bytes}}, graph: [{label, kind, artefacts, done, inputs, seconds?}]}; what is
+    missing in it is left out. The same inputs give the same bytes. Unfinished and damaged runs are shown as far as they
+    go. Raises ConfigError for a run that lies in no workspace, StorageError when `output` cannot be written.
     """
     views = [read_run(run) for run in runs]
-    label_apart(views)
-    write_text(output, render(views, read_comparison(comparison), title))
+    label_apart(views, in_experiment=experiment is not None)
+    write_text(output, render(views, read_comparison(comparison), experiment or {}, title))
     return output
 
 
-def render(runs: Sequence[RunView], comparison: Comparison | None, title: str | None) -> str:
+def render(
+    runs: Sequence[RunView], comparison: Comparison | None, experiment: dict[str, Any], title: str | None = None
+) -> str:
     """The whole page as HTML."""
-    title = title or _title(runs, comparison)
+    title = title or _title(runs, comparison, experiment)
     first = 0 if len(runs) > 2 else 1
     kinds = {run.label: f"run{index % NUM_RUN_COLOURS}" for index, run in enumerate(runs, start=first)}
-    focus = comparison.candidate if comparison else (runs[-1].label if runs else "")
+    focus = comparison.winner if comparison else (runs[-1].label if runs else "")
     sections = [
-        ("funnel", "What each step removed", _per_run(runs, lambda run: funnel(run, open_books=len(runs) == 1))),
+        ("experiment", "The experiment", experiment_section(experiment) if experiment else ""),
+        ("funnel", "What each step removed", _funnels(runs, focus)),
         ("signals", "Signals and cut-offs", _folded(runs, signals, focus)),
         ("loss", "Training", losses(runs, kinds) + models(runs)),
-        ("scores", "Scores", scores(runs, kinds)),
+        ("scores", "Scores", scores(runs, kinds, comparison)),
         ("examples", "Examples of removed pages", _folded(runs, examples, focus)),
         (
             "time",
             "Time and memory" if any(t.peak_bytes for run in runs for t in run.timings) else "Time",
             _per_run([run for run in runs if run.timings], _timings),
         ),
-        ("provenance", "Provenance and recipes", _provenances(runs)),
+        ("provenance", "Provenance and recipes", provenances(runs)),
     ]
     sections = [(name, heading, body) for name, heading, body in sections if body]
     body = "".join(
@@ -78,37 +81,41 @@ def render(runs: Sequence[RunView], comparison: Comparison | None, title: str | 
         '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
         f"<title>{escape(title)} – Tamis report</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
         f"{_header(runs, title, kinds)}"
-        f'<main>\n{_answer(runs, comparison)}<nav aria-label="Sections"><ul>{links}</ul></nav>\n{body}</main>\n'
+        f"<main>\n{_answer(runs, comparison, as_dict(experiment.get('heldout')))}"
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n{body}</main>\n'
         f"<footer><p>Written by Tamis from the cards and events of {plural(len(runs), 'run')}.</p></footer>\n"
         "</body>\n</html>\n"
     )
 
 
-def _title(runs: Sequence[RunView], comparison: Comparison | None) -> str:
-    if comparison is not None:
-        return f"{comparison.candidate} against {comparison.baseline}"
+def _title(runs: Sequence[RunView], comparison: Comparison | None, experiment: dict[str, Any]) -> str:
+    if experiment.get("name"):
+        return str(experiment["name"])
+    if comparison is not None and len(comparison.sides) == 2:
+        return f"{comparison.others[0]} against {comparison.baseline}"
     return " · ".join(run.label for run in runs) or "No runs"
 
 
-def _run_heading(run: RunView, runs: Sequence[RunView]) -> str:
-    """Shown where there are several runs; where there is one, it only keeps the order of headings whole."""
-    kind = "" if len(runs) > 1 else ' class="hidden"'
-    return f"<h3{kind}>{escape(run.label)}</h3>\n"
+def _funnels(runs: Sequence[RunView], focus: str) -> str:
+    """Of a few runs all are open; of more, all but one are folded away."""
+    if len(runs) <= MOST_OPEN_FUNNELS:
+        return _per_run(runs, lambda run: funnel(run, open_accounting=len(runs) == 1))
+    return _folded(runs, lambda run: funnel(run, open_accounting=False), focus)
 
 
-def _per_run(runs: Sequence[RunView], section: Any) -> str:
+def _per_run(runs: Sequence[RunView], section: Callable[[RunView], str]) -> str:
     """A section of every run, under its name where there are several."""
     out = []
     for run in runs:
-        out.append(f'<div class="run">{_run_heading(run, runs)}{section(run)}</div>\n')
+        out.append(f'<div class="run">{run_heading(run.label, len(runs))}{section(run)}</div>\n')
     return "".join(out)
 
 
-def _folded(runs: Sequence[RunView], section: Any, focus: str) -> str:
+def _folded(runs: Sequence[RunView], section: Callable[[RunView], str], focus: str) -> str:
     """As `_per_run`, with all runs but the one in question folded away, and runs with nothing to show left out."""
     shown = [(run, body) for run in runs if (body := section(run))]
     if len(shown) == 1:
-        return f'<div class="run">{_run_heading(shown[0][0], runs)}{shown[0][1]}</div>\n'
+        return f'<div class="run">{run_heading(shown[0][0].label, len(runs))}{shown[0][1]}</div>\n'
     focus = focus if focus in [run.label for run, _ in shown] else shown[-1][0].label if shown else ""
     return "".join(
         disclosure(f"<h3>{escape(run.label)}</h3>", body, kind="run", open_=run.label == focus) for run, body in shown
@@ -121,14 +128,16 @@ def _header(runs: Sequence[RunView], title: str, kinds: dict[str, str]) -> str:
     facts = [date(min(starts))] if starts else []
     facts += [f"Tamis {escape(', '.join(versions))}"] if versions else []
     rows = [_header_row(run, kinds[run.label]) for run in runs]
-    heads = ["Run", "State", "Pool", "Seed", "Fingerprint", "Pages", "Kept", "Text kept", "Tokens"]
+    heads = ["Run", "State", "Pool", "Recipe seed", "Fingerprint", "Pages", "Kept", "Text kept", "Tokens"]
     runs_table = table("The runs of this report", heads, rows, numeric_from=5) if rows else ""
     troubles = [
         f"<li><b>{escape(run.label)}</b>: {escape(text)}</li>"
         for run in runs
-        for text in ([f"failed: {run.failure}"] if run.failure else []) + run.problems
+        for text in [*([f"failed: {run.failure}"] if run.failure else []), *run.trained.stale, *run.problems]
     ]
     alerts = f'<aside class="troubles" aria-label="Problems"><ul>{"".join(troubles)}</ul></aside>' if troubles else ""
+    told = [f"<li><b>{escape(run.label)}</b>: {escape(note)}</li>" for run in runs for note in run.trained.notes]
+    alerts += f'<aside class="told" aria-label="Notes"><ul>{"".join(told)}</ul></aside>' if told else ""
     line = f'<p class="meta">{" · ".join(facts)}</p>' if facts else ""
     return (
         f'<header>\n<p class="kicker">Tamis report</p>\n<h1>{escape(title)}</h1>\n{line}{runs_table}{alerts}</header>\n'
@@ -140,7 +149,7 @@ def _versions(run: RunView) -> list[Any]:
     return [version for version in (run.provenance.get("tamis"), *found) if version]
 
 
-def _header_row(run: RunView, kind: str) -> Row:
+def _header_row(run: RunView, kind: str) -> TableRow:
     pool, last = run.pool, run.last
     description = str(run.recipe.get("description") or "")
     name = f'<span class="swatch {kind}"></span>{escape(run.label)}'
@@ -153,7 +162,7 @@ def _header_row(run: RunView, kind: str) -> Row:
         size(last.kept.text_bytes) if last else "–",
         short_count(run.tokens) if run.tokens else "–",
     ]  # fmt: skip
-    return Row(cells=cells, kind="" if run.status == "finished" else "warn", cell_titles={0: description})
+    return TableRow(cells=cells, kind="" if run.status == "finished" else "warn", cell_titles={0: description})
 
 
 def _pool_name(run: RunView) -> str:
@@ -168,44 +177,16 @@ def _pool_name(run: RunView) -> str:
     return shown + (f" + {len(inputs) - 1} more" if len(inputs) > 1 else "")
 
 
-def _answer(runs: Sequence[RunView], comparison: Comparison | None) -> str:
+def _answer(runs: Sequence[RunView], comparison: Comparison | None, heldout: dict[str, Any]) -> str:
     """What the reader came for: the comparison in words and numbers; without one, what was kept."""
     out = ['<section id="answer" aria-labelledby="answer-h"><h2 id="answer-h" class="hidden">Answer</h2>\n']
-    if comparison is not None and comparison.differences:
-        out.append(f'<p class="headline">{_verdict(comparison)}</p>\n')
-        out.append(comparison_plot(comparison))
-        out.append(_reading(comparison))
-        out.append(comparison_table(comparison))
+    if comparison is not None:
+        out.append(answer(comparison, heldout))
     else:
         done = [run for run in runs if run.pool and run.last]
         said = "<br>".join(_kept_sentence(run) for run in done) if done else "Nothing has been measured yet."
         out.append(f'<p class="headline">{said}</p>\n')
     return "".join(out) + "</section>\n"
-
-
-def _reading(comparison: Comparison) -> str:
-    """How to read the intervals, and what they leave out."""
-    notes = "".join(f" {escape(note[:1].upper() + note[1:])}." for note in comparison.notes)
-    return (
-        '<p class="note">Intervals made this way cover the true difference in '
-        f"{level_text(comparison)} of experiments. One that crosses the dashed line at zero cannot tell the two "
-        f"apart.{notes}</p>\n"
-    )
-
-
-def _verdict(comparison: Comparison) -> str:
-    first = comparison.differences[0]
-    candidate, baseline = escape(comparison.candidate), escape(comparison.baseline)
-    name = unit(first.metric)
-    if not first.clear:
-        return (
-            f"<b>No clear difference</b> between {candidate} and {baseline}: "
-            f'<span class="numbers">{gain_text(first, signed=True)}</span> {escape(name)}.'
-        )
-    better, worse, turned = candidate, baseline, first
-    if first.gain < 0:
-        better, worse, turned = baseline, candidate, replace(first, gain=-first.gain, low=-first.high, high=-first.low)
-    return f'<b>{better}</b> is better than {worse} by <span class="numbers">{gain_text(turned)}</span> {escape(name)}.'
 
 
 def _kept_sentence(run: RunView) -> str:
@@ -235,7 +216,7 @@ def _timings(run: RunView) -> str:
             f"{duration(wall)}{bar}", duration(work) if work else "–", count(timing.tasks) if timing.tasks else "–",
             count(timing.rows) if timing.rows else "–", rate, speed,
         ]  # fmt: skip
-        rows.append(Row(cells=cells + ([size(timing.peak_bytes) if timing.peak_bytes else "–"] if memory else [])))
+        rows.append(TableRow(cells=cells + ([size(timing.peak_bytes) if timing.peak_bytes else "–"] if memory else [])))
     heads = ["Work", "Took", "Task time", "Tasks", "Documents", "per second", "input"] + (
         ["Peak memory"] if memory else []
     )
@@ -244,62 +225,3 @@ def _timings(run: RunView) -> str:
         '<p class="note">Task time adds up tasks that ran side by side; speeds are per second of task time.'
         f"{total}</p>\n"
     )
-
-
-def _common(runs: Sequence[RunView]) -> list[tuple[str, Any]]:
-    """Provenance that all runs share; nothing when there is but one."""
-    if len(runs) < 2:
-        return []
-    return [pair for pair in sorted(_flat(runs[0].provenance)) if all(pair in _flat(run.provenance) for run in runs)]
-
-
-def _provenances(runs: Sequence[RunView]) -> str:
-    """What all runs have in common once, then each run's own."""
-    common = _common(runs)
-    shared = f'<div class="run"><h3>All runs</h3>\n{_pairs(common)}</div>\n' if common else ""
-    return shared + _per_run(runs, lambda run: _provenance(run, common))
-
-
-def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
-    return definitions([(words(name), _value(value)) for name, value in pairs])
-
-
-def _provenance(run: RunView, common: Sequence[tuple[str, Any]]) -> str:
-    own = [pair for pair in sorted(_flat(run.provenance)) if pair not in common]
-    out = _pairs([("run directory", run.path.name), *own])
-    prints = [
-        Row(cells=[
-            escape(stage.folder), f"<code>{escape(stage.card.get('fingerprint') or '–')}</code>",
-            escape(stage.card.get("version", "–")),
-        ])
-        for stage in run.stages
-        if stage.status == "done"
-    ]  # fmt: skip
-    prints += [
-        Row(cells=[name, f"<code>{escape(card.get('fingerprint') or '–')}</code>", escape(card.get("version", "–"))])
-        for name, card in run.cards.items()
-    ]
-    caption = f"Fingerprints of {run.label}"
-    cards = table(caption, ["Artefact", "Fingerprint", "Version"], prints, numeric_from=2) if prints else ""
-    if cards:
-        out += disclosure("Fingerprints", cards)
-    if run.recipe_text:
-        recipe = f'<div class="scroll" tabindex="0"><pre><code>{escape(run.recipe_text)}</code></pre></div>'
-        out += disclosure("Resolved recipe", recipe)
-    return out
-
-
-def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested provenance as dotted names."""
-    out: list[tuple[str, Any]] = []
-    for name, value in data.items():
-        if isinstance(value, dict):
-            out += _flat(value, f"{prefix}{name}.")
-        else:
-            out.append((f"{prefix}{name}", value))
-    return out
-
-
-def _value(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return f"<code>{escape(text)}</code>" if " " in text or "/" in text or len(text) > 24 else escape(text)

@@ -1,13 +1,17 @@
-"""Scores of a run (evaluate/results.json) and the comparison of two, as typed values."""
+"""Scores of a model (results.json of an evaluation) as typed values, and readers of JSON that may hold anything."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+HEADLINE_SET = "all"
+"""The held-out set of pages that no compared recipe's rules selected, where several sets are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """The metric of one task. `low` and `high` are the interval; what is not known is NaN, or 0 items."""
+    """The metric of one task. `low` and `high` are the interval; what is not known is NaN, or 0 items. Of several
+    training seeds `value` is the mean and `per_seed` holds each seed's value."""
 
     task: str
     metric: str
@@ -17,48 +21,31 @@ class Score:
     higher_is_better: bool
     num_items: int
     chance: float
+    per_seed: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """Candidate against baseline on one task, turned so that a positive `gain` means the candidate is better."""
-
-    task: str
-    metric: str
-    gain: float
-    low: float
-    high: float
-    baseline: float
-    candidate: float
-    num_items: int
-    drawn: str
-    """What the bootstrap drew: `41 hosts`; '' when not told."""
-    p_value: float
-
+class _Measured(Protocol):
     @property
-    def clear(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
+    def task(self) -> str: ...
+    @property
+    def metric(self) -> str: ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """`level` is the confidence of the intervals, 0 to 1."""
-
-    baseline: str
-    candidate: str
-    level: float
-    differences: list[Difference]
-    notes: list[str]
+def split_task(task: str) -> tuple[str, str]:
+    """(held-out set, task) of a name in results: `all/documents` or, where there is one set only, `documents`."""
+    heldout, _, name = task.rpartition("/")
+    return heldout, name
 
 
-def prominence(entry: "Score | Difference") -> tuple[bool, bool, str]:
-    """Sorting key: bits per byte of the held-out documents first, then other bits per byte, then the rest.
+def prominence(entry: _Measured) -> tuple[bool, bool, bool, str, str]:
+    """Sorting key: bits per byte of the held-out documents first, then other bits per byte, then the rest; of several
+    held-out sets the one that no recipe's rules selected first.
 
-    It is the metric that moves at small scale, and it is named here, before any result is known, so that the headline
-    of a report is never the task that happens to look best.
+    Bits per byte is the metric that moves at small scale, and it is named here, before any result is known, so that
+    the headline of a report is never the task that happens to look best.
     """
-    return entry.metric != "bits_per_byte", entry.task != "documents", entry.task
+    heldout, name = split_task(entry.task)
+    return entry.metric != "bits_per_byte", name != "documents", heldout not in ("", HEADLINE_SET), name, heldout
 
 
 def number(value: Any) -> float:
@@ -100,33 +87,3 @@ def read_scores(results: Any) -> list[Score]:
             )
         )
     return sorted(found, key=prominence)
-
-
-def read_comparison(data: dict[str, Any] | None) -> Comparison | None:
-    """What `tamis.evaluate.compare.compare` returns: `a` is the baseline, `b` the candidate."""
-    if data is None:
-        return None
-    differences = [
-        _difference(task, entry)
-        for task, entry in as_dict(data.get("tasks")).items()
-        if isinstance(entry, dict) and math.isfinite(number(entry.get("difference")))
-    ]
-    return Comparison(
-        baseline=str(data.get("a", "a")),
-        candidate=str(data.get("b", "b")),
-        level=number(data.get("confidence")),
-        differences=sorted(differences, key=prominence),
-        notes=[str(note) for note in as_list(data.get("notes"))],
-    )
-
-
-def _difference(task: str, entry: dict[str, Any]) -> Difference:
-    gain, low, high = (number(entry.get(name)) for name in ("difference", "low", "high"))
-    if not entry.get("higher_is_better", True):
-        gain, low, high = -gain, -high, -low
-    clusters, unit = whole(entry.get("num_clusters")), str(entry.get("cluster_unit", ""))
-    return Difference(
-        task=task, metric=str(entry.get("metric", "")), gain=gain, low=low, high=high,
-        baseline=number(entry.get("a")), candidate=number(entry.get("b")), num_items=whole(entry.get("num_items")),
-        drawn=f"{clusters} {unit}s" if clusters and unit else "", p_value=number(entry.get("p_value")),
-    )  # fmt: skip

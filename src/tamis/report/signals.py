@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tamis.report.charts import Cut, Histogram, histogram
+from tamis.report.charts import CutOff, Histogram, histogram
 from tamis.report.collect import RunView, StageView
 from tamis.report.formats import THIN, count, escape, measured, safe_link, threshold, words
 from tamis.report.scores import as_dict, as_list, number, whole
-from tamis.report.tables import Row, definitions, disclosure, table
+from tamis.report.tables import TableRow, definitions, disclosure, table
 
 SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "=", "not_in": "not in"}
 MOST_OTHER_SIGNALS = 6
@@ -80,7 +80,7 @@ def read_histogram(column: str, entry: dict[str, Any], rules: Sequence[dict[str,
     if not (math.isfinite(low) and math.isfinite(high) and low < high and len(counts) >= 3) or (log and low <= 0):
         return None
     cuts = [
-        Cut(op=str(rule.get("op")), threshold=number(rule.get("threshold")), reason=str(rule.get("reason")))
+        CutOff(op=str(rule.get("op")), threshold=number(rule.get("threshold")), reason=str(rule.get("reason")))
         for rule in rules
         if rule.get("column") == column and math.isfinite(number(rule.get("threshold")))
     ]
@@ -112,10 +112,10 @@ def _rules_table(stage: StageView, rules: Sequence[dict[str, Any]]) -> str:
         reason = str(rule.get("reason"))
         test = f"{escape(rule.get('column'))} {_sign(rule.get('op'))} {_limit(rule.get('threshold'))}"
         if among := as_list(rule.get("among")):
-            test += f" ({escape(among[0])} {_limit(among[1])})"
+            test += f" ({escape(among[0])} {_limit(among[-1])})"
         amount = stage.removed.get(reason)
         gone = count(amount.rows) if amount else "0"
-        rows.append(Row(cells=[escape(reason), f"<code>{test}</code>", escape(rule.get("source") or ""), gone]))
+        rows.append(TableRow(cells=[escape(reason), f"<code>{test}</code>", escape(rule.get("source") or ""), gone]))
     return table(f"Rules of {stage.name}", ["Reason", "Removed where", "Source", "Removed"], rows, numeric_from=3)
 
 

@@ -10,7 +10,7 @@ LONG_VALUE = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class TableRow:
     """Cells are HTML, ready to print; `kind` is a CSS class; the first cell is the row's heading."""
 
     cells: Sequence[str]
@@ -18,7 +18,7 @@ class Row:
     cell_titles: dict[int, str] = field(default_factory=dict)
 
 
-def table(caption: str, heads: Sequence[str], rows: Sequence[Row], numeric_from: int = 1) -> str:
+def table(caption: str, heads: Sequence[str], rows: Sequence[TableRow], numeric_from: int = 1) -> str:
     """`heads` are plain text; columns from index `numeric_from` on are numbers. `caption` is read aloud, not shown."""
     top = "".join(
         f'<th scope="col"{_kind("number" if index >= numeric_from else "")}>{escape(head)}</th>'
@@ -36,7 +36,7 @@ def _kind(name: str) -> str:
     return f' class="{name}"' if name else ""
 
 
-def _row(row: Row, numeric_from: int) -> str:
+def _row(row: TableRow, numeric_from: int) -> str:
     cells = []
     for index, cell in enumerate(row.cells):
         kind = _kind("number" if index >= numeric_from else "")
@@ -58,3 +58,9 @@ def definitions(pairs: Sequence[tuple[str, str]]) -> str:
 def disclosure(summary: str, body: str, *, kind: str = "", open_: bool = False) -> str:
     """A block that opens on request and works without scripts. `summary` is HTML."""
     return f"<details{_kind(kind)}{' open' if open_ else ''}><summary>{summary}</summary>{body}</details>\n"
+
+
+def run_heading(label: str, num_runs: int) -> str:
+    """Shown where there are several runs; where there is one, it only keeps the order of headings whole."""
+    kind = "" if num_runs > 1 else "hidden"
+    return f"<h3{_kind(kind)}>{escape(label)}</h3>\n"

@@ -34,6 +34,7 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
         "examples": _merge_examples(records),
         "notes": dict(sorted(notes.items())),
         "assets": {name: path.rpartition("/")[2] for name, path in step.assets.items()},
+        "columns": list(step.stage.adds.names),
     }
     if isinstance(step.stage, Group):
         _merge_decisions(folder, step, details)

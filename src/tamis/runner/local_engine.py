@@ -23,7 +23,7 @@ class LocalWorker(Worker):
         if self._plan_key != job.plan.key:
             self._plan_key = job.plan.key
             self.pipe.send(("plan", pickle.dumps(job.plan)))
-        self._state.set(0, 0, "")
+        self._state.clear()
         self.pipe.send(("job", worker.dump_job(job)))
 
     def answer(self) -> tuple[str, Any] | None:
@@ -37,8 +37,10 @@ class LocalWorker(Worker):
 
     def pulse(self) -> Pulse:
         batch, rows_done, since, row_id = self._state.get()
+        # Starting the process and loading a model are no part of the time that a page may take.
+        age = time.monotonic() - since if since else 0.0
         return Pulse(
-            batch=batch, rows_done=rows_done, age_seconds=time.monotonic() - since, row_id=row_id,
+            batch=batch, rows_done=rows_done, age_seconds=age, row_id=row_id,
             resident_bytes=worker.resident_bytes(self._process.pid),
         )  # fmt: skip
 

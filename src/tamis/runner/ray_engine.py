@@ -39,7 +39,6 @@ class BoardHeartbeat(Heartbeat):
 
     def __init__(self, board: Any, number: int) -> None:
         self._board, self._number, self._batch, self._rows = board, number, 0, 0
-        self._tell("")
 
     def batch(self, number: int, rows_done: int) -> None:
         self._batch, self._rows = number, rows_done
@@ -104,7 +103,7 @@ class RayWorker(Worker):
 
     def pulse(self) -> Pulse:
         entry = self._ray.get(self._board.read.remote(self._number))
-        if entry is None:  # not begun: the actor is still being started
+        if entry is None:  # not begun: the actor is being started, or loads a model
             self._heard = time.monotonic()
             return Pulse()
         batch, rows_done, row_id, told = entry

@@ -75,6 +75,7 @@ def run_task(task: Task, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
         ]  # fmt: skip
         sink = Sink(task.plan, one, task.index, task.workspace, files, cache, writes_output=bool(lanes))
         rows_done = 0
+        heartbeat.batch(0, 0)  # models are loaded; from here on the time counts that a batch takes
         for number, batch in enumerate(_read(task, start, lanes)):
             heartbeat.batch(number, rows_done)
             rows_done += batch.num_rows

@@ -75,8 +75,14 @@ class SharedState:
         self.row_id.value = row_id.encode("utf-8", "replace")[: ROW_ID_BYTES - 1]
         self.numbers[0], self.numbers[1], self.numbers[2] = batch, rows_done, time.monotonic()
 
+    def clear(self) -> None:
+        """A job was given, and nothing of it has begun."""
+        self.row_id.value = b""
+        self.numbers[0], self.numbers[1], self.numbers[2] = 0, 0, 0.0
+
     def get(self) -> tuple[int, int, float, str]:
-        """(batch, rows done, monotonic seconds when set, id of the row being tried alone or '')."""
+        """(batch, rows done, monotonic seconds when set or 0 when nothing has begun, id of the row being tried alone or
+        '')."""
         batch, rows_done, since = self.numbers[0], self.numbers[1], self.numbers[2]
         return int(batch), int(rows_done), since, self.row_id.value.decode("utf-8", "replace")
 
@@ -113,7 +119,6 @@ def main(pipe: Connection, lifeline: Connection, state: SharedState) -> None:
         if kind == "plan":
             workbench.add_plan(data)
             continue
-        state.set(0, 0, "")
         try:
             answer: tuple[str, Any] = ("done", workbench.do(data, SharedHeartbeat(state)))
         except TamisError as error:

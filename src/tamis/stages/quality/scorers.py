@@ -5,6 +5,7 @@ anew in every worker from their settings, so they need not pickle.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.base.errors import ConfigError
-from tamis.base.plugins import Plugin, find
+from tamis.base.plugins import Plugin, blamed, find
 from tamis.stages.quality.config import FASTTEXT, FASTTEXT_SETTINGS, QualityConfig
 
 
@@ -121,6 +122,16 @@ class Scoring:
     def is_trained(self) -> bool:
         return hasattr(self.scorer, "fit")
 
+    def fitted(self, good: list[str], pool: list[str], seed: int) -> bytes:
+        """The model from texts of the two kinds; the scorer is ready then. Raises ConfigError where one of the user's
+        own fails."""
+        with blamed("quality.scorer", self.plugin) if self.plugin is not None else nullcontext():
+            model: bytes = self.scorer.fit(good, pool, seed)
+            if not isinstance(model, bytes):
+                raise TypeError(f"fit returned {type(model).__name__}, not the bytes of a model")
+            self.scorer.load(model)
+        return model
+
     def assets(self) -> dict[str, str]:
         return dict(self.scorer.assets()) if hasattr(self.scorer, "assets") else {}
 
@@ -163,10 +174,8 @@ def _own(plugin: Plugin, options: dict[str, Any]) -> Any:
         if options:
             raise ConfigError(f"quality.options: {plugin.name} is a function of a text, which takes no options")
         return OfEachText(made)
-    try:
+    with blamed("quality.options", plugin):
         scorer = made(**options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"quality.options: {plugin.name} cannot be made with them: {error}") from None
     if not callable(getattr(scorer, "scores", None)):
         raise ConfigError(f"quality.scorer: {plugin.name} has no method `scores(texts)`")
     return scorer

@@ -153,8 +153,7 @@ class QualityFit(_Scores, Group):
         """The model, and what the card says of it. Raises DataError when it learned nothing."""
         scorer = self.scoring.scorer
         train_good, train_pool = training_part(good), training_part(pool)
-        model: bytes = scorer.fit(train_good, train_pool, context.seed)
-        scorer.load(model)
+        model = self.scoring.fitted(train_good, train_pool, context.seed)
         held_good, held_pool = held_out_part(good), held_out_part(pool)
         good_scores, pool_scores = map(self._scores_of, (held_good, held_pool))
         found = judge(good_scores, pool_scores, getattr(scorer, "boundary", None))

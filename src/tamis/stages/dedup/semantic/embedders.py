@@ -1,8 +1,9 @@
 """What turns texts into embeddings: a sentence-transformers model, or a function of the user's own.
 
 Which weights embed is in the fingerprint: the files of a folder, the commit of a model on the Hugging Face hub, the
-source of a function. Texts are embedded one by one on a processor: batches are no faster there (padding eats what they gain), and alone a
-text gives the same vector whatever stands beside it. torch and sentence-transformers load when the first text comes.
+source of a function. Texts are embedded one by one on a processor: batches are no faster there (padding eats what they
+gain), and alone a text gives the same vector whatever stands beside it. torch and sentence-transformers load when the
+first text comes.
 """
 
 import importlib
@@ -164,7 +165,8 @@ def _sentence_transformer(embedder: Embedder, device: str, max_tokens: int | Non
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"dedup.embedder: cannot load {embedder.spec}: {error}. Offline, give the folder of a sentence-transformers model."
+            f"dedup.embedder: cannot load {embedder.spec}: {error}. Offline, give the folder of a "
+            "sentence-transformers model."
         ) from error
     own = model.max_seq_length or DEFAULT_TOKENS
     model.max_seq_length = min(max_tokens or own, own)

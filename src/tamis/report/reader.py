@@ -1,0 +1,91 @@
+"""Reads the files of one run and remembers what was wrong with them, wherever the run's workspace lies.
+
+A report of a failed or half-copied run is when one is needed most: a file that is absent, cut off or not what it should
+be costs a line in `problems`, never the report.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from tamis.base.errors import DataError
+from tamis.report.scores import as_dict
+from tamis.store.location import Location
+from tamis.store.rundir import Product, RunDir
+
+
+class RunReader:
+    """`name` is how a file is called in `problems`."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self.problems: list[str] = []
+
+    def steps(self) -> dict[str, str]:
+        """Step -> name of its artefact; empty, with a problem, when run.json cannot be read."""
+        try:
+            return {str(step): str(name) for step, name in self.run.steps().items()}
+        except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            self.problems.append("run.json: not readable")
+            return {}
+
+    def products(self, kind: str) -> list[Product]:
+        """Models or evaluations listed in run.json, in the order in which they were made."""
+        try:
+            found = self.run.products(kind)
+        except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            return []  # `steps` has named the problem
+        return [one for one in found if isinstance(one.artefact, str) and isinstance(one.settings, dict)]
+
+    def artefact(self, name: str) -> Location:
+        return self.run.workspace.artefact(name)
+
+    def text(self, place: Location, name: str) -> str | None:
+        try:
+            return place.read_bytes().decode("utf-8", errors="replace")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.problems.append(f"{name}: {error.strerror or error}")
+            return None
+
+    def json(self, place: Location, name: str) -> Any:
+        """None when the file is absent; None and a problem when it is broken."""
+        text = self.text(place, name)
+        if text is None:
+            return None
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            self.problems.append(f"{name}: not valid JSON")
+            return None
+
+    def lines(self, place: Location, name: str) -> Iterator[dict[str, Any]]:
+        """Objects of a JSON-lines file; broken lines (a killed run leaves one) are counted and skipped."""
+        broken = 0
+        for line in (self.text(place, name) or "").splitlines():
+            if not line.strip():
+                continue
+            try:
+                item = json.loads(line)
+            except (ValueError, RecursionError):
+                item = None
+            if isinstance(item, dict):
+                yield item
+            else:
+                broken += 1
+        if broken:
+            self.problems.append(f"{name}: {broken} unreadable line{'s' * (broken > 1)}")
+
+    def yaml(self, place: Location, name: str) -> tuple[dict[str, Any], str]:
+        text = self.text(place, name)
+        if text is None:
+            self.problems.append(f"{name}: missing")
+            return {}, ""
+        try:
+            return as_dict(yaml.safe_load(text)), text
+        except yaml.YAMLError:
+            self.problems.append(f"{name}: not valid YAML")
+            return {}, text
