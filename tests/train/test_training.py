@@ -46,7 +46,7 @@ def test_card_and_checkpoints_say_what_was_trained_on_what(tokens: Location, und
         "fingerprint": training.fingerprint, "scale": "nano", "seed": 7, "num_steps": NUM_STEPS,
         "num_tokens": NUM_STEPS * 128, "num_params": 156_448, "sequence_length": 32,
         "dataset": manifest["fingerprint"], "tokenizer": manifest["tokenizer"]["blake2b"],
-        "hyperparameter_digest": training.hyperparameter_digest,
+        "hyperparameters": training.hyperparameters,
     }  # fmt: skip
     assert expected.items() <= read_json(undisturbed / "card.json")["details"].items()
     for step, folder in zip((10, 20, 30, 40), checkpoint.find(undisturbed), strict=True):
