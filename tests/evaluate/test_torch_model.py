@@ -47,9 +47,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2.0)
-    config = {"sequence_length": 256, "num_tokens": 12345, "scale": "tiny", "step": 7, "seed": 5}
     optimizer = torch.optim.AdamW(model.parameters())
     tokenizer_file = Location(place / "tokenizer.json")
+    config = {
+        "sequence_length": 256, "num_tokens": 12345, "scale": "tiny", "step": 7, "seed": 5,
+        "tokenizer": file_digest(tokenizer_file),
+    }  # fmt: skip
     checkpoint.save(Location(place / "train"), config, tokenizer_file, model, optimizer, Position())
     return place / "train"
 

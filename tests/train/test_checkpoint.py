@@ -11,7 +11,7 @@ from training_data import train  # noqa: E402
 from tamis.base.errors import ConfigError, DataError  # noqa: E402
 from tamis.evaluate.model import checkpoint_fingerprint  # noqa: E402
 from tamis.store.atomic import write_json  # noqa: E402
-from tamis.store.location import Location  # noqa: E402
+from tamis.store.location import Location, temporary_name  # noqa: E402
 from tamis.train import checkpoint  # noqa: E402
 
 
@@ -23,7 +23,7 @@ def output(undisturbed: Location, tmp_path: Path) -> Location:
     return Location(tmp_path / "train")
 
 
-@pytest.mark.parametrize("name", ["step_00000050.partial", ".step_00000050.4711.tmp", "step_00000050 (copy)", "zzz"])
+@pytest.mark.parametrize("name", ["step_00000050.partial", ".step_00000050.4711-1.tmp", "step_00000050 (copy)", "zzz"])
 def test_only_whole_checkpoints_are_found(output: Location, name: str) -> None:
     """With every file in it, a folder of another name is none: it was not published under a step's name."""
     expected = checkpoint_fingerprint(output)
@@ -47,7 +47,7 @@ def test_steps_are_ordered_by_number(output: Location) -> None:
 
 
 def test_unfinished_checkpoints_are_deleted_when_a_training_goes_on(tokens: Location, output: Location) -> None:
-    leftover = output / "checkpoints" / ".step_00000040.4711.tmp"
+    leftover = Location(temporary_name((output / "checkpoints" / "step_00000040").path))
     write_json(leftover / "model.pt", {})
     train(tokens, output)
     assert not leftover.exists() and len(checkpoint.find(output)) == 4

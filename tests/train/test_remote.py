@@ -25,24 +25,22 @@ def stopped_at(step: int) -> Any:
     return on_progress
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path / "cache"))
+
+
 def copy_folder(source: Location, target: Location) -> Location:
     for file in source.files():
         file.copy_to(target / file.relative_to(source))
     return target
 
 
-@pytest.fixture
-def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Location:
-    pytest.importorskip("fsspec")
-    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path / "cache"))
-    return Location(f"memory:///{tmp_path.name}")
-
-
-@pytest.mark.parametrize("store", ["memory", "bucket"])
+@pytest.mark.parametrize("store", ["memory", "s3"])
 def test_a_training_stopped_on_an_object_store_goes_on_bit_for_bit(
     store: str, tokens: Location, undisturbed: Location, request: pytest.FixtureRequest
 ) -> None:
-    place: Location = request.getfixturevalue(store)
+    place = Location(request.getfixturevalue(store))
     output, data = place / "artefacts" / "train-1", copy_folder(tokens, place / "tokens")
     with pytest.raises(KilledError):
         train(data, output, stopped_at(23))
@@ -60,10 +58,10 @@ def test_a_training_stopped_on_an_object_store_goes_on_bit_for_bit(
 
 
 def test_an_interrupted_upload_is_no_checkpoint(
-    tokens: Location, undisturbed: Location, memory: Location, monkeypatch: pytest.MonkeyPatch
+    tokens: Location, undisturbed: Location, memory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process dies while the checkpoint of step 20 goes up: its metrics are there, one of its files is not."""
-    output, fs = memory / "train", filesystem("memory://")
+    output, fs = Location(memory) / "train", filesystem("memory://")
     put_file = fs.put_file
 
     def put(local: str, target: str) -> None:

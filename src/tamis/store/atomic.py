@@ -77,9 +77,8 @@ def publish_folder(place: Place, marker: str) -> Iterator[Path]:
         try:
             yield temporary
             assert (temporary / marker).is_file(), f"{target}: {marker} was not written"
-            for file in Location(temporary).files():
-                flush_to_disk(file.path)
-            flush_to_disk(temporary)
+            for inside in [*sorted(temporary.rglob("*")), temporary]:
+                flush_to_disk(inside)
             # The old folder loses its marker first, so that it is never taken for whole while it is being deleted.
             (target / marker).delete_file()
             target.delete_folder()

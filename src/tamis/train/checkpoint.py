@@ -77,7 +77,7 @@ def read_config(folder: Location) -> dict[str, Any]:
     """config.json of a checkpoint. Raises DataError when it is missing or damaged."""
     try:
         return dict(read_json(folder / CONFIG))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, DataError) as error:
         raise DataError(f"{folder}: damaged checkpoint, config.json cannot be read ({error}). Delete it.") from None
 
 
