@@ -1,13 +1,12 @@
 """Reads the text that must not be in the training data: evaluation files in their published layouts."""
 
-import io
-from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
 
 from tamis.base.errors import DataError
+from tamis.base.lines import numbered_lines
+from tamis.base.stage import Asset
 
 STEMS = ("text", "query", "context", "context_options", "prompt")
 """Fields that open an item: documents, and the questions of llm-foundry's four layouts and of code tasks."""
@@ -16,20 +15,16 @@ ENDINGS = ("choices", "continuation", "answer", "canonical_solution")
 """Fields that answer it."""
 
 
-def read_items(path: Path) -> list[str]:
+def read_items(file: Asset) -> list[str]:
     """The texts of a JSONL file (plain, gzip or zstd by content).
 
     An evaluation item gives one text per answer, its question joined with that answer, as a page that leaks it would
     have them. Raises DataError naming the line that is not JSON or has none of the known fields.
     """
-    with path.open("rb") as file:
-        head = file.read(4)
-    codec = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
     texts = []
-    with io.BufferedReader(pa.input_stream(str(path), compression=codec)) as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                texts += _texts(line, f"{path}, line {number}")
+    for number, line in numbered_lines(file):
+        if line.strip():
+            texts += _texts(line, f"{file}, line {number}")
     return texts
 
 

@@ -7,23 +7,22 @@ and ELI5 (give those as a file).
 
 import ast
 import functools
-import importlib.util
-import io
 import re
-from pathlib import Path
+from importlib.resources import files
 
 import orjson
-import pyarrow as pa
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
+from tamis.base.lines import numbered_lines
+from tamis.base.stage import Asset
 
 PYTHON_TOPICS = "python-topics"
 
 _MIN_WORDS, _FULL_WORDS, _MAX_WORDS = 80, 100, 400
 
 
-def read_positives(path: Path) -> list[str]:
+def read_positives(file: Asset) -> list[str]:
     """The documents of a file: JSONL with a field `text`, or one per line; plain, gzip or zstd by content.
 
     Blank lines and documents without text are passed over. Raises DataError naming the line that is not UTF-8, not
@@ -31,22 +30,15 @@ def read_positives(path: Path) -> list[str]:
     """
     documents = []
     is_jsonl: bool | None = None
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in numbered_lines(file):
         if not line.strip():
             continue
         if is_jsonl is None:
             is_jsonl = line.lstrip().startswith(b"{")
-        text = _jsonl_text(line, f"{path}, line {number}") if is_jsonl else _plain_text(line, f"{path}, line {number}")
+        text = _jsonl_text(line, f"{file}, line {number}") if is_jsonl else _plain_text(line, f"{file}, line {number}")
         if text.strip():
             documents.append(text)
     return documents
-
-
-def _lines(path: Path) -> io.BufferedReader:
-    with path.open("rb") as file:
-        head = file.read(4)
-    codec = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
-    return io.BufferedReader(pa.input_stream(str(path), compression=codec))
 
 
 def _jsonl_text(line: bytes, where: str) -> str:
@@ -93,10 +85,11 @@ def _no_library(reason: str) -> ConfigError:
 
 
 def _topics() -> list[str]:
-    spec = importlib.util.find_spec("pydoc_data")  # a package without code: finding it runs nothing
-    if spec is None or not spec.submodule_search_locations:
-        raise _no_library("no pydoc_data")
-    tree = ast.parse(Path(spec.submodule_search_locations[0], "topics.py").read_bytes())
+    try:
+        library = files("pydoc_data")  # a package without code: importing it runs nothing
+    except ModuleNotFoundError:
+        raise _no_library("no pydoc_data") from None
+    tree = ast.parse(library.joinpath("topics.py").read_bytes())
     values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
     topics: dict[str, str] = ast.literal_eval(values[0])
     return [topics[name] for name in sorted(topics)]

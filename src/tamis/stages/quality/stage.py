@@ -129,7 +129,8 @@ class QualityFit(Group):
         _check_enough(len(pool), "distinct documents to use as negatives", "Use a larger pool, or a given `model`.")
         size = min(len(good), len(pool))
         good, pool = good[:size], pool[:size]
-        model = train(_training_part(good), _training_part(pool), self.config, context.seed)
+        with context.scratch() as folder:
+            model = train(_training_part(good), _training_part(pool), self.config, context.seed, folder)
         classifier = Classifier(model)
         held_out = good[::10] + pool[::10]
         is_good = np.arange(len(held_out)) < len(good[::10])
@@ -152,8 +153,8 @@ class QualityFit(Group):
     def _positives(self, context: Context) -> tuple[list[str], str]:
         if self.config.positives == PYTHON_TOPICS:
             return list(python_topics()), f"{PYTHON_TOPICS} ({python_topics_fingerprint()})"
-        path = context.assets["positives"]
-        return read_positives(path), path.name
+        file = context.assets["positives"]
+        return read_positives(file), file.name
 
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
         from tamis.stages.quality.classifier import Classifier

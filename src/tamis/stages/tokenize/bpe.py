@@ -5,9 +5,7 @@ GPT-NeoX's: bytes, GPT-2's word pattern, merges by frequency; without a normalis
 text exactly.
 """
 
-import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -18,12 +16,12 @@ SMALLEST_VOCABULARY = 257
 """The end-of-text token and the 256 bytes."""
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, path: Path) -> int:
-    """Train on `texts` and write a `tokenizers` JSON file to `path`; returns the number of ids, which is less than
-    `vocab_size` when the texts hold too few pairs that occur twice. `<|endoftext|>` has id 0, the bytes follow.
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> bytes:
+    """Train on `texts`; returns the bytes of a `tokenizers` JSON file. It has less than `vocab_size` ids when the texts
+    hold too few pairs that occur twice. `<|endoftext|>` has id 0, the bytes follow.
 
-    The same multiset of texts gives the same file, in any order and with any number of threads. Raises ConfigError when
-    `vocab_size` has no room for the bytes, or when there is no text.
+    The same multiset of texts gives the same bytes, in any order and with any number of threads. Raises ConfigError
+    when `vocab_size` has no room for the bytes, or when there is no text.
     """
     if vocab_size < SMALLEST_VOCABULARY:
         raise ConfigError(
@@ -50,8 +48,4 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, path: Path) -> int:
     tokenizer.train_from_iterator(counted(), trainer)
     if num_texts == 0:
         raise ConfigError("there are no documents to train a tokenizer on")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    tokenizer.save(str(temporary), pretty=True)
-    temporary.replace(path)
-    return int(tokenizer.get_vocab_size(with_added_tokens=True))
+    return str(tokenizer.to_str(pretty=True)).encode()
