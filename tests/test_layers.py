@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"base", "store"},
     "recipes": set(),
     "console": {"base", "store", "runner"},
-    "fetch": {"base", "store.atomic"},
+    "fetch": {"base", "store"},
     "flow": {"base", "kernels", "store", "runner", "products", "fetch"},
     "products": {"base", "store", "stages", "train", "evaluate", "report"},
     "lab": {"base", "store", "stages"},
