@@ -88,11 +88,10 @@ def asset(*urls: str, body: bytes = BODY, known: bool = True) -> fetch.Asset:
 
 def test_good_download(server: Server, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
-    path = fetch.download(
-        asset(server.url()), Location(tmp_path / "cache"), lambda done, total: seen.append((done, total))
-    )
-    assert path.read_bytes() == BODY
-    assert [file.name for file in path.parent.iterdir()] == ["sample.bin"]
+    folder = Location(tmp_path / "cache")
+    place = fetch.download(asset(server.url()), folder, lambda done, total: seen.append((done, total)))
+    assert place.read_bytes() == BODY
+    assert folder.children() == [place]
     assert seen[-1] == (len(BODY), len(BODY)) and seen == sorted(seen)
     fetch.download(asset(server.url()), folder)
     assert len(server.asked) == 1, "a file that is there is not downloaded again"
@@ -169,7 +168,7 @@ def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(StorageError, match="not writable"):
-        fetch.download(asset(server.url()), folder)
+        fetch.download(asset(server.url()), Location(tmp_path / "cache"))
 
 
 def test_a_full_disk_ends_the_download_and_keeps_what_came(
