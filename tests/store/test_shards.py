@@ -9,7 +9,14 @@ from tamis.store import shards
 from tamis.store.atomic import write_bytes
 from tamis.store.location import Location
 from tamis.store.shards import (
-    ShardWriter, file_digest, num_rows_of, read_row_groups, read_shard, read_table, schema_of, write_table,
+    ShardWriter,
+    file_digest,
+    num_rows_of,
+    read_row_groups,
+    read_shard,
+    read_table,
+    schema_of,
+    write_table,
 )  # fmt: skip
 
 TABLE = pa.table({"id": ["a", "b", "c"], "size": [1, 2, 3], "text": ["x" * 10, None, ""]})

@@ -177,6 +177,10 @@ class Location:
         """A readable, seekable binary stream. Raises OSError, or DataError when a server refuses."""
         return open_remote(self._text) if self.is_remote else self.path.open("rb")
 
+    def open_local(self) -> io.BufferedReader:
+        """As `open_read`, of a file of this machine, which can be mapped into memory: see `local_path`."""
+        return self.local_path().open("rb")
+
     def read_bytes(self) -> bytes:
         with self.open_read() as stream:
             return stream.read()
