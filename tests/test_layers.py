@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "recipes": {"base", "store"},
     "console": {"base", "store", "runner"},
     "fetch": {"base", "store"},
-    "flow": {"base", "runner", "fetch", "stages"},
+    "flow": {"base", "runner", "products", "fetch", "stages"},
     "products": {"base", "store", "runner", "stages", "train", "evaluate"},
     "experiment": {"base", "store", "runner", "recipes", "flow", "products", "fetch", "train", "evaluate"},
     "commands": {"base", "kernels", "store", "runner", "flow", "products", "experiment", "train", "report"},

@@ -220,8 +220,10 @@ def _render_all(modules: dict[str, ModuleFile], names: list[str], workers: int) 
 def ensure_crawl(folder: Location, pages: int, workers: int, on_event: Callable[[Event], None]) -> Location:
     """The crawl in `folder`, rendered if it is not there whole; progress is told as events."""
     if not (folder / SUMMARY_NAME).exists():
-        on_event(Event(kind="note", fields={"text": "pool: rendering the documentation of this machine's Python as a WARC "
-                                                    "crawl (read as text, nothing is run)"}))  # fmt: skip
+        text = (
+            "pool: rendering the documentation of this machine's Python as a WARC crawl (read as text, nothing is run)"
+        )
+        on_event(Event(kind="note", fields={"text": text}))
         write_docs_crawl(
             folder, max_pages=pages, workers=workers,
             on_progress=lambda fields: on_event(Event(kind="progress", fields={"stage": "pool"} | fields)),

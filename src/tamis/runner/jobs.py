@@ -21,7 +21,7 @@ from tamis.store.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class Decide:
-    """One bucket of the group that pass `number` feeds, or, as bucket ALL, the decision from the findings of all buckets."""
+    """One bucket of the group that pass `number` feeds, or, as bucket ALL, the decision from what all buckets found."""
 
     plan: Plan
     workspace: Workspace

@@ -10,6 +10,7 @@ from typing import Any
 from tamis.runner import worker
 from tamis.runner.engine import POLL_SECONDS, Engine, Pulse, Worker
 from tamis.runner.jobs import Job
+from tamis.store.system import resident_bytes
 
 
 class LocalWorker(Worker):
@@ -39,7 +40,7 @@ class LocalWorker(Worker):
         batch, rows_done, since, row_id = self._state.get()
         return Pulse(
             batch=batch, rows_done=rows_done, age_seconds=time.monotonic() - since, row_id=row_id,
-            resident_bytes=worker.resident_bytes(self._process.pid),
+            resident_bytes=resident_bytes(self._process.pid),
         )  # fmt: skip
 
     def stop(self) -> None:
