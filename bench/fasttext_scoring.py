@@ -39,19 +39,18 @@ import numpy as np
 def megabytes(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(name))
-TextClassifier(Path(sys.argv[2])).probabilities(np.zeros(8, np.uint8), np.array([0, 8]), True)
+TextClassifier(open(sys.argv[2], "rb")).probabilities(np.zeros(8, np.uint8), np.array([0, 8]), True)
 before = megabytes("VmHWM")
 started = time.process_time()
-model = TextClassifier(Path(sys.argv[1]))
+model = TextClassifier(open(sys.argv[1], "rb"))
 print(time.process_time() - started, before, megabytes("VmHWM"), megabytes("VmRSS"))
 """
 COLD = """
 import sys, time
-from pathlib import Path
 import numpy as np
 from tamis.kernels.fasttext.classifier import TextClassifier
 started = time.perf_counter()
-TextClassifier(Path(sys.argv[1])).probabilities(np.zeros(8, np.uint8), np.array([0, 8]), True)
+TextClassifier(open(sys.argv[1], "rb")).probabilities(np.zeros(8, np.uint8), np.array([0, 8]), True)
 print(time.perf_counter() - started)
 """
 
@@ -84,7 +83,8 @@ def write_model(path: Path, lines: list[str], num_words: int, dim: int, buckets:
 
 def compare(path: Path, lines: list[str], texts: pa.Array, is_page: bool, repeats: int) -> dict[str, float]:
     """MB/s of both, their ratio, and the largest difference between the probabilities of the likeliest label."""
-    ours, library = TextClassifier(path), fasttext.load_model(str(path))
+    with path.open("rb") as file:
+        ours, library = TextClassifier(file), fasttext.load_model(str(path))
     data, offsets = views(texts)
     megabytes = (offsets[-1] - offsets[0]) / 1e6
     seconds = best_seconds(lambda: ours.probabilities(data, offsets, is_page), repeats)

@@ -27,6 +27,7 @@ from tamis.stages.filter import urls
 from tamis.stages.filter.plan import Plan
 from tamis.stages.filter.published import TABLES
 from tamis.stages.filter.stage import build
+from tamis.store.location import Location
 
 Pages = list[dict[str, Any]]
 LENGTH_COLUMNS = {
@@ -142,7 +143,7 @@ class Answers:
         self.plan = Plan(TABLES["refinedweb"], paper=mode == "paper")
         self.gate = self.plan.link_gate(self.texts, np.ones(len(pages), np.bool_))
         self.lists = {
-            name: urls.read_list(banlists / file, "banlists")
+            name: urls.read_list(Location(banlists / file), "banlists")
             for name, file in (("strict", urls.STRICT), ("hard", urls.HARD), ("soft", urls.SOFT))
         }
 

@@ -1,17 +1,20 @@
 """Downloads, against a server on this machine: good, wrong, interrupted, refused, absent."""
 
+import errno
 import hashlib
 import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from tamis import fetch
 from tamis.base.errors import ConfigError, DataError, StorageError
 from tamis.fetch import GROUPS, get_asset, resolve_setting
+from tamis.store.location import Location
 
 BODY = bytes(range(256)) * 20_000
 
@@ -85,25 +88,26 @@ def asset(*urls: str, body: bytes = BODY, known: bool = True) -> fetch.Asset:
 
 def test_good_download(server: Server, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
-    path = fetch.download(asset(server.url()), tmp_path / "cache", lambda done, total: seen.append((done, total)))
-    assert path.read_bytes() == BODY
-    assert [file.name for file in path.parent.iterdir()] == ["sample.bin"]
+    folder = Location(tmp_path / "cache")
+    place = fetch.download(asset(server.url()), folder, lambda done, total: seen.append((done, total)))
+    assert place.read_bytes() == BODY
+    assert folder.children() == [place]
     assert seen[-1] == (len(BODY), len(BODY)) and seen == sorted(seen)
-    fetch.download(asset(server.url()), tmp_path / "cache")
+    fetch.download(asset(server.url()), folder)
     assert len(server.asked) == 1, "a file that is there is not downloaded again"
 
 
 def test_wrong_checksum_is_not_published(server: Server, tmp_path: Path) -> None:
     server.body = BODY[:-1] + b"!"
     with pytest.raises(DataError, match="sample: what was downloaded has the sha256"):
-        fetch.download(asset(server.url()), tmp_path)
+        fetch.download(asset(server.url()), Location(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_size_is_named(server: Server, tmp_path: Path) -> None:
     server.body = b"<html>log in first</html>"
     with pytest.raises(DataError, match="has 25 bytes instead of 5,120,000"):
-        fetch.download(asset(server.url()), tmp_path)
+        fetch.download(asset(server.url()), Location(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -111,10 +115,10 @@ def test_wrong_size_is_named(server: Server, tmp_path: Path) -> None:
 def test_interrupted_then_resumed(server: Server, tmp_path: Path, known: bool) -> None:
     server.cut_after = 2_000_000
     with pytest.raises(fetch.DownloadError, match="2,000,000 bytes are kept"):
-        fetch.download(asset(server.url(), known=known), tmp_path)
+        fetch.download(asset(server.url(), known=known), Location(tmp_path))
     assert not (tmp_path / "sample.bin").exists()
     server.cut_after = None
-    assert fetch.download(asset(server.url(), known=known), tmp_path).read_bytes() == BODY
+    assert fetch.download(asset(server.url(), known=known), Location(tmp_path)).read_bytes() == BODY
     assert server.asked == [None, "bytes=2000000-"]
     assert [file.name for file in tmp_path.iterdir()] == ["sample.bin"]
 
@@ -122,36 +126,36 @@ def test_interrupted_then_resumed(server: Server, tmp_path: Path, known: bool) -
 def test_resume_starts_again_when_the_file_changed(server: Server, tmp_path: Path) -> None:
     server.cut_after = 2_000_000
     with pytest.raises(fetch.DownloadError):
-        fetch.download(asset(server.url(), known=False), tmp_path)
+        fetch.download(asset(server.url(), known=False), Location(tmp_path))
     server.cut_after, server.etag, server.body = None, '"two"', BODY[::-1]
-    assert fetch.download(asset(server.url(), known=False), tmp_path).read_bytes() == BODY[::-1]
+    assert fetch.download(asset(server.url(), known=False), Location(tmp_path)).read_bytes() == BODY[::-1]
 
 
 def test_resume_starts_again_when_the_server_cannot_resume(server: Server, tmp_path: Path) -> None:
     server.cut_after = 2_000_000
     with pytest.raises(fetch.DownloadError):
-        fetch.download(asset(server.url()), tmp_path)
+        fetch.download(asset(server.url()), Location(tmp_path))
     server.cut_after, server.ranges = None, False
-    assert fetch.download(asset(server.url()), tmp_path).read_bytes() == BODY
+    assert fetch.download(asset(server.url()), Location(tmp_path)).read_bytes() == BODY
 
 
 def test_a_whole_part_is_taken(server: Server, tmp_path: Path) -> None:
     (tmp_path / "sample.bin.part").write_bytes(BODY)
     (tmp_path / "sample.bin.part.etag").write_text('"one"')
-    assert fetch.download(asset(server.url()), tmp_path).read_bytes() == BODY
+    assert fetch.download(asset(server.url()), Location(tmp_path)).read_bytes() == BODY
 
 
 def test_missing_then_next_address(server: Server, tmp_path: Path) -> None:
     with pytest.raises(fetch.DownloadError, match="the server answered 404"):
-        fetch.download(asset(server.url("/missing")), tmp_path)
-    assert fetch.download(asset(server.url("/missing"), server.url()), tmp_path).read_bytes() == BODY
+        fetch.download(asset(server.url("/missing")), Location(tmp_path))
+    assert fetch.download(asset(server.url("/missing"), server.url()), Location(tmp_path)).read_bytes() == BODY
 
 
 def test_offline_is_one_clear_error(tmp_path: Path) -> None:
     with Server() as closed:
         address = closed.url()
     with pytest.raises(fetch.DownloadError) as raised:
-        fetch.download(asset(address), tmp_path)
+        fetch.download(asset(address), Location(tmp_path))
     message = str(raised.value)
     assert "not reachable" in message and "tamis fetch sample" in message
     assert str(tmp_path / "sample.bin") in message
@@ -164,26 +168,52 @@ def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(StorageError, match="not writable"):
-        fetch.download(asset(server.url()), tmp_path / "cache")
+        fetch.download(asset(server.url()), Location(tmp_path / "cache"))
+
+
+def test_a_full_disk_ends_the_download_and_keeps_what_came(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next address is not tried: it would meet the same disk."""
+    opened = Path.open
+
+    class Full:
+        def __init__(self, stream: BinaryIO) -> None:
+            self.stream = stream
+
+        def __enter__(self) -> "Full":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.stream.close()
+
+        def write(self, data: bytes) -> None:
+            if self.stream.tell() >= 2 << 20:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self.stream.write(data)
+
+    def full_when_written(path: Path, mode: str, **options: object) -> object:
+        stream = opened(path, mode, **options)
+        return Full(stream) if mode == "wb" else stream
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full_when_written)
+        with pytest.raises(StorageError, match=r"sample\.bin: the disk is full"):
+            fetch.download(asset(server.url(), server.url("/other")), Location(tmp_path))
+    assert len(server.asked) == 1
+    assert fetch.download(asset(server.url()), Location(tmp_path)).read_bytes() == BODY
+    assert server.asked[1] == f"bytes={2 << 20}-"
 
 
 def test_local_path_says_both_ways_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAMIS_CACHE", str(tmp_path))
     with pytest.raises(ConfigError, match=r"run `tamis fetch lid176` .* or set the path to a copy of your own"):
-        fetch.local_path("lid176")
+        fetch.cached_file("lid176")
     (tmp_path / "lid.176.bin").write_bytes(b"model")
-    assert fetch.local_path("lid176") == tmp_path / "lid.176.bin"
-    assert fetch.fetch("lid176") == tmp_path / "lid.176.bin"
+    assert fetch.cached_file("lid176") == Location(tmp_path / "lid.176.bin")
+    assert fetch.fetch("lid176") == Location(tmp_path / "lid.176.bin")
     cached = {row["name"]: row["cached"] for row in fetch.rows()}
     assert cached["lid176"] == str(tmp_path / "lid.176.bin") and cached["ldnoobw"] is None
-
-
-def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("TAMIS_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert fetch.cache_dir() == tmp_path / "tamis"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert fetch.cache_dir() == Path.home() / ".cache" / "tamis"
 
 
 def test_unknown_name_gets_a_hint() -> None:

@@ -13,6 +13,8 @@ MAX_FILE_LINES = 400
 BROAD_EXCEPTS = {
     "base/plugins.py": "whatever the user's file raises while it is loaded becomes one ConfigError",
     "runner/split.py": "a row that raises is quarantined",
+    "store/remote.py": "errors of a server's packages share no class; everything else is raised again",
+    "runner/side_by_side.py": "any failure of a node is carried to the parent process, which raises it",
     "runner/worker.py": "any failure is carried to the parent process, which raises it",
     "stages/extract/stage.py": "a page that raises is quarantined",
     "documentation/crawl.py": "a module that cannot be rendered is counted as a failed page",

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -283,7 +283,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _command() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join([PurePath(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def run_experiment(session: Session, graph: ExperimentGraph, text: str) -> tuple[Location, dict[str, Any] | None]:

@@ -4,20 +4,17 @@ Nothing is downloaded unless `fetch` is called; recipes name files, and any file
 goes to a `.part` file that a later call continues, and gets its name only when size and checksum are right.
 """
 
-import errno
-import hashlib
 import http.client
-import os
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tamis.base.errors import ConfigError, DataError, TamisError, did_you_mean
-from tamis.store.atomic import storage_errors
+from tamis.store.location import Location, cache_folder
+from tamis.store.partial import PartialFile
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30.0
@@ -172,18 +169,16 @@ def rows() -> list[dict[str, Any]]:
             "bytes": asset.size_bytes,
             "licence": asset.licence,
             "checksum": "known" if asset.sha256 else "not published",
-            "cached": str(path) if (path := cache_dir() / asset.file_name).is_file() else None,
+            "cached": str(place) if (place := _cached(asset)).is_file() else None,
             "address": asset.urls[0],
         }
         for asset in ASSETS
     ]
 
 
-def cache_dir() -> Path:
-    """TAMIS_CACHE, else XDG_CACHE_HOME/tamis, else ~/.cache/tamis."""
-    if own := os.environ.get("TAMIS_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tamis"
+def _cached(asset: Asset) -> Location:
+    """Where the asset lies once it was fetched."""
+    return Location(cache_folder()) / asset.file_name
 
 
 def get_asset(name: str) -> Asset:
@@ -194,16 +189,16 @@ def get_asset(name: str) -> Asset:
     raise ConfigError(f"fetch: no asset '{name}'{did_you_mean(name, [asset.name for asset in ASSETS])}")
 
 
-def local_path(name: str) -> Path:
+def cached_file(name: str) -> Location:
     """Where the asset lies in the cache. Raises ConfigError with both ways on when it does not."""
     asset = get_asset(name)
-    path = cache_dir() / asset.file_name
-    if not path.is_file():
+    place = _cached(asset)
+    if not place.is_file():
         raise ConfigError(
-            f"{name}: {asset.file_name} is not on this machine (looked for {path}). "
+            f"{name}: {asset.file_name} is not on this machine (looked for {place}). "
             f"Either run `tamis fetch {name}` where there is a network, or set the path to a copy of your own."
         )
-    return path
+    return place
 
 
 def resolve_setting(value: Any) -> tuple[Any, Any]:
@@ -216,62 +211,55 @@ def resolve_setting(value: Any) -> tuple[Any, Any]:
         return value, value
     kind, _, name = value.partition(":")
     members = GROUPS.get(name, (name,))
-    if kind == "fetch?" and not all((cache_dir() / get_asset(member).file_name).is_file() for member in members):
+    if kind == "fetch?" and not all(_cached(get_asset(member)).is_file() for member in members):
         return None, None
-    paths = [local_path(member) for member in members]
-    return str(paths[0].parent if name in GROUPS else paths[0]), f"fetch:{name}"
+    places = [cached_file(member) for member in members]
+    return str(places[0].parent if name in GROUPS else places[0]), f"fetch:{name}"
 
 
-def fetch(name: str, folder: Path | None = None, on_progress: OnProgress = lambda done, total: None) -> Path:
-    """Download one asset into `folder` (the cache unless given) and return its path; a file already there is kept.
+def fetch(name: str, folder: Location | None = None, on_progress: OnProgress = lambda done, total: None) -> Location:
+    """Download one asset into `folder` (the cache unless given) and return its place; a file already there is kept.
 
     An interrupted download is continued by the next call. Raises ConfigError for an unknown name, DownloadError when
     no address answers, DataError when size or checksum are wrong (nothing is published), StorageError when the disk is
     full.
     """
-    return download(get_asset(name), folder or cache_dir(), on_progress)
+    return download(get_asset(name), folder or Location(cache_folder()), on_progress)
 
 
-def download(asset: Asset, folder: Path, on_progress: OnProgress = lambda done, total: None) -> Path:
+def download(asset: Asset, folder: Location, on_progress: OnProgress = lambda done, total: None) -> Location:
     """As `fetch`, for any asset."""
-    path = folder / asset.file_name
-    if path.is_file():
-        return path
-    partial = path.with_name(f"{path.name}.part")
+    place = folder / asset.file_name
+    if place.is_file():
+        return place
+    partial = PartialFile(place)
     troubles: list[str] = []
-    with storage_errors(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        for url in asset.urls:
-            try:
-                _transfer(url, partial, on_progress)
-            except (OSError, http.client.HTTPException) as error:
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
-                    raise
-                troubles.append(f"{url}: {_explain(error)}")
-                continue
-            _check(asset, partial)
-            with partial.open("rb") as handle:
-                os.fsync(handle.fileno())
-            partial.replace(path)
-            _forget(partial)
-            return path
-    kept = f" {partial.stat().st_size:,} bytes are kept and will be continued." if partial.exists() else ""
+    for url in asset.urls:
+        try:
+            _transfer(url, partial, on_progress)
+        except (OSError, http.client.HTTPException) as error:
+            troubles.append(f"{url}: {_explain(error)}")
+            continue
+        _check(asset, partial)
+        partial.publish()
+        return place
+    kept = f" {size:,} bytes are kept and will be continued." if (size := partial.size()) else ""
     raise DownloadError(
         f"{asset.name}: could not be downloaded.{kept}\n  "
         + "\n  ".join(troubles)
-        + f"\nRun `tamis fetch {asset.name}` again where there is a network, or copy the file to {path}."
+        + f"\nRun `tamis fetch {asset.name}` again where there is a network, or copy the file to {place}."
     )
 
 
-def _transfer(url: str, partial: Path, on_progress: OnProgress) -> None:
-    """Bring `partial` to the full length of `url`: from where it stands if the server still has the same file (by its
-    ETag, kept beside the part), else from the start. Raises OSError or HTTPException when that fails."""
-    version = partial.with_name(f"{partial.name}.etag")
-    have = partial.stat().st_size if partial.exists() and version.exists() else 0
+def _transfer(url: str, partial: PartialFile, on_progress: OnProgress) -> None:
+    """Bring `partial` to the full length of `url`: from where it stands if the server still has the same file, else
+    from the start. Raises OSError or HTTPException when that fails, StorageError when the disk is full."""
+    version = partial.version()
+    have = partial.size() if version else 0
     request = urllib.request.Request(url, headers={"User-Agent": "tamis"})
-    if have:
+    if version and have:
         request.add_header("Range", f"bytes={have}-")
-        request.add_header("If-Range", version.read_text())
+        request.add_header("If-Range", version)
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
@@ -286,40 +274,29 @@ def _transfer(url: str, partial: Path, on_progress: OnProgress) -> None:
         done = have if resumed else 0
         length = response.headers.get("Content-Length")
         total = done + int(length) if length is not None else None
-        if not resumed:
-            version.unlink(missing_ok=True)
-        with partial.open("ab" if resumed else "wb") as handle:
-            if etag := response.headers.get("ETag"):
-                version.write_text(etag)
+        with partial.writing(response.headers.get("ETag"), resume=resumed) as stream:
             while chunk := response.read(CHUNK_BYTES):
-                handle.write(chunk)
+                stream.write(chunk)
                 done += len(chunk)
                 on_progress(done, total)
     if total is not None and done < total:
         raise ConnectionResetError(f"the connection ended after {done:,} of {total:,} bytes")
 
 
-def _check(asset: Asset, partial: Path) -> None:
+def _check(asset: Asset, partial: PartialFile) -> None:
     """Raises DataError, and deletes the download, when it is not the file that it should be."""
-    size = partial.stat().st_size
-    with partial.open("rb") as handle:
-        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    size, sha256 = partial.size(), partial.sha256()
     wrong = []
     if asset.size_bytes is not None and size != asset.size_bytes:
         wrong.append(f"has {size:,} bytes instead of {asset.size_bytes:,}")
     if asset.sha256 is not None and sha256 != asset.sha256:
         wrong.append(f"has the sha256 {sha256} instead of {asset.sha256}")
     if wrong:
-        _forget(partial)
+        partial.discard()
         raise DataError(
             f"{asset.name}: what was downloaded {' and '.join(wrong)}; it was deleted. "
             "The publisher changed the file, or something between (a proxy's login page?) answered in its place."
         )
-
-
-def _forget(partial: Path) -> None:
-    partial.unlink(missing_ok=True)
-    partial.with_name(f"{partial.name}.etag").unlink(missing_ok=True)
 
 
 def _explain(error: Exception) -> str:

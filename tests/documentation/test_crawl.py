@@ -16,6 +16,7 @@ from tamis.base.errors import ConfigError
 from tamis.documentation.crawl import SHOWN_LIBRARY, choose_modules, find_modules, page_url, write_docs_crawl
 from tamis.documentation.pydoc_pages import render
 from tamis.documentation.skeleton import Library, ModuleFile
+from tamis.store.location import Location
 
 
 def words(page: str) -> list[str]:
@@ -42,7 +43,7 @@ def write_module(folder: Path, name: str, source: str) -> None:
 def render_source(tmp_path: Path, source: str) -> str:
     """The page's text, words joined by single spaces."""
     write_module(tmp_path, "sample.py", source)
-    library = Library({"sample": ModuleFile("sample", tmp_path / "sample.py", "lib/sample.py")})
+    library = Library({"sample": ModuleFile("sample", Location(tmp_path / "sample.py"), "lib/sample.py")})
     skeleton = library.skeleton("sample")
     return " ".join(words(render(skeleton.module, skeleton.related, SHOWN_LIBRARY)))
 

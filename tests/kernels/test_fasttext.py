@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tamis.kernels.fasttext.classifier import TextClassifier
-from tamis.kernels.fasttext.file import read_model
+from tamis.kernels.fasttext.file import ModelFile, read_model
 from tamis.kernels.reference.fasttext import classifier as twin
 
 WORDS = ["the", "sieve", "größe", "日本語", "x" * 40, "parser", "ten", "a", "straße", "0123456789abcdef", "12345678"]
@@ -74,6 +74,16 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return get
 
 
+def classifier(path: Path) -> TextClassifier:
+    with path.open("rb") as file:
+        return TextClassifier(file)
+
+
+def model_file(path: Path) -> ModelFile:
+    with path.open("rb") as file:
+        return read_model(file)
+
+
 def pack(texts: list[str] | list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     parts = [text.encode() if isinstance(text, str) else text for text in texts]
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
@@ -102,14 +112,14 @@ def check(ours: TextClassifier, library: Any, texts: list[str], tolerance: float
 def test_long_texts_are_summed_more_exactly_than_by_the_library(train: Any) -> None:
     for kind, text in [("bigram_softmax_2", "the sieve ten parser " * 5_000), ("chars_hs", "x" * 10_000)]:
         path, library, _ = train(kind)
-        found = TextClassifier(path).probabilities(*pack([text]))
-        np.testing.assert_allclose(found, [twin.probabilities(read_model(path), text.encode())], atol=1e-6)
-        check(TextClassifier(path), library, [text], tolerance=1e-3)  # it adds all these rows up in float32
+        found = classifier(path).probabilities(*pack([text]))
+        np.testing.assert_allclose(found, [twin.probabilities(model_file(path), text.encode())], atol=1e-6)
+        check(classifier(path), library, [text], tolerance=1e-3)  # it adds all these rows up in float32
 
 
 def test_a_text_scores_the_same_alone_and_at_any_place(train: Any) -> None:
     for kind in ("bigram_softmax_2", "chars_and_bigrams_hs_folded"):
-        ours = TextClassifier(train(kind)[0])
+        ours = classifier(train(kind)[0])
         texts = [*(text for text in NASTY if len(text) < 1000), *("0123456789abcdefghi"[:n] for n in range(19))]
         together = ours.probabilities(*pack(texts), is_page=True)
         for text, expected in zip(texts, together, strict=True):
@@ -121,7 +131,7 @@ def test_a_text_scores_the_same_alone_and_at_any_place(train: Any) -> None:
 
 def test_words_and_breaks_at_every_distance_from_the_start(train: Any) -> None:
     path, _, _ = train("bigram_softmax_2")
-    model, ours = read_model(path), TextClassifier(path)
+    model, ours = model_file(path), classifier(path)
     tails = [
         " </s> the",
         "\u2028the ten",
@@ -144,13 +154,14 @@ def own_texts(kind: str) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_probabilities_are_the_librarys(train: Any, kind: str) -> None:
     path, library, _ = train(kind)
-    ours = TextClassifier(path)
+    ours = classifier(path)
     assert sorted(ours.labels) == sorted(library.get_labels())
     assert ours.num_words == len(library.get_words())
     check(ours, library, own_texts(kind) + NASTY)
-    assert np.array_equal(
-        TextClassifier(path.read_bytes()).probabilities(*pack(NASTY)), ours.probabilities(*pack(NASTY)), equal_nan=True
-    )
+    # From bytes, and from a stream that is no file, the model is the same.
+    for source in (path.read_bytes(), io.BytesIO(path.read_bytes())):
+        found = TextClassifier(source).probabilities(*pack(NASTY))
+        assert np.array_equal(found, ours.probabilities(*pack(NASTY)), equal_nan=True)
 
 
 @pytest.mark.parametrize("name", QUANTISED)
@@ -161,7 +172,7 @@ def test_quantised_models(train: Any, tmp_path: Path, name: str) -> None:
     library.quantize(input=str(corpus), **({"dsub": 2, "verbose": 0} | options))
     library.save_model(str(tmp_path / "q.ftz"))
     library = fasttext.load_model(str(tmp_path / "q.ftz"))
-    check(TextClassifier(tmp_path / "q.ftz"), library, own_texts(kind) + NASTY)
+    check(classifier(tmp_path / "q.ftz"), library, own_texts(kind) + NASTY)
 
 
 def test_quantised_outputs(tmp_path: Path) -> None:
@@ -173,13 +184,13 @@ def test_quantised_outputs(tmp_path: Path) -> None:
     library.quantize(input=str(corpus), qout=True, dsub=4, qnorm=True)
     library.save_model(str(tmp_path / "q.ftz"))
     texts = [line.split(" ", 1)[1] for line in sentences(40, 600)]
-    check(TextClassifier(tmp_path / "q.ftz"), fasttext.load_model(str(tmp_path / "q.ftz")), texts)
+    check(classifier(tmp_path / "q.ftz"), fasttext.load_model(str(tmp_path / "q.ftz")), texts)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_bytes_that_are_no_utf_8_go_as_the_twin_says(train: Any, kind: str) -> None:
     path, _, _ = train(kind)
-    model, ours = read_model(path), TextClassifier(path)
+    model, ours = model_file(path), classifier(path)
     texts = [
         b"\xff\xfe the",
         b"\x80\x80\xbf",
@@ -218,7 +229,7 @@ LINES = st.lists(st.one_of(st.sampled_from(PIECES), st.characters(exclude_catego
 @pytest.mark.parametrize("kind", ["bigram_softmax_2", "chars_and_bigrams_hs_folded"])
 def test_pages_go_as_the_twin_says(train: Any, kind: str, pages: list[str]) -> None:
     path, _, _ = train(kind)
-    model, ours = read_model(path), loaded(path)
+    model, ours = model_file(path), loaded(path)
     found = ours.probabilities(*pack(pages), is_page=True)
     assert found.shape == (len(pages), len(ours.labels))
     for page, row in zip(pages, found, strict=True):
@@ -230,7 +241,7 @@ _LOADED: dict[Path, TextClassifier] = {}
 
 def loaded(path: Path) -> TextClassifier:
     if path not in _LOADED:
-        _LOADED[path] = TextClassifier(path)
+        _LOADED[path] = classifier(path)
     return _LOADED[path]
 
 
@@ -246,14 +257,14 @@ def golden_pages(shared_data: Path) -> list[str]:
 @pytest.mark.parametrize("kind", ["bigram_softmax_2", "chars_hs"])
 def test_real_pages(train: Any, shared_data: Path, kind: str) -> None:
     path, library, _ = train(kind)
-    check(TextClassifier(path), library, golden_pages(shared_data)[::4])
+    check(classifier(path), library, golden_pages(shared_data)[::4])
 
 
 def test_language_identification(shared_data: Path) -> None:
     given_path = os.environ.get("TAMIS_LID176")
     if given_path is None:
         pytest.skip("TAMIS_LID176 does not name a lid.176.ftz or lid.176.bin")
-    ours, library = TextClassifier(Path(given_path)), fasttext.load_model(given_path)
+    ours, library = classifier(Path(given_path)), fasttext.load_model(given_path)
     assert len(ours.labels) == 176
     pages = [page[:20_000] for page in golden_pages(shared_data)] + NASTY
     lines = [twin.flatten(page).decode() for page in pages]
@@ -277,7 +288,7 @@ def test_files_that_are_no_classifiers_say_why(train: Any, tmp_path: Path) -> No
     corpus = train("unigram")[2]
     fasttext.train_unsupervised(input=str(corpus), dim=4, bucket=50, thread=1, verbose=0).save_model(str(vectors))
     with pytest.raises(ValueError, match="word vectors"):
-        TextClassifier(vectors)
+        classifier(vectors)
     dense = bytearray(train("unigram")[0].read_bytes())
     dense[-4:] = struct.pack("<f", float("nan"))
     with pytest.raises(ValueError, match="not finite"):

@@ -17,6 +17,7 @@ from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Group
 from tamis.stages.cut.stage import Cut, ShareCut, build
 from tamis.stages.cut.thresholds import find_threshold
+from tamis.store.location import Location
 
 PRESENT = {field.name: field.type for field in columns.POOL_SCHEMA} | {
     "score": pa.float64(), "language": pa.string(), "num_words": pa.float64(), "good": pa.bool_(),
@@ -119,7 +120,7 @@ def test_a_share_of_tokens_is_counted_by_a_tokenizer_or_by_a_column(tmp_path: Pa
         row["text"] = text
     stage = make(column="score", keep_fraction=0.2, of="tokens", tokenizer=str(tmp_path / "t.json"))
     assert stage.assets() == {"tokenizer": str(tmp_path / "t.json")}
-    context = Context(seed=0, assets={"tokenizer": tmp_path / "t.json"})
+    context = Context(seed=0, assets={"tokenizer": Location(tmp_path / "t.json")})
     out, details = drive(stage, [rows], context=context)
     assert kept(out) == [0, 1] and details["tokens_measured"] == 10
     (stage,) = build({"column": "score", "keep_fraction": 0.2, "of": "tokens"}, Recipe(name="x", stages=[]))

@@ -21,6 +21,7 @@ from tamis.kernels.text import ngrams
 from tamis.kernels.text.decoding import views
 from tamis.stages.decontaminate.reference import read_items
 from tamis.stages.decontaminate.stage import Decontaminate, RunIndex, build
+from tamis.store.location import Location
 
 RECIPE = Recipe(name="test", stages=[])
 PASSAGE = "The quick brown fox jumps over the lazy dog while seventeen other animals quietly watch from the hill."
@@ -36,7 +37,7 @@ def apply(
 ) -> list[tuple[str | None, int | None, float | None]]:
     (stage,) = build({"reference": [str(reference)] if reference else [], **config}, RECIPE)
     assert isinstance(stage, Decontaminate)
-    stage.open(Context(seed=0, assets={"reference_000": reference} if reference else {}))
+    stage.open(Context(seed=0, assets={"reference_000": Location(reference)} if reference else {}))
     batch = pa.RecordBatch.from_pydict(
         {"text": pa.array(texts, pa.string()), "drop_reason": pa.nulls(len(texts), pa.string())}
     )
@@ -121,7 +122,7 @@ def test_a_slice_of_a_batch_is_read_at_its_place(tmp_path: Path) -> None:
     reference = write_jsonl(tmp_path / "r.jsonl", [{"text": PASSAGE}])
     (stage,) = build({"reference": [str(reference)]}, RECIPE)
     assert isinstance(stage, Decontaminate)
-    stage.open(Context(seed=0, assets={"reference_000": reference}))
+    stage.open(Context(seed=0, assets={"reference_000": Location(reference)}))
     batch = pa.RecordBatch.from_pydict(
         {"text": ["other é text", PASSAGE, "more"], "drop_reason": pa.nulls(3, pa.string())}
     )
@@ -141,7 +142,8 @@ def test_published_layouts(tmp_path: Path) -> None:
     plain = write_jsonl(tmp_path / "r.jsonl", rows)
     (tmp_path / "gz").write_bytes(gzip.compress(plain.read_bytes()))
     (tmp_path / "zst").write_bytes(zstandard.compress(plain.read_bytes()))
-    assert read_items(plain) == read_items(tmp_path / "gz") == read_items(tmp_path / "zst") == expected
+    for path in (plain, tmp_path / "gz", tmp_path / "zst"):
+        assert read_items(Location(path)) == expected
 
 
 def test_bad_references_are_named(tmp_path: Path) -> None:
@@ -210,11 +212,11 @@ def test_overlaps_agree_with_their_twin(reference: list[str], texts: list[str], 
 
 def test_evaluation_data_finds_itself_and_not_other_text(shared_data: Path) -> None:
     folder = shared_data / "data" / "eval" / "world_knowledge"
-    texts = read_items(folder / "arc_easy.jsonl.zst")
+    texts = read_items(Location(folder / "arc_easy.jsonl.zst"))
     index = RunIndex(texts, 13, 8)
     own = pa.array(texts, pa.string())
     long_enough = np.diff(hashed(texts)[1]) >= 8
     assert long_enough.mean() > 0.9
     assert (index.overlaps(own)[1][long_enough] == 1).all()
-    other = read_items(folder / "jeopardy_all.jsonl.zst")
+    other = read_items(Location(folder / "jeopardy_all.jsonl.zst"))
     assert (index.overlaps(pa.array(other, pa.string()))[1] > 0.5).mean() < 0.001

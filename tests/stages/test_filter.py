@@ -15,6 +15,7 @@ from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context
 from tamis.stages.filter.stage import Filter, build
+from tamis.store.location import Location
 
 MAPPER_OF_REASON = {
     "too_few_words": "page_length_filter",
@@ -40,7 +41,7 @@ def make(mode: str = "fixed", **settings: object) -> Filter:
     (stage,) = build(settings, Recipe(name="x", mode=mode, stages=[]))
     stage.check_columns({field.name: field.type for field in columns.POOL_SCHEMA})
     stage = pickle.loads(pickle.dumps(stage))
-    stage.open(Context(seed=0, assets={name: Path(path) for name, path in stage.assets().items()}))
+    stage.open(Context(seed=0, assets={name: Location(path) for name, path in stage.assets().items()}))
     return stage
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tamis.base.errors import ConfigError
 from tamis.stages.filter.language import FastTextDetector, LangidDetector
+from tamis.store.location import Location
 
 ENGLISH = "the quick brown fox jumps over the lazy dog and runs away from the house"
 GERMAN = "der schnelle braune fuchs springt über den faulen hund und läuft vom haus weg"
@@ -31,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("glue_lines", "newline"), [(True, ""), (False, " ")])
 def test_a_fasttext_model_answers_as_in_the_library(model: Path, glue_lines: bool, newline: str) -> None:
-    detector, library = FastTextDetector(model, glue_lines), fasttext.load_model(str(model))
+    detector, library = FastTextDetector(Location(model), glue_lines), fasttext.load_model(str(model))
     assert detector.name == "lid.bin"
     for page in ["the fox\nruns", "der Hund läuft\nweg\n", "\u2028the dog\x85", "日本語", "1\0 0", "-\u3000-"]:
         (label,), (probability,) = library.predict(page.replace("\n", newline))
@@ -43,12 +44,16 @@ def test_a_fasttext_model_answers_as_in_the_library(model: Path, glue_lines: boo
 
 
 def test_newlines_are_deleted_or_blanks(model: Path) -> None:
-    glued, spaced = FastTextDetector(model, True), FastTextDetector(model, False)
+    glued, spaced = FastTextDetector(Location(model), True), FastTextDetector(Location(model), False)
     assert glued.detect("the\nquick dog") == spaced.detect("thequick dog") != spaced.detect("the\nquick dog")
 
 
 def test_pages_with_nothing_to_read_have_no_language(model: Path) -> None:
-    for detector in (FastTextDetector(model, True), FastTextDetector(model, False), LangidDetector()):
+    for detector in (
+        FastTextDetector(Location(model), True),
+        FastTextDetector(Location(model), False),
+        LangidDetector(),
+    ):
         for page in ("", " \n", "...\n!? --"):
             assert detector.detect(page) == ("", 0.0)
 
@@ -56,4 +61,4 @@ def test_pages_with_nothing_to_read_have_no_language(model: Path) -> None:
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "lid.bin").write_bytes(b"<html>sign in</html>")
     with pytest.raises(ConfigError, match=r"filter\.language_model: .*lid\.bin .*does not start"):
-        FastTextDetector(tmp_path / "lid.bin", True)
+        FastTextDetector(Location(tmp_path / "lid.bin"), True)

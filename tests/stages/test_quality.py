@@ -21,6 +21,9 @@ from tamis.stages.quality.classifier import Classifier, flatten
 from tamis.stages.quality.positives import python_topics, read_positives
 from tamis.stages.quality.stage import build
 from tamis.stages.quality.training import FastTextSettings, train
+from tamis.store.atomic import write_bytes
+from tamis.store.location import Location
+from tamis.store.scratch import scratch
 
 RECIPE = Recipe(name="test", stages=[])
 SPAM = ["buy", "cheap", "click", "deal", "free", "offer", "shop", "sale", "win", "cart", "price", "now"]
@@ -78,6 +81,11 @@ def split(rows: list[dict[str, Any]], number: int) -> list[list[dict[str, Any]]]
     return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
+def trained(good: list[str], pool: list[str], config: FastTextSettings, seed: int) -> bytes:
+    with scratch() as folder:
+        return train(good, pool, config, seed, folder)
+
+
 @pytest.fixture
 def positives(tmp_path: Path) -> Path:
     path = tmp_path / "good.jsonl"
@@ -88,7 +96,7 @@ def positives(tmp_path: Path) -> Path:
 def fit(positives: Path, shards: list[list[dict[str, Any]]], **settings: Any) -> tuple[Any, pa.Table]:
     stage, _ = build({"positives": str(positives), "keep_fraction": 0.5, "dim": 8, "lr": 0.5, **settings}, RECIPE)
     assert stage.assets() == {"positives": str(positives)}
-    rows, decided = drive(stage, shards, Context(seed=3, assets={"positives": positives}))
+    rows, decided = drive(stage, shards, Context(seed=3, assets={"positives": Location(positives)}, scratch=scratch))
     assert decided is not None
     return rows, decided
 
@@ -126,18 +134,19 @@ def test_sharding_and_order_change_neither_model_nor_scores_nor_threshold(positi
 def test_training_repeats_to_the_byte_in_another_process(positives: Path) -> None:
     good, pool = sentences(PROSE, 40, 1), sentences(SPAM, 40, 2)
     config = FastTextSettings(dim=8)
-    first, second = train(good, pool, config, 7), train(good, pool, config, 7)
+    first, second = trained(good, pool, config, 7), trained(good, pool, config, 7)
     program = (
         "import sys, json, hashlib; from tamis.stages.quality.training import FastTextSettings, train; "
-        "from tamis.stages.quality.training import FastTextSettings; good, pool = json.load(sys.stdin); "
-        "print(hashlib.sha256(train(good, pool, FastTextSettings(dim=8), 7)).hexdigest())"
+        "from tamis.store.scratch import scratch; good, pool = json.load(sys.stdin)\n"
+        "with scratch() as folder: model = train(good, pool, FastTextSettings(dim=8), 7, folder)\n"
+        "print(hashlib.sha256(model).hexdigest())"
     )
     other = subprocess.run(
         [sys.executable, "-c", program], input=json.dumps([good, pool]), capture_output=True, text=True, check=True
     )
     assert first == second
     assert other.stdout.strip() == hashlib.sha256(first).hexdigest()
-    assert train(good, pool, config, 8) != first
+    assert trained(good, pool, config, 8) != first
 
 
 def test_candidate_fraction_bounds_what_training_holds(positives: Path) -> None:
@@ -150,17 +159,17 @@ def test_a_page_that_carries_a_label_does_not_train_its_own_label() -> None:
     poisoned = [f"__label__hq {text}" for text in sentences(SPAM, 40, 2)]
     honest = sentences(SPAM, 40, 2)
     config = FastTextSettings(dim=8, epoch=20, lr=0.5)
-    classifier = Classifier(train(sentences(PROSE, 40, 1), poisoned, config, 0))
+    classifier = Classifier(trained(sentences(PROSE, 40, 1), poisoned, config, 0))
     assert classifier.scores(pa.array(honest)).max() < 0.2
 
 
 def test_nasty_texts_get_a_score(tmp_path: Path) -> None:
     model = tmp_path / "model.bin"
-    model.write_bytes(train(sentences(PROSE, 40, 1), sentences(SPAM, 40, 2), FastTextSettings(dim=8), 0))
+    model.write_bytes(trained(sentences(PROSE, 40, 1), sentences(SPAM, 40, 2), FastTextSettings(dim=8), 0))
     score, cut = build({"model": str(model), "threshold": 0.5}, RECIPE)
     texts = ["", "\0", "x" * (1 << 20), "word " * 200_000, "\u2028\x0c\r\n", "__label__hq", "a\nb\r\n c", None]
     rows = [{"id": str(i), "text": text} for i, text in enumerate(texts)]
-    (scored,), _ = drive(score, [rows], Context(seed=0, assets={"model": model}))
+    (scored,), _ = drive(score, [rows], Context(seed=0, assets={"model": Location(model)}))
     values = [r["quality_score"] for r in scored]
     assert all(0 <= v <= 1.0001 for v in values)
     assert values[0] == values[1] == values[4] == values[7]
@@ -173,9 +182,9 @@ def test_score_is_the_probability_of_the_good_label(tmp_path: Path) -> None:
     import fasttext
 
     model = tmp_path / "model.bin"
-    model.write_bytes(train(sentences(PROSE, 40, 1), sentences(SPAM, 40, 2), FastTextSettings(dim=8), 0))
+    model.write_bytes(trained(sentences(PROSE, 40, 1), sentences(SPAM, 40, 2), FastTextSettings(dim=8), 0))
     texts = [*sentences(PROSE, 5, 3), *sentences(SPAM, 5, 4), " two\nlines here \n"]
-    scores = Classifier(model).scores(pa.array(texts))
+    scores = Classifier(Location(model)).scores(pa.array(texts))
     reference = fasttext.load_model(str(model))
     for text, score in zip(texts, scores, strict=True):
         labels, probabilities = reference.predict(" ".join(text.strip().splitlines()))
@@ -245,14 +254,14 @@ def test_wrong_models_are_refused(tmp_path: Path) -> None:
     broken = tmp_path / "broken.bin"
     broken.write_bytes(b"not a model")
     with pytest.raises(ConfigError, match=r"quality\.model.*not a fastText model"):
-        Classifier(broken)
+        Classifier(Location(broken))
     import fasttext
 
     (tmp_path / "t.txt").write_text("__label__en hello\n__label__de hallo\n" * 20)
     other = tmp_path / "other.bin"
     fasttext.train_supervised(input=str(tmp_path / "t.txt"), thread=1, dim=4, verbose=0).save_model(str(other))
     with pytest.raises(ConfigError, match="__label__hq and __label__cc"):
-        Classifier(other)
+        Classifier(Location(other))
 
 
 @pytest.mark.parametrize(
@@ -279,13 +288,29 @@ def test_positives_files(tmp_path: Path) -> None:
         "c.zst": zstandard.compress(lines),
     }.items():  # fmt: skip
         (tmp_path / name).write_bytes(data)
-        assert read_positives(tmp_path / name) == ["one\ntwo", "three"]
+        assert read_positives(Location(tmp_path / name)) == ["one\ntwo", "three"]
     (tmp_path / "plain.txt").write_text("one\n\ntwo\n")
-    assert read_positives(tmp_path / "plain.txt") == ["one", "two"]
+    assert read_positives(Location(tmp_path / "plain.txt")) == ["one", "two"]
     for bad in (b'{"text": 3}\n', b'{"txt": "a"}\n', b'{"text": \n', b'{"text": "a"}\n[1]\n', b"caf\xe9\n"):
         (tmp_path / "bad").write_bytes(bad)
         with pytest.raises(DataError, match=r"line [12]"):
-            read_positives(tmp_path / "bad")
+            read_positives(Location(tmp_path / "bad"))
+
+
+def test_a_damaged_file_of_positives_is_named(tmp_path: Path) -> None:
+    for name, whole in {
+        "a.gz": gzip.compress(b"one\n" * 10_000),
+        "a.zst": zstandard.compress(b"one\n" * 10_000),
+    }.items():
+        (tmp_path / name).write_bytes(whole[: len(whole) - 8])
+        with pytest.raises(DataError, match=rf"{name}: cannot be read as (gzip|zstd)"):
+            read_positives(Location(tmp_path / name))
+
+
+def test_positives_are_read_wherever_they_lie(memory: str) -> None:
+    for name, data in {"a": b"one\ntwo\n", "b": gzip.compress(b"one\ntwo\n")}.items():
+        write_bytes(Location(memory) / name, data)
+        assert read_positives(Location(memory) / name) == ["one", "two"]
 
 
 def test_python_topics_are_english_prose_and_import_nothing() -> None:
@@ -295,7 +320,7 @@ def test_python_topics_are_english_prose_and_import_nothing() -> None:
     assert any('"while" statement' in t for t in texts)
     program = (
         "import sys; from tamis.stages.quality.positives import python_topics; n = len(python_topics()); "
-        "assert 'pydoc_data' not in sys.modules and 'antigravity' not in sys.modules; print(n)"
+        "assert 'pydoc_data.topics' not in sys.modules and 'antigravity' not in sys.modules; print(n)"
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(out.stdout) == len(texts)

@@ -12,6 +12,7 @@ from tamis.base.errors import ConfigError, DataError
 from tamis.base.stage import Context, Map
 from tamis.stages.quality.held_out import check_learned, held_out_part, judge, training_part
 from tamis.stages.quality.stage import build
+from tamis.store.location import Location
 
 SCORERS = """
 import json
@@ -134,7 +135,9 @@ def test_the_held_out_tenth_does_not_reach_training(positives: Path, scorers: st
 
 def fit_own(positives: Path, shards: list[list[dict[str, Any]]], **settings: Any) -> tuple[Any, dict[str, Any]]:
     stage, _ = build({"positives": str(positives), "keep_fraction": 0.5, **settings}, RECIPE)
-    rows, decided = drive(pickle.loads(pickle.dumps(stage)), shards, Context(seed=3, assets={"positives": positives}))
+    rows, decided = drive(
+        pickle.loads(pickle.dumps(stage)), shards, Context(seed=3, assets={"positives": Location(positives)})
+    )
     return rows, details(decided)
 
 
@@ -160,7 +163,7 @@ def test_files_of_a_scorer_are_assets(scorers: str, tmp_path: Path) -> None:
     (score,) = build({"scorer": f"{scorers}:Listed", "options": {"words": str(words)}, "annotate": True}, RECIPE)
     assert score.assets() == {"words": str(words)}
     rows = [{"id": "0", "text": "good words"}, {"id": "1", "text": "none"}]
-    (scored,), _ = drive(score, [rows], Context(seed=0, assets={"words": words}))
+    (scored,), _ = drive(score, [rows], Context(seed=0, assets={"words": Location(words)}))
     assert [row["quality_score"] for row in scored] == [2, 0]
     assert [signal.column for signal in score.signals] == ["quality_score"]
 

@@ -55,7 +55,7 @@ def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_a_second_process_is_refused_until_the_first_lets_go(shared_place: str) -> None:
     folder = Location(shared_place) / "run"
     holder = Holder(str(folder))
-    with pytest.raises(ConfigError, match="/run: another run is working here. Wait for it"), lock(folder):
+    with pytest.raises(ConfigError, match=r"/run: another run is working here. Wait for it"), lock(folder):
         pytest.fail("held by two")
     holder.release()
     with lock(folder):

@@ -105,7 +105,7 @@ def test_mistakes_in_uris_say_what_to_do(bucket: Location) -> None:
     with pytest.raises(DataError, match="pool is empty"):
         expand([f"{bucket}/*.warc"])
     for text in ("s3:bucket/x", "s3:/bucket/x"):
-        with pytest.raises(ConfigError, match="pool.inputs: .*Write: s3://bucket/x"):
+        with pytest.raises(ConfigError, match=r"pool.inputs: .*Write: s3://bucket/x"):
             expand([text])
 
 
@@ -146,7 +146,7 @@ def test_a_web_address_is_one_file_whatever_it_holds() -> None:
             self.end_headers()
             self.wfile.write(body if self.command == "GET" else b"")
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815 - the name that the server looks for
 
         def log_message(self, *args: object) -> None: ...
 

@@ -42,5 +42,5 @@ def test_a_scratch_folder_lasts_as_long_as_its_block() -> None:
 
 
 def test_a_full_disk_is_named() -> None:
-    with pytest.raises(StorageError, match="disk is full.*TMPDIR"), scratch():
+    with pytest.raises(StorageError, match=r"disk is full.*TMPDIR"), scratch():
         raise OSError(errno.ENOSPC, "No space left on device")

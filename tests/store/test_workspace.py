@@ -103,5 +103,5 @@ def test_another_format_is_refused(place: str, content: bytes) -> None:
 
 
 def test_a_place_outside_any_workspace_is_no_run(place: str) -> None:
-    with pytest.raises(ConfigError, match="no run here.*tamis run RECIPE --workspace FOLDER"):
+    with pytest.raises(ConfigError, match=r"no run here.*tamis run RECIPE --workspace FOLDER"):
         workspace_of(Location(place) / "a/b")

@@ -2,14 +2,15 @@
 
 A stage object is its settings until `open` is called in the worker that runs it: it must pickle before `open`. Stages
 open no files (pool, the one Source, reads through `store`) and know nothing of workers; what they need from outside
-they name in `assets` and get as local paths.
+they name in `assets` and are handed as `Asset`s, wherever those lie.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 import pyarrow as pa
 
@@ -19,12 +20,52 @@ from tamis.base.plugins import Plugin
 from tamis.base.signals import Rule, Signal
 
 
+class Asset(Protocol):
+    """A file that a stage needs, on this machine or not. Its text (`str`) is where it lies, for messages."""
+
+    @property
+    def name(self) -> str:
+        """The last part of where it lies."""
+
+    def open_read(self) -> BinaryIO:
+        """A readable, seekable stream of its bytes."""
+
+    def open_local(self) -> BinaryIO:
+        """The same, of a file of this machine, which can be mapped into memory."""
+
+    def read_bytes(self) -> bytes: ...
+
+    def read_text(self) -> str:
+        """Its UTF-8 text, without a byte-order mark. Raises DataError naming the file when it is none."""
+
+    def local_path(self) -> Path:
+        """A file of this machine with these bytes, for libraries that take no stream."""
+
+
+class ScratchFolder(Protocol):
+    """A temporary folder, for libraries that read and write files only. Names are file names in it."""
+
+    def write_text(self, name: str, text: str) -> None:
+        """UTF-8, with newlines as they are."""
+
+    def path(self, name: str) -> Path:
+        """Where a file lies, or is to be written by a library."""
+
+    def read_bytes(self, name: str) -> bytes: ...
+
+
+def _no_scratch() -> AbstractContextManager[ScratchFolder]:
+    raise AssertionError("this stage needs a scratch folder: Context(scratch=tamis.store.scratch.scratch)")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a stage is handed when it opens: local, checksummed asset paths by name, and the run's seed."""
+    """What a stage is handed when it opens: checksummed assets by name, the run's seed, and `scratch`, which gives a
+    temporary folder for the length of a `with` block."""
 
     seed: int
-    assets: dict[str, Path] = field(default_factory=dict)
+    assets: Mapping[str, Asset] = field(default_factory=dict)
+    scratch: Callable[[], AbstractContextManager[ScratchFolder]] = _no_scratch
 
 
 @dataclass(frozen=True, kw_only=True)

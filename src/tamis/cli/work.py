@@ -42,7 +42,7 @@ def demo(
         place = session.workspace.root
         if place.is_remote:
             raise ConfigError("demo: it renders its crawl into the workspace; choose a local one, --workspace FOLDER")
-        crawl = interruptible(lambda: ensure_crawl(place.path / "pool", pages, session.num_workers, display.on_event))
+        crawl = interruptible(lambda: ensure_crawl(place / "pool", pages, session.num_workers, display.on_event))
     loaded, _ = load_experiment("documentation", settings or [])
     _experiment(loaded, "documentation", [str(crawl)], workspace, workers, "local", quiet, False)
 

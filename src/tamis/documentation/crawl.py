@@ -10,17 +10,17 @@ import multiprocessing
 import sys
 import sysconfig
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tamis.base.errors import ConfigError
 from tamis.base.events import Event
 from tamis.documentation.pydoc_pages import render
 from tamis.documentation.skeleton import Library, ModuleFile, SkeletonError
-from tamis.store.atomic import write_json
+from tamis.store.atomic import Place, write_json
+from tamis.store.location import Location
 from tamis.store.warc_write import response_record, warcinfo_record, write_warc
 
 DATE = "2024-01-01T00:00:00Z"
@@ -37,7 +37,7 @@ CHUNK_MODULES = 25
 class DocsCrawl:
     """What was written: `failures` counts modules without a page, by kind."""
 
-    files: list[Path]
+    files: list[Location]
     num_pages: int
     num_hosts: int
     html_bytes: int
@@ -46,13 +46,13 @@ class DocsCrawl:
 
 
 def write_docs_crawl(
-    output: Path,
+    output: Place,
     max_pages: int | None = 4000,
     pages_per_file: int = 500,
     workers: int = 2,
     on_progress: Callable[[dict[str, Any]], None] = lambda fields: None,
-    library: Path | None = None,
-    sites: list[Path] | None = None,
+    library: Place | None = None,
+    sites: Sequence[Place] | None = None,
 ) -> DocsCrawl:
     """Write `output`/docs-00000.warc.gz and so on, one response record per module in an order that mixes hosts; last of
     all `output`/summary.json, whose presence says that the crawl is whole.
@@ -62,15 +62,16 @@ def write_docs_crawl(
     interpreter unless given. The bytes depend on the packages installed and on Python's version, not on `workers`.
     Raises ConfigError when no module is found, StorageError when a file cannot be written.
     """
+    output = Location(output)
     modules = find_modules(library, sites)
     chosen = choose_modules(list(modules), max_pages)
     if not chosen:
         raise ConfigError("docs crawl: no Python modules found in the library and site folders; nothing to render.")
-    (output / SUMMARY_NAME).unlink(missing_ok=True)
+    (output / SUMMARY_NAME).delete_file()
     failures: Counter[str] = Counter()
     html_bytes = num_pages = 0
     hosts: set[str] = set()
-    files: list[Path] = []
+    files: list[Location] = []
     pending: list[bytes] = []
 
     def close_file() -> None:
@@ -91,40 +92,41 @@ def write_docs_crawl(
         on_progress({"done": done, "total": len(chosen), "unit": "modules"})
     if pending:
         close_file()
-    for stale in set(output.glob("docs-*.warc.gz")) - set(files):
-        stale.unlink()
+    for stale in set(output.children("docs-*.warc.gz")) - set(files):
+        stale.delete_file()
     crawl = DocsCrawl(files, num_pages, len(hosts), html_bytes, len(modules), dict(sorted(failures.items())))
     write_json(output / SUMMARY_NAME, asdict(crawl) | {"files": [path.name for path in files]})
     return crawl
 
 
-def find_modules(library: Path | None = None, sites: list[Path] | None = None) -> dict[str, ModuleFile]:
+def find_modules(library: Place | None = None, sites: Sequence[Place] | None = None) -> dict[str, ModuleFile]:
     """All modules with Python source, by dotted name in sorted order. Only file names are read.
 
     A name found twice belongs to the folder searched first: the library, then the sites.
     """
-    library = library or Path(sysconfig.get_path("stdlib"))
+    library = library or sysconfig.get_path("stdlib")
     if sites is None:
-        sites = [Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")]
+        sites = [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]
     found: dict[str, ModuleFile] = {}
-    for folder, shown in [(library, SHOWN_LIBRARY), *((site, f"{SHOWN_LIBRARY}/site-packages") for site in sites)]:
-        for path in sorted(_python_files(folder)):
-            parts = path.relative_to(folder).with_suffix("").parts
-            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found.setdefault(name, ModuleFile(name, path, f"{shown}/{path.relative_to(folder).as_posix()}"))
+    for place, shown in [(library, SHOWN_LIBRARY), *((site, f"{SHOWN_LIBRARY}/site-packages") for site in sites)]:
+        folder = Location(place)
+        for file in sorted(_python_files(folder)):
+            inside = file.relative_to(folder)
+            name = inside.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            found.setdefault(name, ModuleFile(name, file, f"{shown}/{inside}"))
     return dict(sorted(found.items()))
 
 
-def _python_files(folder: Path, inside_package: bool = False) -> Iterator[Path]:
+def _python_files(folder: Location, inside_package: bool = False) -> Iterator[Location]:
     """Source files of `folder` and of the packages (folders with an `__init__.py`) in it."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if not path.name.isascii():  # has no place in a URL as it stands
+    for place in folder.children():
+        if not place.name.isascii():  # has no place in a URL as it stands
             continue
-        if path.suffix == ".py" and path.stem.isidentifier() and path.is_file():
-            if inside_package or path.stem != "__init__":
-                yield path
-        elif path.name.isidentifier() and (path / "__init__.py").is_file() and not path.is_symlink():
-            yield from _python_files(path, inside_package=True)
+        if place.suffix == ".py" and place.stem.isidentifier() and place.is_file():
+            if inside_package or place.stem != "__init__":
+                yield place
+        elif place.name.isidentifier() and (place / "__init__.py").is_file() and not place.path.is_symlink():
+            yield from _python_files(place, inside_package=True)
 
 
 def choose_modules(names: list[str], max_pages: int | None) -> list[str]:
@@ -215,11 +217,13 @@ def _render_all(modules: dict[str, ModuleFile], names: list[str], workers: int) 
             yield from pages
 
 
-def ensure_crawl(folder: Path, pages: int, workers: int, on_event: Callable[[Event], None]) -> Path:
+def ensure_crawl(folder: Location, pages: int, workers: int, on_event: Callable[[Event], None]) -> Location:
     """The crawl in `folder`, rendered if it is not there whole; progress is told as events."""
     if not (folder / SUMMARY_NAME).exists():
-        on_event(Event(kind="note", fields={"text": "pool: rendering the documentation of this machine's Python as a WARC "
-                                                    "crawl (read as text, nothing is run)"}))  # fmt: skip
+        text = (
+            "pool: rendering the documentation of this machine's Python as a WARC crawl (read as text, nothing is run)"
+        )
+        on_event(Event(kind="note", fields={"text": text}))
         write_docs_crawl(
             folder, max_pages=pages, workers=workers,
             on_progress=lambda fields: on_event(Event(kind="progress", fields={"stage": "pool"} | fields)),

@@ -13,10 +13,10 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeGuard
 
 from tamis.documentation.pydoc_pages import comments, inspect
+from tamis.store.location import Location
 
 MAX_SOURCE_BYTES = 400_000
 """Larger files are generated tables, and would take seconds each."""
@@ -39,12 +39,12 @@ class ModuleFile:
     """One module found on disk. `shown_path` is the path that its page gives, free of the machine's folders."""
 
     name: str
-    path: Path
+    place: Location
     shown_path: str
 
     @property
     def is_package(self) -> bool:
-        return self.path.name == "__init__.py"
+        return self.place.name == "__init__.py"
 
 
 @dataclass
@@ -81,10 +81,10 @@ class Library:
     def _build(self, name: str, depth: int = 0) -> Skeleton:
         """Raises SkeletonError when the module is not Python or over a limit. `depth` counts re-exports followed."""
         file = self.modules[name]
-        if file.path.stat().st_size > MAX_SOURCE_BYTES:
+        if file.place.size() > MAX_SOURCE_BYTES:
             raise SkeletonError("too_large")
         try:
-            source = importlib.util.decode_source(file.path.read_bytes())
+            source = importlib.util.decode_source(file.place.read_bytes())
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 tree = ast.parse(source)
@@ -124,7 +124,7 @@ class _ModuleBuilder:
             namespace.pop(name, None)
         module.__name__, module.__file__ = self.file.name, self.file.shown_path
         if self.file.is_package:
-            module.__path__ = [str(self.file.path.parent)]
+            module.__path__ = [str(self.file.place.parent)]
         exported = namespace.get("__all__")
         if not _is_names(exported):
             namespace.pop("__all__", None)

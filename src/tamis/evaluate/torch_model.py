@@ -9,7 +9,6 @@ continuation is predicted.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch import Tensor
 from tamis.base.errors import DataError
 from tamis.evaluate.model import Request, clip
 from tamis.store.atomic import Place
+from tamis.store.location import Location
 from tamis.train import checkpoint
 from tamis.train.model import Attention, Block, Transformer, rotary_tables, rotate
 
@@ -41,18 +41,18 @@ END_OF_TEXT_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>")
 class CheckpointTokenizer:
     """The tokenizer of a checkpoint, used as in training: no special tokens added, none recognised in text."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: Location) -> None:
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+            self._tokenizer = tokenizers.Tokenizer.from_str(file.read_text())
         except Exception as error:  # noqa: BLE001 - the library raises plain Exception for a damaged file
-            raise DataError(f"{path}: not a readable tokenizer ({error}).") from None
+            raise DataError(f"{file}: not a readable tokenizer ({error}).") from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._tokenizer.encode_special_tokens = True
         found = [self._tokenizer.token_to_id(name) for name in END_OF_TEXT_NAMES]
         known = [token for token in found if token is not None]
         if not known:
-            raise DataError(f"{path}: has no end-of-text token (looked for {', '.join(END_OF_TEXT_NAMES)}).")
+            raise DataError(f"{file}: has no end-of-text token (looked for {', '.join(END_OF_TEXT_NAMES)}).")
         self.eot_id: int = known[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:

@@ -16,8 +16,8 @@ _FOLDERS = {"recipe": "tamis.recipes", "experiment": "tamis.recipes.experiments"
 
 def shipped_names(kind: Kind = "recipe") -> list[str]:
     """Names of the recipes or experiments shipped with the package."""
-    folder = resources.files(_FOLDERS[kind])
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    entries = resources.files(_FOLDERS[kind]).iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
 
 
 def shipped_text(name: str, kind: Kind = "recipe") -> str:

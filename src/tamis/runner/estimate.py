@@ -1,7 +1,6 @@
 """What a run will take, before it starts: a sample of the pool goes through the first pass, groups tell their cost."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from tamis.base.stage import Corpus, Cost, Group, Map, Source, Stage
 from tamis.runner.lane import opened
 from tamis.runner.plan import Plan, Step
 from tamis.runner.split import apply_guarded, text_bytes, with_status
+from tamis.store.system import available_memory_bytes
 from tamis.store.workspace import Workspace
 
 SAMPLE_SHARDS = 3
@@ -100,12 +100,3 @@ def memory_warning(predicted: GroupCost) -> str | None:
         f"{predicted.folder}: its decisions will take about {predicted.memory_bytes / 1e9:.1f} GB of memory, and "
         f"{free / 1e9:.1f} GB are free. Use fewer --workers, or split the work (see `tamis run --dry-run`)."
     )
-
-
-def available_memory_bytes() -> int | None:
-    """Memory that can be had without swapping, where the system tells it (Linux)."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)

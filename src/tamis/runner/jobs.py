@@ -21,7 +21,7 @@ from tamis.store.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class Decide:
-    """One bucket of the group that pass `number` feeds, or, as bucket ALL, the decision from the findings of all buckets."""
+    """One bucket of the group that pass `number` feeds, or, as bucket ALL, the decision from what all buckets found."""
 
     plan: Plan
     workspace: Workspace
@@ -62,18 +62,18 @@ class StoredSketches(Sketches):
     """The sketch files of one group."""
 
     def __init__(self, folder: StageDir, num_shards: int) -> None:
-        self._paths = [folder.sketch(index) for index in range(num_shards)]
+        self._places = [folder.sketch(index) for index in range(num_shards)]
         self.num_shards = num_shards
-        self.num_lines = sum(num_rows_of(path) for path in self._paths if path.exists())
+        self.num_lines = sum(num_rows_of(place) for place in self._places if place.exists())
 
     def batches(self, columns: Sequence[str], shards: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
         for index in range(self.num_shards) if shards is None else shards:
-            if self._paths[index].exists():
-                yield from read_row_groups(self._paths[index], columns)
+            if self._places[index].exists():
+                yield from read_row_groups(self._places[index], columns)
 
     def schema(self, columns: Sequence[str]) -> pa.Schema:
-        path = next(path for path in self._paths if path.exists())
-        whole = schema_of(path)
+        place = next(place for place in self._places if place.exists())
+        whole = schema_of(place)
         return pa.schema([whole.field(name).remove_metadata() for name in columns])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from tamis.runner import worker
 from tamis.runner.engine import POLL_SECONDS, Engine, Pulse, Worker
 from tamis.runner.jobs import Job
+from tamis.store.system import resident_bytes
 
 
 class LocalWorker(Worker):
@@ -41,7 +42,7 @@ class LocalWorker(Worker):
         age = time.monotonic() - since if since else 0.0
         return Pulse(
             batch=batch, rows_done=rows_done, age_seconds=age, row_id=row_id,
-            resident_bytes=worker.resident_bytes(self._process.pid),
+            resident_bytes=resident_bytes(self._process.pid),
         )  # fmt: skip
 
     def stop(self) -> None:

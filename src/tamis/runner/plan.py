@@ -17,6 +17,7 @@ from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Group, InputShard, Map, Source, Stage
 from tamis.store.digests import input_digest
 from tamis.store.location import Location
+from tamis.store.scratch import scratch
 from tamis.store.shards import file_digest
 from tamis.store.workspace import Workspace
 
@@ -40,8 +41,8 @@ class Step:
     """Columns of earlier steps that this step adds anew, and the names under which they go on."""
 
     def context(self, seed: int, workspace: Workspace) -> Context:
-        places = {name: asset_location(text, workspace).local_path() for name, text in self.assets.items()}
-        return Context(seed=seed, assets=places)
+        places = {name: asset_location(text, workspace) for name, text in self.assets.items()}
+        return Context(seed=seed, assets=places, scratch=scratch)
 
 
 def asset_location(text: str, workspace: Workspace) -> Location:

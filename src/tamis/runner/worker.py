@@ -3,21 +3,19 @@
 import io
 import os
 import pickle
-import resource
 import signal
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from tamis.base.errors import TamisError
 from tamis.runner.jobs import Job, run_job
 from tamis.runner.lane import Heartbeat, Opened
 from tamis.runner.plan import Plan
+from tamis.store.system import peak_memory_bytes
 
 ROW_ID_BYTES = 128
 
@@ -126,20 +124,6 @@ def main(pipe: Connection, lifeline: Connection, state: SharedState) -> None:
         except BaseException as error:  # noqa: BLE001 - carried to the parent, which raises it there
             answer = ("failed", RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
         pipe.send(answer)
-
-
-def peak_memory_bytes() -> int:
-    """The largest resident size this process has had; Linux counts in kilobytes, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def resident_bytes(pid: int | str | None) -> int:
-    """Resident memory of a process (`self`: of this one) where the system tells it (Linux), else 0."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-    except (OSError, IndexError):
-        return 0
 
 
 def _die_with_parent(lifeline: Connection) -> None:

@@ -1,25 +1,21 @@
 """Locations: where a file or folder lies, on a disk of this machine or behind any fsspec URI, with the same operations.
 
 Everything that Tamis reads and writes has a location. Local ones are plain paths; all others (`s3://`, `gs://`,
-`memory://`, …) go through fsspec: see `store.remote`. Files become visible whole: see `publish` in `store.atomic`.
+`memory://`, …) go through fsspec: see `store.remote`. Files become visible whole: see `publish` in `store.writing`.
 """
 
 import fnmatch
 import hashlib
 import io
 import os
-import re
 import shutil
 from functools import total_ordering
-from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tamis.base.errors import DataError
 from tamis.store.remote import filesystem, is_remote, open_remote, remote_errors, remote_mark
-
-_TEMPORARY = re.compile(r"\..+\.\d+-\d+\.tmp", re.DOTALL)
-_NUMBERS = count()
+from tamis.store.writing import cache_folder, is_temporary, local_path, publish, storage_errors, temporary_name
 
 
 @total_ordering
@@ -32,7 +28,7 @@ class Location:
         text = str(place)
         if not is_remote(text):
             # One text for one place: no doubled or trailing slashes, and '.' for no text at all.
-            self._text = str(Path(text.removeprefix("file://")))
+            self._text = str(local_path(text))
             return
         protocol, _, rest = text.partition("://")
         self._text = f"{protocol}://{rest.rstrip('/')}"
@@ -177,6 +173,10 @@ class Location:
         """A readable, seekable binary stream. Raises OSError, or DataError when a server refuses."""
         return open_remote(self._text) if self.is_remote else self.path.open("rb")
 
+    def open_local(self) -> io.BufferedReader:
+        """As `open_read`, of a file of this machine, which can be mapped into memory: see `local_path`."""
+        return self.local_path().open("rb")
+
     def read_bytes(self) -> bytes:
         with self.open_read() as stream:
             return stream.read()
@@ -193,8 +193,6 @@ class Location:
         downloaded once per change of a remote file. Raises OSError, or DataError when a server refuses."""
         if not self.is_remote:
             return self.path
-        from tamis.store.atomic import publish
-
         mark = hashlib.blake2b(remote_mark(self._text).encode(), digest_size=12).hexdigest()
         copy = cache_folder() / "remote" / mark / self.name
         if not copy.is_file():
@@ -202,7 +200,7 @@ class Location:
                 filesystem(self._text).get_file(self._text, str(temporary))
         return copy
 
-    # Changing. What appears under a name is made by `store.atomic.publish`.
+    # Changing. What appears under a name is made by `store.writing.publish`.
 
     def make_folder(self) -> None:
         """Create a local folder and its parents; an object store has no folders to make."""
@@ -220,8 +218,6 @@ class Location:
     def delete_folder(self) -> None:
         """Delete a folder with all that is in it, if it is there. Raises StorageError naming what cannot be deleted."""
         if not self.is_remote:
-            from tamis.store.atomic import storage_errors
-
             if self.path.is_dir():
                 with storage_errors(self):
                     shutil.rmtree(self.path)
@@ -232,8 +228,6 @@ class Location:
     def copy_to(self, target: "Location") -> None:
         """Make `target` the same file: by a hard link where both are on one disk, else by a copy on the server or
         through this machine. An existing target is replaced. Raises OSError, or StorageError."""
-        from tamis.store.atomic import publish, storage_errors
-
         if self.is_remote and target.is_remote and filesystem(self._text) is filesystem(target._text):
             if not self.is_file():
                 raise FileNotFoundError(self._text)
@@ -266,19 +260,3 @@ class Location:
 
 def _stripped(fs: Any, uri: str) -> str:
     return str(fs._strip_protocol(uri)).rstrip("/")
-
-
-def temporary_name(path: Path) -> Path:
-    """A name beside `path` that no other writer of any process uses, and that listings leave out."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{next(_NUMBERS)}.tmp")
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a file is one that a writer has not finished, or was killed in."""
-    return _TEMPORARY.fullmatch(name) is not None
-
-
-def cache_folder() -> Path:
-    """Where Tamis keeps what it downloaded or may forget: `TAMIS_CACHE`, else `tamis` in the user's cache folder."""
-    given = os.environ.get("TAMIS_CACHE")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tamis"

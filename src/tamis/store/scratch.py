@@ -8,7 +8,7 @@ from pathlib import Path
 from tamis.store.atomic import storage_errors
 
 
-class ScratchFolder:
+class TemporaryFolder:
     """A folder of this machine that is deleted when the block of `scratch` ends. Names are file names in it."""
 
     def __init__(self, root: Path) -> None:
@@ -28,9 +28,9 @@ class ScratchFolder:
 
 
 @contextmanager
-def scratch() -> Iterator[ScratchFolder]:
+def scratch() -> Iterator[TemporaryFolder]:
     """An empty folder for the length of the block. Raises StorageError when the disk is full or not writable."""
     with tempfile.TemporaryDirectory(prefix="tamis-") as folder:
         root = Path(folder)
         with storage_errors(root / "files"):
-            yield ScratchFolder(root)
+            yield TemporaryFolder(root)

@@ -114,6 +114,18 @@ def _opened(path: Place) -> Iterator[pq.ParquetFile]:
         yield file
 
 
+@contextmanager
+def open_parquet(stream: BinaryIO, name: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of anyone's making, from an open stream. Raises DataError, naming it `name`, where it is none, or
+    where what the block reads is damaged."""
+    try:
+        with pq.ParquetFile(stream) as file:
+            yield file
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{name}: not a readable Parquet file ({reason}).") from error
+
+
 def schema_of(path: Place) -> pa.Schema:
     """Names, types and metadata of a shard's columns."""
     with _opened(path) as file:

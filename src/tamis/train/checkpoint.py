@@ -12,7 +12,6 @@ naming checkpoints needs no PyTorch, so it is loaded where tensors are read or w
 
 import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +34,11 @@ CONFIG, TOKENIZER, WEIGHTS, TRAINING_STATE = "config.json", "tokenizer.json", "m
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded checkpoint. `config` is config.json as written by `save`; `tokenizer` is a file of this machine."""
+    """A loaded checkpoint. `config` is config.json as written by `save`; `tokenizer` is where its file lies."""
 
     model: "Transformer"
     config: dict[str, Any]
-    tokenizer: Path
+    tokenizer: Location
 
     @property
     def sequence_length(self) -> int:
@@ -141,7 +140,7 @@ def load(place: Place, device: str = "cpu") -> Checkpoint:
     with torch.device("meta"):
         model = Transformer(Shape(**config["shape"]))
     model.load_state_dict(_read(folder / WEIGHTS, device), assign=True)
-    return Checkpoint(model=model.eval(), config=config, tokenizer=(folder / TOKENIZER).local_path())
+    return Checkpoint(model=model.eval(), config=config, tokenizer=folder / TOKENIZER)
 
 
 def restore(folder: Location, model: "nn.Module", optimizer: "torch.optim.Optimizer", device: str) -> dict[str, Any]:

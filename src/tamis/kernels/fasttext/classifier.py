@@ -8,7 +8,7 @@ in a row, as in language identification, rows stay as they are, with the charact
 already added up. Enrico Joulin et al., "Bag of Tricks for Efficient Text Classification" (arXiv 1607.01759).
 """
 
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -21,13 +21,13 @@ _MOST = 10**15
 
 
 class TextClassifier:
-    """A fastText classifier, from a file or the bytes of one.
+    """A fastText classifier, from an open file, which may be closed afterwards, or its bytes.
 
     Raises ValueError, saying why, for a file that is not one, is cut short, or holds numbers that are not finite;
     OSError when it cannot be read.
     """
 
-    def __init__(self, source: Path | bytes) -> None:
+    def __init__(self, source: BinaryIO | bytes) -> None:
         """Read a model and prepare it for `probabilities`."""
         # Read the dictionary, and index its words for the kernels.
         model = read_model(source)

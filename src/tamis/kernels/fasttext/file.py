@@ -5,12 +5,12 @@ rows. Layout (little-endian): magic, version, settings, dictionary, is-quantised
 matrix; as written by fastText's `saveModel`.
 """
 
+import io
 import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -137,16 +137,19 @@ class ModelFile:
         return self.word_bytes[self.word_offsets[entry] : self.word_offsets[entry + 1]].tobytes()
 
 
-def read_model(source: Path | bytes) -> ModelFile:
-    """A fastText classifier, from a file or the bytes of one.
+def read_model(source: BinaryIO | bytes) -> ModelFile:
+    """A fastText classifier, from an open file, which may be closed afterwards, or its bytes. A file of this machine is
+    mapped into memory, any other stream read whole.
 
     Raises ValueError, saying why, when it is no such file, is cut short, contradicts itself or is no classifier.
     """
     # Bytes are read as they are, a file is mapped.
     if isinstance(source, bytes):
         return _read(_Reader(source))
-    with source.open("rb") as file:
-        return _read(_Reader(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+    try:
+        return _read(_Reader(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ)))
+    except io.UnsupportedOperation:
+        return _read(_Reader(source.read()))
 
 
 def _read(reader: _Reader) -> ModelFile:

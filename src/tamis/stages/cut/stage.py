@@ -101,7 +101,7 @@ class ShareCut(Group):
         if "tokenizer" in context.assets:
             from tokenizers import Tokenizer
 
-            self._tokenizer = Tokenizer.from_file(str(context.assets["tokenizer"]))
+            self._tokenizer = Tokenizer.from_str(context.assets["tokenizer"].read_text())
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
         """One line per document: `value`, and where they matter its `weight` and `group`."""

@@ -1,10 +1,10 @@
 """Reads the text that must not be in the training data: evaluation files in their published layouts."""
 
-from pathlib import Path
 from typing import Any
 
 from tamis.base.errors import DataError
 from tamis.base.lines import Line, json_object, numbered_lines
+from tamis.base.stage import Asset
 
 STEMS = ("text", "query", "context", "context_options", "prompt")
 """Fields that open an item: documents, and the questions of llm-foundry's four layouts and of code tasks."""
@@ -13,14 +13,14 @@ ENDINGS = ("choices", "continuation", "answer", "canonical_solution")
 """Fields that answer it."""
 
 
-def read_items(path: Path) -> list[str]:
+def read_items(file: Asset) -> list[str]:
     """The texts of a JSONL file (plain, gzip, LZ4 or zstd by content).
 
     An evaluation item gives one text per answer, its question joined with that answer, as a page that leaks it would
     have them. Raises DataError naming the line that is not JSON or has none of the known fields.
     """
-    with path.open("rb") as raw:
-        return [text for line in numbered_lines(raw, str(path)) for text in _texts(line)]
+    with file.open_read() as raw:
+        return [text for line in numbered_lines(raw, str(file)) for text in _texts(line)]
 
 
 def _texts(line: Line) -> list[str]:

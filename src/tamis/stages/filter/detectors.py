@@ -3,12 +3,13 @@
 import importlib
 import importlib.util
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from tamis.base.errors import ConfigError, did_you_mean
+from tamis.base.stage import Asset
 from tamis.stages.filter.language import Detector, FastTextDetector, LangidDetector
 
 LANGDETECT = "langdetect"
@@ -27,7 +28,7 @@ class LangdetectDetector(Detector):
         self._failed: Any = importlib.import_module("langdetect.lang_detect_exception").LangDetectException
         self._factory = factory.DetectorFactory()
         # in the order of names: the package takes them as the file system lists them
-        profiles = sorted(Path(factory.PROFILES_DIRECTORY).iterdir())
+        profiles = sorted(files("langdetect").joinpath("profiles").iterdir(), key=lambda file: file.name)
         self._factory.load_json_profile([file.read_text("utf-8") for file in profiles])
         self._factory.set_seed(0)
         self.labels = list(self._factory.get_lang_list())
@@ -48,12 +49,12 @@ class LangdetectDetector(Detector):
         return shares if found else np.full(len(self.labels), np.nan)
 
 
-def open_detector(model: str | None, path: Path | None, *, paper: bool) -> Detector:
-    """The detector of `filter.language_model`; `path` is where its file is, if it is one. Raises ConfigError where a
-    file is no model."""
+def open_detector(model: str | None, file: Asset | None, *, paper: bool) -> Detector:
+    """The detector of `filter.language_model`; `file` is the model, if it is one. Raises ConfigError where a file is no
+    model."""
     if model == LANGDETECT:
         return LangdetectDetector()
-    return LangidDetector() if path is None else FastTextDetector(path, glue_lines=paper)
+    return LangidDetector() if file is None else FastTextDetector(file, glue_lines=paper)
 
 
 def check_languages(languages: list[str], model: str | None) -> None:
@@ -77,6 +78,6 @@ def check_languages(languages: list[str], model: str | None) -> None:
 @cache
 def _codes() -> dict[str, tuple[str, ...]]:
     """Language codes by detector."""
-    text = Path(__file__).with_name("language_codes.txt").read_text("utf-8")
+    text = files("tamis.stages.filter").joinpath("language_codes.txt").read_text("utf-8")
     parts = (line.split(": ") for line in text.splitlines())
     return {name: tuple(codes.split()) for name, codes in parts}

@@ -8,12 +8,12 @@ import math
 import string
 import unicodedata
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tamis.base.errors import ConfigError
+from tamis.base.stage import Asset
 from tamis.kernels.fasttext.classifier import TextClassifier
 from tamis.kernels.language import langid
 
@@ -83,13 +83,14 @@ class FastTextDetector(Detector):
     Raises ConfigError when the file is no fastText classifier.
     """
 
-    def __init__(self, path: Path, glue_lines: bool) -> None:
-        self.name = path.name
+    def __init__(self, file: Asset, glue_lines: bool) -> None:
+        self.name = file.name
         try:
-            self._model = TextClassifier(path)
+            with file.open_local() as stream:
+                self._model = TextClassifier(stream)
         except ValueError as error:
             raise ConfigError(
-                f"filter.language_model: {path} is not a fastText model that can be used: {error}"
+                f"filter.language_model: {file} is not a fastText model that can be used: {error}"
             ) from None
         self.labels = [label.removeprefix("__label__") for label in self._model.labels]
         self._newline = "" if glue_lines else " "

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,7 @@ _GATE_BYTES = 256
 
 def top_level_domains() -> list[str]:
     """IANA's top-level domains, without the dot, as DCLM lists them."""
-    return Path(__file__).with_name("tlds.txt").read_text("utf-8").split()
+    return files("tamis.stages.filter").joinpath("tlds.txt").read_text("utf-8").split()
 
 
 def measured_columns(phase: Phase, lists: Sequence[PhraseList]) -> list[str]:

@@ -7,7 +7,6 @@ what removed it.
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from tamis.base import columns
 from tamis.base.lookup import check_kinds, kind_of, stored_column, values_in
 from tamis.base.recipe import Recipe
 from tamis.base.signals import MeasuredSignal, Rule
-from tamis.base.stage import Context, Map, Stage
+from tamis.base.stage import Asset, Context, Map, Stage
 from tamis.kernels.text.decoding import choose
 from tamis.kernels.text.sentences import split_sentences
 from tamis.stages.filter import records, urls
@@ -147,7 +146,7 @@ class Filter(Map):
         if "tokenizer" in context.assets:
             from tokenizers import Tokenizer
 
-            self.tokenizer = Tokenizer.from_file(str(context.assets["tokenizer"]))
+            self.tokenizer = Tokenizer.from_str(context.assets["tokenizer"].read_text())
         banned = _read(context.assets.get("banned_words"), "banned_words") or []
         own = [word.lower() for word in self.config.own_banned_words]
         self.plan = Plan(self.table, paper=paper, banned_words=[*banned, *own])
@@ -290,8 +289,8 @@ def _is_empty(text: pa.Array) -> np.ndarray:
 _WORD_LISTS = {"strict": urls.STRICT, "hard": urls.HARD, "soft": urls.SOFT}
 
 
-def _read(path: Path | None, setting: str) -> list[str] | None:
-    return None if path is None else urls.read_list(path, setting)
+def _read(file: Asset | None, setting: str) -> list[str] | None:
+    return None if file is None else urls.read_list(file, setting)
 
 
 def _open(reasons: np.ndarray) -> np.ndarray:

@@ -5,12 +5,13 @@ The lists are DCLM's (reverse-engineered from RefinedWeb's appendix G.1) and com
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from importlib.resources import files
 from urllib.parse import urlsplit
 
 from tamis.base.errors import ConfigError
 from tamis.base.hosts import host_of
 from tamis.base.lines import not_utf8
+from tamis.base.stage import Asset
 
 STRICT = "refinedweb_banned_words_strict_reverse_engineered.txt"
 HARD = "refinedweb_banned_words_hard_reverse_engineered.txt"
@@ -23,45 +24,45 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _NO_HOST = re.compile(r"^.*(?:://|[^\S\n]).*$", re.MULTILINE)
 
 
-def read_list(path: Path, setting: str) -> list[str]:
+def read_list(file: Asset, setting: str) -> list[str]:
     """Lower-cased entries, one per line; blank lines are left out, a byte-order mark too. Raises ConfigError, naming
     `filter.<setting>` and the line, where the file is not UTF-8, holds control characters (no text file) or nothing."""
-    data = path.read_bytes()
+    data = file.read_bytes()
     try:
         content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _bad_line(
-            setting, path, data.count(b"\n", 0, error.start), f"is {not_utf8(error)}", "Save it as UTF-8"
+            setting, file, data.count(b"\n", 0, error.start), f"is {not_utf8(error)}", "Save it as UTF-8"
         ) from None
     if odd := _CONTROL.search(content):
         wrong = f"holds a control character ({odd[0]!r})"
-        raise _bad_line(setting, path, content.count("\n", 0, odd.start()), wrong, "Give a plain text file")
+        raise _bad_line(setting, file, content.count("\n", 0, odd.start()), wrong, "Give a plain text file")
     entries = [line.lower() for line in content.splitlines() if line.strip()]
     if not entries:
         raise ConfigError(
-            f"filter.{setting}: {path} has no entries. Give one per line, or set filter.{setting} to null"
+            f"filter.{setting}: {file} has no entries. Give one per line, or set filter.{setting} to null"
         )
     return entries
 
 
-def read_hosts(path: Path | None) -> list[str] | None:
+def read_hosts(file: Asset | None) -> list[str] | None:
     """Host names of `filter.banned_domains`. Raises ConfigError as `read_list`, and on a line that is no host name."""
-    if path is None:
+    if file is None:
         return None
-    entries = [entry.strip() for entry in read_list(path, "banned_domains")]
+    entries = [entry.strip() for entry in read_list(file, "banned_domains")]
     content = "\n".join(entries)
     if odd := _NO_HOST.search(content):
         wrong = f"is no host name ({odd[0][:60]!r})"
-        number = [line.strip() for line in path.read_text("utf-8-sig").lower().splitlines()].index(odd[0])
+        number = [line.strip() for line in file.read_text().lower().splitlines()].index(odd[0])
         raise _bad_line(
-            "banned_domains", path, number, wrong, "Write `example.org`; filter.url_rules takes other parts"
+            "banned_domains", file, number, wrong, "Write `example.org`; filter.url_rules takes other parts"
         )
     return entries
 
 
-def _bad_line(setting: str, path: Path, number: int, wrong: str, remedy: str) -> ConfigError:
+def _bad_line(setting: str, file: Asset, number: int, wrong: str, remedy: str) -> ConfigError:
     """The error on the line `number`, counted from 0."""
-    return ConfigError(f"filter.{setting}: line {number + 1} of {path} {wrong}. {remedy}")
+    return ConfigError(f"filter.{setting}: line {number + 1} of {file} {wrong}. {remedy}")
 
 
 def any_of(entries: Iterable[str], *, whole_words: bool) -> re.Pattern[str]:
@@ -73,7 +74,7 @@ def any_of(entries: Iterable[str], *, whole_words: bool) -> re.Pattern[str]:
 
 def reserved_hosts() -> list[str]:
     """Hosts that DCLM's refinedweb.yaml sets aside for mixing."""
-    return Path(__file__).with_name("reserved_hosts.txt").read_text("utf-8").split()
+    return files("tamis.stages.filter").joinpath("reserved_hosts.txt").read_text("utf-8").split()
 
 
 class UrlTest:

@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Literal
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tamis.base.errors import DataError
 from tamis.stages.pool.rows import Row
 from tamis.store import jsonl, warc
 from tamis.store.containers import decoded_chunks
 from tamis.store.identity import document_id
+from tamis.store.shards import open_parquet
 
 Kind = Literal["warc", "jsonl", "parquet"]
 Opener = Callable[[], BinaryIO]
@@ -45,11 +44,11 @@ def kind_of(uri: str, open_raw: Opener) -> Kind:
     )
 
 
-def count_documents(kind: Kind, open_raw: Opener, limit: int) -> int:
-    """How many documents a file has, counted up to `limit`."""
+def count_documents(uri: str, kind: Kind, open_raw: Opener, limit: int) -> int:
+    """How many documents a file has, counted up to `limit`. Raises DataError when it is not readable Parquet."""
     if kind == "parquet":
-        with open_raw() as raw:
-            return min(limit, int(pq.ParquetFile(raw).metadata.num_rows))
+        with open_raw() as raw, open_parquet(raw, uri) as file:
+            return min(limit, int(file.metadata.num_rows))
     return (warc if kind == "warc" else jsonl).count_documents(open_raw, limit)
 
 
@@ -84,11 +83,7 @@ def read_jsonl(open_raw: Opener, notes: Counter[str]) -> Iterator[Row]:
 
 def read_parquet(uri: str, open_raw: Opener) -> Iterator[Row]:
     """Rows of a Parquet file with a string column `text`; other columns go to `extra`. Raises DataError without it."""
-    with open_raw() as raw:
-        try:
-            file = pq.ParquetFile(raw)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{uri}: not a readable Parquet file ({error}).") from error
+    with open_raw() as raw, open_parquet(raw, uri) as file:
         names = file.schema_arrow.names
         if "text" not in names:
             raise DataError(f"{uri}: has no column 'text' (it has: {', '.join(names)}).")

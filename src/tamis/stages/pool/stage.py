@@ -96,7 +96,7 @@ class Pool(Source):
         """The shards that hold the first `pages` documents; the last of them cut."""
         for shard in shards:
             opener = self._opener(shard)
-            count = readers.count_documents(readers.kind_of(shard.uri, opener), opener, pages + 1)
+            count = readers.count_documents(shard.uri, readers.kind_of(shard.uri, opener), opener, pages + 1)
             if count <= pages:
                 yield shard
             else:
@@ -145,7 +145,7 @@ class Pool(Source):
             count = sum(one.num_rows for one in batches)
             if count >= most:
                 if readers.kind_of(shard.uri, opener) == "parquet":
-                    return batches, count / readers.count_documents("parquet", opener, 1 << 62)
+                    return batches, count / readers.count_documents(shard.uri, "parquet", opener, 1 << 62)
                 return batches, min(1.0, max(1, files[-1].tell()) / max(1, shard.size_bytes))
         return batches, 1.0
 

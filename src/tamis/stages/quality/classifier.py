@@ -1,11 +1,12 @@
 """The fastText classifier: DCLM's way of feeding it text and reading its score, by our own kernel."""
 
-from pathlib import Path
+import io
 
 import numpy as np
 import pyarrow as pa
 
 from tamis.base.errors import ConfigError
+from tamis.base.stage import Asset
 from tamis.kernels.fasttext.classifier import TextClassifier
 from tamis.kernels.text.decoding import views
 
@@ -23,10 +24,11 @@ class Classifier:
     """A loaded model, from a file or the bytes of one. Raises ConfigError when it is no fastText classifier, or has
     other labels than DCLM's."""
 
-    def __init__(self, model: Path | bytes) -> None:
-        name = str(model) if isinstance(model, Path) else "the model trained here"
+    def __init__(self, model: Asset | bytes) -> None:
+        name = "the model trained here" if isinstance(model, bytes) else str(model)
         try:
-            self._model = TextClassifier(model)
+            with io.BytesIO(model) if isinstance(model, bytes) else model.open_local() as file:
+                self._model = TextClassifier(file)
         except ValueError as error:
             raise ConfigError(f"quality.model: {name} is not a fastText model that can be used: {error}") from None
         labels = self._model.labels

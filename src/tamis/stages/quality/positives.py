@@ -7,13 +7,13 @@ and ELI5 (give those as a file).
 
 import ast
 import functools
-import importlib.util
 import re
-from pathlib import Path
+from importlib.resources import files
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
 from tamis.base.lines import Line, json_object, numbered_lines, utf8_text
+from tamis.base.stage import Asset
 from tamis.base.words import words
 
 PYTHON_TOPICS = "python-topics"
@@ -21,7 +21,7 @@ PYTHON_TOPICS = "python-topics"
 _MIN_WORDS, _FULL_WORDS, _MAX_WORDS = 80, 100, 400
 
 
-def read_positives(path: Path) -> list[str]:
+def read_positives(file: Asset) -> list[str]:
     """The documents of a file: JSONL with a field `text`, or one per line; plain, gzip, LZ4 or zstd by content.
 
     Blank lines and documents without text are skipped. Raises DataError naming the line that is not UTF-8, not
@@ -29,8 +29,8 @@ def read_positives(path: Path) -> list[str]:
     """
     documents = []
     is_jsonl: bool | None = None
-    with path.open("rb") as raw:
-        for line in numbered_lines(raw, str(path)):
+    with file.open_read() as raw:
+        for line in numbered_lines(raw, str(file)):
             if is_jsonl is None:
                 is_jsonl = line.data.lstrip().startswith(b"{")
             text = _text_field(line) if is_jsonl else utf8_text(line).strip()
@@ -73,10 +73,11 @@ def _no_library(reason: str) -> ConfigError:
 
 
 def _topics() -> list[str]:
-    spec = importlib.util.find_spec("pydoc_data")  # a package without code: finding it runs nothing
-    if spec is None or not spec.submodule_search_locations:
-        raise _no_library("no pydoc_data")
-    tree = ast.parse(Path(spec.submodule_search_locations[0], "topics.py").read_bytes())
+    try:
+        library = files("pydoc_data")  # a package without code: importing it runs nothing
+    except ModuleNotFoundError:
+        raise _no_library("no pydoc_data") from None
+    tree = ast.parse(library.joinpath("topics.py").read_bytes())
     values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
     topics: dict[str, str] = ast.literal_eval(values[0])
     return [topics[name] for name in sorted(topics)]

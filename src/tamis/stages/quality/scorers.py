@@ -4,11 +4,9 @@ A scorer of the user's own is a function of a text that returns a number, or a c
 anew in every worker from their settings, so they need not pickle.
 """
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import pyarrow as pa
 
 from tamis.base.errors import ConfigError
 from tamis.base.plugins import Plugin, blamed, find
+from tamis.base.stage import Asset, Context, ScratchFolder
 from tamis.stages.quality.config import FASTTEXT, FASTTEXT_SETTINGS, QualityConfig
 
 
@@ -31,8 +30,8 @@ class Scorer:
         """Name -> path of every file it needs; their contents are in the fingerprint."""
         return {}
 
-    def open(self, assets: dict[str, Path]) -> None:
-        """Called once per worker, with the local paths of the assets."""
+    def open(self, assets: Mapping[str, Asset]) -> None:
+        """Called once per worker, with the assets, wherever they lie."""
 
     def scores(self, texts: pa.Array) -> Any:
         """One number per text (an Arrow array of strings; null = no text); NaN where it cannot be scored."""
@@ -52,7 +51,7 @@ class FastTextModel(Scorer):
     def assets(self) -> dict[str, str]:
         return {"model": self._path}
 
-    def open(self, assets: dict[str, Path]) -> None:
+    def open(self, assets: Mapping[str, Asset]) -> None:
         from tamis.stages.quality.classifier import Classifier
 
         self._classifier = Classifier(assets["model"])
@@ -70,10 +69,11 @@ class FastTextTrained(Scorer):
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
 
-    def fit(self, good: list[str], pool: list[str], seed: int) -> bytes:
+    def fit(self, good: list[str], pool: list[str], seed: int, folder: ScratchFolder) -> bytes:
+        """As a scorer's of the user's own, but with a folder for the files that fastText reads and writes."""
         from tamis.stages.quality.training import FastTextSettings, train
 
-        return train(good, pool, FastTextSettings(**self._settings), seed)
+        return train(good, pool, FastTextSettings(**self._settings), seed, folder)
 
     def load(self, model: bytes) -> None:
         from tamis.stages.quality.classifier import Classifier
@@ -122,11 +122,16 @@ class Scoring:
     def is_trained(self) -> bool:
         return hasattr(self.scorer, "fit")
 
-    def fitted(self, good: list[str], pool: list[str], seed: int) -> bytes:
+    def fitted(self, good: list[str], pool: list[str], context: Context) -> bytes:
         """The model from texts of the two kinds; the scorer is ready then. Raises ConfigError where one of the user's
         own fails."""
-        with blamed("quality.scorer", self.plugin) if self.plugin is not None else nullcontext():
-            model: bytes = self.scorer.fit(good, pool, seed)
+        if self.plugin is None:
+            with context.scratch() as folder:
+                trained: bytes = self.scorer.fit(good, pool, context.seed, folder)
+            self.scorer.load(trained)
+            return trained
+        with blamed("quality.scorer", self.plugin):
+            model: bytes = self.scorer.fit(good, pool, context.seed)
             if not isinstance(model, bytes):
                 raise TypeError(f"fit returned {type(model).__name__}, not the bytes of a model")
             self.scorer.load(model)
@@ -135,7 +140,7 @@ class Scoring:
     def assets(self) -> dict[str, str]:
         return dict(self.scorer.assets()) if hasattr(self.scorer, "assets") else {}
 
-    def open(self, assets: dict[str, Path]) -> None:
+    def open(self, assets: Mapping[str, Asset]) -> None:
         if hasattr(self.scorer, "open"):
             self.scorer.open(assets)
 

@@ -153,7 +153,7 @@ class QualityFit(_Scores, Group):
         """The model, and what the card says of it. Raises DataError when it learned nothing."""
         scorer = self.scoring.scorer
         train_good, train_pool = training_part(good), training_part(pool)
-        model = self.scoring.fitted(train_good, train_pool, context.seed)
+        model = self.scoring.fitted(train_good, train_pool, context)
         held_good, held_pool = held_out_part(good), held_out_part(pool)
         good_scores, pool_scores = map(self._scores_of, (held_good, held_pool))
         found = judge(good_scores, pool_scores, getattr(scorer, "boundary", None))
@@ -182,8 +182,8 @@ class QualityFit(_Scores, Group):
     def _positives(self, context: Context) -> tuple[list[str], str]:
         if self.config.positives == PYTHON_TOPICS:
             return list(python_topics()), f"{PYTHON_TOPICS} ({python_topics_fingerprint()})"
-        path = context.assets["positives"]
-        return read_positives(path), path.name
+        file = context.assets["positives"]
+        return read_positives(file), file.name
 
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
         digest = decisions["digest"][0].as_py()

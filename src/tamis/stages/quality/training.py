@@ -1,15 +1,14 @@
 """Training of the classifier with fastText itself, in a way that can be repeated to the byte.
 
-fastText reads and writes files only, so the training set and the model pass through temporary files here.
+fastText reads and writes files only, so the training set and the model pass through a temporary folder.
 """
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import fasttext
 
 from tamis.base.seeds import named_rng, named_seed
+from tamis.base.stage import ScratchFolder
 from tamis.stages.quality.classifier import GOOD, POOL, flatten
 
 
@@ -25,31 +24,31 @@ class FastTextSettings:
     min_count: int = 1
 
 
-def train(positives: list[str], negatives: list[str], config: FastTextSettings, seed: int) -> bytes:
-    """The bytes of a fastText model told to tell `positives` from `negatives`.
+def train(
+    positives: list[str], negatives: list[str], config: FastTextSettings, seed: int, folder: ScratchFolder
+) -> bytes:
+    """The bytes of a fastText model told to tell `positives` from `negatives`; its files pass through `folder`.
 
     The same texts, settings and seed give the same bytes: one thread (fastText's threads race on the weights), and an
     order of the documents that depends on `seed` alone. The rest are the defaults of DCLM's trainer (softmax loss).
     """
     lines = [f"{GOOD} {_unlabelled(text)}" for text in positives] + [f"{POOL} {_unlabelled(t)}" for t in negatives]
     order = named_rng(seed, "quality_fit", "order").permutation(len(lines))
-    with tempfile.TemporaryDirectory(prefix="tamis-quality-") as folder:
-        corpus, output = Path(folder, "train.txt"), Path(folder, "model.bin")
-        corpus.write_text("".join(lines[place] + "\n" for place in order), encoding="utf-8", newline="\n")
-        model = fasttext.train_supervised(
-            input=str(corpus),
-            dim=config.dim,
-            epoch=config.epoch,
-            lr=config.lr,
-            wordNgrams=config.word_ngrams,
-            bucket=config.buckets,
-            minCount=config.min_count,
-            thread=1,
-            seed=named_seed(seed, "quality_fit", "weights") % 2**31,
-            verbose=0,
-        )
-        model.save_model(str(output))
-        return output.read_bytes()
+    folder.write_text("train.txt", "".join(lines[place] + "\n" for place in order))
+    model = fasttext.train_supervised(
+        input=str(folder.path("train.txt")),
+        dim=config.dim,
+        epoch=config.epoch,
+        lr=config.lr,
+        wordNgrams=config.word_ngrams,
+        bucket=config.buckets,
+        minCount=config.min_count,
+        thread=1,
+        seed=named_seed(seed, "quality_fit", "weights") % 2**31,
+        verbose=0,
+    )
+    model.save_model(str(folder.path("model.bin")))
+    return folder.read_bytes("model.bin")
 
 
 def _unlabelled(text: str) -> str:

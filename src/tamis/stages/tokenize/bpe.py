@@ -20,8 +20,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> bytes:
     """Train on `texts`; returns the bytes of a `tokenizers` JSON file. It has fewer than `vocab_size` ids when the
     texts hold too few pairs that occur twice. `<|endoftext|>` has id 0, the bytes follow.
 
-    The same multiset of texts gives the same file, in any order and with any number of threads. Raises ConfigError when
-    `vocab_size` has no room for the bytes, or when there is no text.
+    The same multiset of texts gives the same bytes, in any order and with any number of threads. Raises ConfigError
+    when `vocab_size` has no room for the bytes, or when there is no text.
     """
     if vocab_size < SMALLEST_VOCABULARY:
         raise ConfigError(

@@ -7,7 +7,6 @@ files the ids end up in is the runner's business (`store.tokens`).
 import json
 import os
 from itertools import chain
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,10 +16,10 @@ from tokenizers import Tokenizer
 
 from tamis.base import columns
 from tamis.base.config import Config
-from tamis.base.errors import ConfigError
+from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Signal
-from tamis.base.stage import Context, Map, Stage
+from tamis.base.stage import Asset, Context, Map, Stage
 
 
 class TokenizeConfig(Config):
@@ -98,16 +97,16 @@ class Tokenize(Map):
         return batch.append_column(columns.NUM_TOKENS, pa.array(lengths))
 
 
-def _checked(path: Path) -> str:
+def _checked(file: Asset) -> str:
     """The file's text. Raises ConfigError when it is of another kind, as a `vocab.json` is."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = file.read_text()
         if isinstance(json.loads(text)["model"]["vocab"], dict | list):
             return text
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+    except (DataError, json.JSONDecodeError, KeyError, TypeError):
         pass
     raise ConfigError(
-        f"tokenize.tokenizer: {path} is not a Hugging Face `tokenizers` JSON file (the tokenizer.json of a model)"
+        f"tokenize.tokenizer: {file} is not a Hugging Face `tokenizers` JSON file (the tokenizer.json of a model)"
     )
 
 
