@@ -255,6 +255,10 @@ class GivenProduct(Node):
     def identity(self, workspace: Workspace) -> str:
         return str(read_json(self.folder(workspace) / RECORD)["fingerprint"])
 
+    def settings(self, workspace: Workspace) -> dict[str, Any]:
+        """What the run directory says of it."""
+        return self.product.settings
+
     def is_done(self, workspace: Workspace) -> bool:
         return (self.folder(workspace) / RECORD).exists()
 
@@ -300,6 +304,7 @@ class EvaluationNode(ProductNode):
         }
         return {
             "model": self.model.artefacts(workspace)[0], "seed": self.model.seed,
+            "data": self.model.settings(workspace)["data"],
             "heldout": {name: found[0] for name, found in sets.items()},
         }  # fmt: skip
 

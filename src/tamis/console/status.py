@@ -12,8 +12,6 @@ from tamis.console.tables import print_table, reasons_cell
 from tamis.store.atomic import read_json
 from tamis.store.rundir import Product, RunDir
 
-STATES = {"run_started": "unfinished", "run_finished": "finished", "run_failed": "failed"}
-
 
 def status_data(run: RunDir) -> dict[str, Any]:
     """The run as data.
@@ -22,13 +20,13 @@ def status_data(run: RunDir) -> dict[str, Any]:
     tokenize, `tokens`. `models` and `evaluations` are what was made from the run: `stale` tells whether it was made
     from other data than the run has now; None where that cannot be told, as the run has no token shards now.
     """
-    last: dict[str, Any] = next((event for event in reversed(run.read_events()) if event.get("kind") in STATES), {})
+    state, error = run.state()
     data = _data_fingerprint(run)
     return {
         "run": str(run.root),
         "recipe": run.name if run.recipe.exists() else None,
-        "state": STATES.get(last.get("kind", ""), "unfinished"),
-        "error": last.get("error"),
+        "state": state,
+        "error": error or None,
         "stages": _stages(run),
         "data": data,
         "models": [_product(run, product, data) for product in run.products("model")],

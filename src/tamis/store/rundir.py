@@ -168,6 +168,16 @@ class RunDir:
     def read_events(self) -> list[dict[str, Any]]:
         return read_events(self.root / "events.jsonl")
 
+    def state(self) -> tuple[str, str]:
+        """(finished | failed | unfinished, message): what the newest event says of a failure, else what the artefacts
+        say. A run of an experiment can be finished by work that another run did."""
+        kinds = ("run_started", "run_finished", "run_failed")
+        last = next((event for event in reversed(self.read_events()) if event.get("kind") in kinds), {})
+        if last.get("kind") == "run_failed":
+            return "failed", str(last.get("error", ""))
+        steps = self.steps()
+        return ("finished" if steps and len(self.cards()) == len(steps) else "unfinished"), ""
+
     @property
     def name(self) -> str:
         return str(yaml.safe_load(self.recipe.read_text())["name"])
