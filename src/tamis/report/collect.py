@@ -11,7 +11,7 @@ from typing import Any
 
 from tamis.report.reader import RunReader
 from tamis.report.scores import Score, as_dict, as_list, number, whole
-from tamis.report.timings import Timing, status_of, timings_of, wall_seconds
+from tamis.report.timings import Timing, timings_of, wall_seconds
 from tamis.report.trained import Trained, read_trained
 from tamis.store.rundir import RunDir, StageDir
 
@@ -114,7 +114,7 @@ def read_run(run: RunDir) -> RunView:
     _ = run.workspace  # is there one?
     recipe, recipe_text = reader.yaml(run.recipe, "recipe.yaml")
     events = list(reader.lines(run.root / "events.jsonl", "events.jsonl"))
-    status, failure = status_of(events)
+    status, failure = run.state() if events else ("unknown", "")
     stages = _stages(reader, recipe, status)
     times = [time for event in events if math.isfinite(time := number(event.get("time")))]
     return RunView(

@@ -59,17 +59,6 @@ def _work_name(event: dict[str, Any]) -> str:
     return f"pass {name}" if isinstance(name, int) else re.sub(r"^\d+_", "", str(name or "run"))
 
 
-def status_of(events: list[dict[str, Any]]) -> tuple[str, str]:
-    """(finished | failed | unfinished | unknown, message) of the latest attempt."""
-    if not events:
-        return "unknown", ""
-    ends = [event for event in events if event.get("kind") in ("run_started", "run_finished", "run_failed")]
-    last = ends[-1] if ends else {}
-    if last.get("kind") == "run_failed":
-        return "failed", str(last.get("error", ""))
-    return ("finished", "") if last.get("kind") == "run_finished" else ("unfinished", "")
-
-
 def wall_seconds(events: list[dict[str, Any]]) -> float:
     """Seconds of all attempts, each from its start to its end; one that was killed ends at its last event."""
     total, start, latest = 0.0, math.nan, math.nan

@@ -172,7 +172,8 @@ class RunDir:
         """(finished | failed | unfinished, message): what the newest event says of a failure, else what the artefacts
         say. A run of an experiment can be finished by work that another run did."""
         kinds = ("run_started", "run_finished", "run_failed")
-        last = next((event for event in reversed(self.read_events()) if event.get("kind") in kinds), {})
+        ends = (event for event in reversed(self.read_events()) if event.get("kind") in kinds)
+        last: dict[str, Any] = next(ends, {})
         if last.get("kind") == "run_failed":
             return "failed", str(last.get("error", ""))
         steps = self.steps()
