@@ -51,11 +51,12 @@ class ProductNode(Node):
 
     def run(self, context: Context) -> None:
         folder = self.folder(context.workspace)
-        context.on_event(Event(kind="step_started", fields={"stage": self.label}))
+        about = {"stage": self.label, "run": self.run_name}
+        context.on_event(Event(kind="step_started", fields=about))
         files = self.make(folder, context)
         record = Record(fingerprint=self.identity(context.workspace), outputs=describe_outputs(folder, files))
         write_record(folder / RECORD, record)
-        context.on_event(Event(kind="step_finished", fields={"stage": self.label}))
+        context.on_event(Event(kind="step_finished", fields=about))
 
 
 class TokenizerNode(ProductNode):
