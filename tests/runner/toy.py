@@ -63,7 +63,7 @@ class Shout(Map):
     name: ClassVar[str] = "shout"
     version: ClassVar[int] = 1
     reads = (columns.TEXT,)
-    ends = (columns.CONTENT, columns.CONTENT_TYPE)
+    drops = (columns.CONTENT, columns.CONTENT_TYPE)
     keeps_output = True
 
     class Settings(Config):

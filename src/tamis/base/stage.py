@@ -89,8 +89,8 @@ class Stage(ABC):
     """Columns that must exist."""
     adds: pa.Schema = pa.schema([])
     """Columns this stage creates."""
-    ends: tuple[str, ...] = ()
-    """Columns that no later stage sees."""
+    drops: tuple[str, ...] = ()
+    """Columns that this stage removes: no later stage sees them."""
     keeps_output: bool = False
     """True where redoing the work costs more than storing its result: later changes then restart from here."""
     kernels: tuple[str, ...] = ()

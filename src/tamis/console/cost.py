@@ -154,7 +154,7 @@ def _start(task: Task, will_be_stored: set[str]) -> int:
 
 def _text_share(plan: Plan) -> float:
     """Size of what is stored over the size of the pool; a pool that is not extracted from is text already."""
-    return TEXT_SHARE if any(columns.CONTENT in step.stage.ends for step in plan.steps) else 1.0
+    return TEXT_SHARE if any(columns.CONTENT in step.stage.drops for step in plan.steps) else 1.0
 
 
 def _decision_entry(node: DecideNode, forecast: Forecast) -> dict[str, Any]:

@@ -197,14 +197,14 @@ def _check_columns(source: Source, stages: Sequence[Stage]) -> list[dict[str, st
     present: dict[str, pa.DataType] = {item.name: item.type for item in (*columns.POOL_SCHEMA, *source.adds)}
     makers = dict.fromkeys(present, 1)
     renames: list[dict[str, str]] = [{}]
-    extracts = [stage.name for stage in stages if columns.CONTENT in stage.ends]
+    extracts = [stage.name for stage in stages if columns.CONTENT in stage.drops]
     for number, stage in enumerate(stages, start=2):
         stage.check_columns(present)
         if (
             columns.TEXT in stage.reads
             and columns.CONTENT in present
             and extracts
-            and columns.CONTENT not in stage.ends
+            and columns.CONTENT not in stage.drops
         ):
             raise ConfigError(
                 f"{stage.name}: it reads the text of pages, which '{extracts[0]}' makes later. Put '{extracts[0]}' "
@@ -215,7 +215,7 @@ def _check_columns(source: Source, stages: Sequence[Stage]) -> list[dict[str, st
             present[new], makers[new] = present.pop(old), makers.pop(old)
         present |= {item.name: item.type for item in stage.adds}
         makers |= dict.fromkeys(stage.adds.names, number)
-        for column in stage.ends:
+        for column in stage.drops:
             present.pop(column, None)
     return renames
 

@@ -72,7 +72,7 @@ def _row_by_row(stage: Stage, apply: Apply, batch: pa.RecordBatch, on_row: Calla
 
 def _as_if_done(stage: Stage, rows: pa.Table) -> pa.Table:
     """Rows that all failed, with the columns that the stage's other batches have: one file holds them all."""
-    rows = rows.drop_columns([name for name in stage.ends if name in rows.schema.names])
+    rows = rows.drop_columns([name for name in stage.drops if name in rows.schema.names])
     for item in stage.adds:
         if item.name not in rows.schema.names:
             rows = rows.append_column(item, pa.nulls(rows.num_rows, item.type))

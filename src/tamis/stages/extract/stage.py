@@ -47,7 +47,7 @@ class Extract(Map):
     version = 3
     reads = (columns.CONTENT, columns.CONTENT_TYPE, columns.TEXT)
     adds = pa.schema([(CHARSET, pa.string()), (CHARSET_SOURCE, pa.string())])
-    ends = (columns.CONTENT, columns.CONTENT_TYPE)
+    drops = (columns.CONTENT, columns.CONTENT_TYPE)
     keeps_output = True
 
     def __init__(self, config: ExtractConfig, paper: bool = False) -> None:
@@ -100,7 +100,7 @@ class Extract(Map):
             texts[i] = page.pop(columns.TEXT, None)
             for name, value in page.items():
                 out[name][i] = value
-        return _with_columns(batch.drop_columns(list(self.ends)), {columns.TEXT: texts, **out})
+        return _with_columns(batch.drop_columns(list(self.drops)), {columns.TEXT: texts, **out})
 
     def _page(self, html: memoryview, content_type: str) -> dict[str, str]:
         """The columns of one page that are not null."""
