@@ -1,4 +1,4 @@
-"""The filter stage: goldens of DCLM's own chain, first reason wins, thresholds move, books stay whole."""
+"""The filter stage: goldens of DCLM's own chain, first reason wins, thresholds move, the accounting balances."""
 
 import io
 import json
