@@ -14,7 +14,7 @@ from tamis.base import columns
 from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Group, InputShard, Map, Source, Stage
+from tamis.base.stage import Group, InputShard, Map, Source, Stage, StageContext
 from tamis.store.digests import input_digest
 from tamis.store.location import Location
 from tamis.store.scratch import scratch
@@ -40,9 +40,9 @@ class Step:
     renames: dict[str, str] = field(default_factory=dict)
     """Columns of earlier steps that this step adds anew, and the names under which they go on."""
 
-    def context(self, seed: int, workspace: Workspace) -> Context:
+    def context(self, seed: int, workspace: Workspace) -> StageContext:
         places = {name: asset_location(text, workspace) for name, text in self.assets.items()}
-        return Context(seed=seed, assets=places, scratch=scratch)
+        return StageContext(seed=seed, assets=places, scratch=scratch)
 
 
 def asset_location(text: str, workspace: Workspace) -> Location:

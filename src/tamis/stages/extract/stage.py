@@ -12,9 +12,16 @@ from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Map
+from tamis.base.stage import Map, StageContext
 from tamis.stages.extract.encoding import decode_html
-from tamis.stages.extract.engines import Engine, OwnEngine, check_engine, engine_for, engine_versions, find_engine
+from tamis.stages.extract.engines import (
+    ExtractionEngine,
+    OwnEngine,
+    check_engine,
+    engine_for,
+    engine_versions,
+    find_engine,
+)
 from tamis.stages.extract.nesting import nesting_depth
 
 CHARSET = "charset"
@@ -74,9 +81,9 @@ class Extract(Map):
         # Resiliparse detects undeclared encodings, whichever engine extracts.
         return [self.name, self.version, settings, self.paper, version("resiliparse"), decides]
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         settings = self.settings
-        self._engine: Engine
+        self._engine: ExtractionEngine
         if self.own_engine is not None:
             self._engine = OwnEngine(self.own_engine)
         else:
