@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.words import squeeze
 from tamis.stages.extract.encoding import decode_html
-from tamis.stages.extract.engines import ENGINES, Engine, check_engine, engine_for
+from tamis.stages.extract.engines import ENGINES, ExtractionEngine, check_engine, engine_for
 from tamis.store.warc import read_documents
 
 ALL_TEXT = "resiliparse-all"
@@ -116,7 +116,7 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-def _make(name: str) -> Engine:
+def _make(name: str) -> ExtractionEngine:
     return engine_for("resiliparse", False, False) if name == ALL_TEXT else engine_for(name, True, False)
 
 

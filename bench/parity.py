@@ -24,7 +24,7 @@ from tamis.base.stage import Context
 from tamis.kernels.rules import lines, program
 from tamis.kernels.rules.program import Outcome, Program
 from tamis.stages.filter import urls
-from tamis.stages.filter.plan import Plan
+from tamis.stages.filter.programs import TablePrograms
 from tamis.stages.filter.published import TABLES
 from tamis.stages.filter.stage import build
 from tamis.store.location import Location
@@ -101,17 +101,19 @@ def repetition_battery(*, skip_paragraph: bool) -> list[tuple[str, str, float]]:
     return [(r.column, r.op, float(r.threshold)) for r in rules if not (skip_paragraph and "paragraph" in r.column)]
 
 
-def edit_program(name: str, parameters: list[str], plan: Plan) -> Program | None:
+def edit_program(name: str, parameters: list[str], programs: TablePrograms) -> Program | None:
     """The program of a `mod:` step, or None for an edit not known here."""
-    wildcard = "." if plan.paper else ""
+    wildcard = "." if programs.paper else ""
     numbers = [float(p) for p in parameters if re.fullmatch(r"[\d.]+", p)]
     simple: dict[str, Callable[[Program], Program]] = {
-        "url_removal": lambda p: p.remove_links(plan.domains, bare=plan.paper),
+        "url_removal": lambda p: p.remove_links(programs.domains, bare=programs.paper),
         "counter_line": lambda p: p.drop_lines(lines.COUNTER_LINES).strip(),
         "items_in_cart": lambda p: p.remove_phrase("items in cart", lines.ANYWHERE, 10),
         "read_more": lambda p: p.remove_phrase("read more...", lines.SUFFIX, 10, wildcard),
         "sign_in": lambda p: p.remove_phrase("sign-in", lines.PREFIX, 10),
-        "punctuation_line": lambda p: p.drop_lines(lines.PUNCTUATED_LINES, float("remove_ellipses" in parameters)),
+        "punctuation_line": lambda p: p.drop_lines(
+            lines.UNFINISHED_LINES if "remove_ellipses" in parameters else lines.UNPUNCTUATED_LINES
+        ),
         "citation_removal": lambda p: p.remove_citations(),
     }
     if name in simple:
@@ -125,7 +127,7 @@ def edit_program(name: str, parameters: list[str], plan: Plan) -> Program | None
         "uppercase_ratio_line": lambda p: p.drop_lines(lines.UPPERCASE_LINES, 0, numbers[0]).strip(),
         "numeric_ratio_line": lambda p: p.drop_lines(lines.NUMERIC_LINES, 0, numbers[0]).strip(),
         "line_length": lambda p: p.drop_lines(lines.SHORT_LINES, numbers[0]),
-        "word_length": lambda p: p.drop_lines(lines.LONG_WORD_LINES, 0, numbers[0]),
+        "word_length": lambda p: p.drop_lines(lines.LONG_TOKEN_LINES, 0, numbers[0]),
     }
     return numbered[name](Program()) if name in numbered else None
 
@@ -140,8 +142,8 @@ class Answers:
         for group in program.MEASURES:
             measure.measure(group)
         self.measured: Outcome = measure.run(self.texts)
-        self.plan = Plan(TABLES["refinedweb"], paper=mode == "paper")
-        self.gate = self.plan.link_gate(self.texts, np.ones(len(pages), np.bool_))
+        self.programs = TablePrograms(TABLES["refinedweb"], paper=mode == "paper")
+        self.gate = self.programs.link_gate(self.texts, np.ones(len(pages), np.bool_))
         self.lists = {
             name: urls.read_list(Location(banlists / file), "banlists")
             for name, file in (("strict", urls.STRICT), ("hard", urls.HARD), ("soft", urls.SOFT))
@@ -154,7 +156,7 @@ class Answers:
             return None
         name, parameters = match[2], match[3].split(",") if match[3] else []
         if match[1]:
-            edit = edit_program(name, parameters, self.plan)
+            edit = edit_program(name, parameters, self.programs)
             return None if edit is None else self._edited(edit)
         if name.startswith("url_words_") and name.removeprefix("url_words_") in self.lists:
             kind = name.removeprefix("url_words_")

@@ -27,7 +27,7 @@ from tamis.base.stage import Context
 from tamis.kernels.rules import program
 from tamis.kernels.rules.program import Program
 from tamis.stages.filter.language import LangidDetector, detect_all
-from tamis.stages.filter.plan import Plan
+from tamis.stages.filter.programs import TablePrograms
 from tamis.stages.filter.published import TABLES
 from tamis.stages.filter.stage import build
 
@@ -82,7 +82,7 @@ def main() -> None:
     for group, name in GROUP_NAMES.items():
         measure = Program().measure(group)
         rates[name] = megabytes / best_seconds(lambda measure=measure: measure.run(texts), arguments.repeats)  # type: ignore[misc]
-    phases = Plan(TABLES["refinedweb"], paper=False).phases
+    phases = TablePrograms(TABLES["refinedweb"], paper=False).phases
     for name, phase in (("links and newlines", phases[0]), ("line edits and tokens", phases[-1])):
         rates[name] = megabytes / best_seconds(lambda phase=phase: phase.program.run(texts), arguments.repeats)  # type: ignore[misc]
     detector, pages = LangidDetector(), texts.to_pylist()

@@ -55,7 +55,7 @@ def test_the_demo_on_given_files_ends_in_a_report(demo: str, place: Path) -> Non
 
 
 @pytest.mark.usefixtures("demo")
-def test_books_of_the_demo(tamis: Tamis) -> None:
+def test_accounting_of_the_demo(tamis: Tamis) -> None:
     status = json.loads(tamis("status", "demo/dclm-baseline", "--json").stdout)
     assert status["state"] == "finished"
     stages = status["stages"]
@@ -117,8 +117,8 @@ def test_jsonl_output_and_set(tamis: Tamis, place: Path, crawl: list[str]) -> No
     assert stages["03_filter"]["config"]["min_words"] == 80
     again = {"name": "again", "stages": ["extract"], "pool": {"inputs": ["runs/mine/03_filter/jsonl"]}}
     (place / "again.yaml").write_text(yaml.safe_dump(again))
-    books = json.loads(tamis("run", "again.yaml", "--json").stdout)["stages"]["02_extract"]["counts"]
-    assert books["kept"] == stages["03_filter"]["counts"]["kept"]
+    accounting = json.loads(tamis("run", "again.yaml", "--json").stdout)["stages"]["02_extract"]["counts"]
+    assert accounting["kept"] == stages["03_filter"]["counts"]["kept"]
 
 
 @pytest.mark.parametrize(

@@ -171,13 +171,13 @@ def patched(source: Path) -> int:
 MEASURE = """
 import tamis
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context
+from tamis.base.stage import StageContext
 from tamis.stages.filter.stage import build
 import pyarrow as pa
 
 assert tamis.__file__.startswith({source!r})
 stage = build({{"rules": "gopher", "max_capital_fraction": 0.4, "keep_languages": []}}, Recipe(name="x", stages=[]))[0]
-stage.open(Context(seed=0))
+stage.open(StageContext(seed=0))
 texts = ["BUY THE SHOES AND THE HATS NOW OR NEVER " * 8, "the shoes and the hats of John are not to be had " * 8]
 from tamis.kernels import program, reference
 

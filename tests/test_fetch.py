@@ -74,8 +74,8 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def asset(*urls: str, body: bytes = BODY, known: bool = True) -> fetch.Asset:
-    return fetch.Asset(
+def asset(*urls: str, body: bytes = BODY, known: bool = True) -> fetch.RemoteAsset:
+    return fetch.RemoteAsset(
         name="sample",
         file_name="sample.bin",
         urls=urls,

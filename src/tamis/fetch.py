@@ -20,7 +20,7 @@ CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30.0
 """Longest silence of a server before a download counts as interrupted."""
 
-OnProgress = Callable[[int, int | None], None]
+OnDownload = Callable[[int, int | None], None]
 """Called with (bytes so far, bytes in all or None)."""
 
 
@@ -31,7 +31,7 @@ class DownloadError(TamisError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asset:
+class RemoteAsset:
     """One downloadable file. `size_bytes` and `sha256` (hex) are None where the publisher states neither: such a file
     is taken as it comes. Either way a run's fingerprint covers the bytes of every file it used."""
 
@@ -51,8 +51,8 @@ _DCLM = (
 _HUGGING_FACE = "https://huggingface.co"
 _FASTTEXT = "https://dl.fbaipublicfiles.com/fasttext/supervised-models"
 
-ASSETS: tuple[Asset, ...] = (
-    Asset(
+ASSETS: tuple[RemoteAsset, ...] = (
+    RemoteAsset(
         name="lid176",
         file_name="lid.176.bin",
         urls=(f"{_FASTTEXT}/lid.176.bin",),
@@ -61,7 +61,7 @@ ASSETS: tuple[Asset, ...] = (
         licence="CC-BY-SA-3.0",
         used_for="language identification, fastText, 176 languages (DCLM's)",
     ),
-    Asset(
+    RemoteAsset(
         name="lid176-small",
         file_name="lid.176.ftz",
         urls=(f"{_FASTTEXT}/lid.176.ftz",),
@@ -70,7 +70,7 @@ ASSETS: tuple[Asset, ...] = (
         licence="CC-BY-SA-3.0",
         used_for="the same model compressed: a little less accurate, 140 times smaller",
     ),
-    Asset(
+    RemoteAsset(
         name="dclm-quality",
         file_name="openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train.bin",
         urls=(
@@ -82,7 +82,7 @@ ASSETS: tuple[Asset, ...] = (
         licence="MIT",
         used_for="quality classifier of DCLM-Baseline (fastText, about 2.4 GB)",
     ),
-    Asset(
+    RemoteAsset(
         name="refinedweb-domains",
         file_name="refinedweb_banned_domains_curated.txt",
         urls=(
@@ -94,7 +94,7 @@ ASSETS: tuple[Asset, ...] = (
         licence="see the data set's page",
         used_for="URL filter of RefinedWeb: banned domains, curated by DCLM",
     ),
-    Asset(
+    RemoteAsset(
         name="refinedweb-words-strict",
         file_name="refinedweb_banned_words_strict_reverse_engineered.txt",
         urls=(f"{_DCLM}/banlists/refinedweb_banned_words_strict_reverse_engineered.txt",),
@@ -103,7 +103,7 @@ ASSETS: tuple[Asset, ...] = (
         licence="MIT",
         used_for="URL filter of RefinedWeb: one hit anywhere removes the page",
     ),
-    Asset(
+    RemoteAsset(
         name="refinedweb-words-hard",
         file_name="refinedweb_banned_words_hard_reverse_engineered.txt",
         urls=(f"{_DCLM}/banlists/refinedweb_banned_words_hard_reverse_engineered.txt",),
@@ -112,7 +112,7 @@ ASSETS: tuple[Asset, ...] = (
         licence="MIT",
         used_for="URL filter of RefinedWeb: one hit as a whole word removes the page",
     ),
-    Asset(
+    RemoteAsset(
         name="refinedweb-words-soft",
         file_name="refinedweb_banned_words_soft_reverse_engineered.txt",
         urls=(f"{_DCLM}/banlists/refinedweb_banned_words_soft_reverse_engineered.txt",),
@@ -121,7 +121,7 @@ ASSETS: tuple[Asset, ...] = (
         licence="MIT",
         used_for="URL filter of RefinedWeb: two different hits remove the page",
     ),
-    Asset(
+    RemoteAsset(
         name="ldnoobw",
         file_name="ldnoobw.txt",
         urls=(f"{_DCLM}/banlists/ldnoobw.txt",),
@@ -130,7 +130,7 @@ ASSETS: tuple[Asset, ...] = (
         licence="MIT (DCLM's copy; the list it is taken from is CC-BY-4.0)",
         used_for="word filter of C4",
     ),
-    Asset(
+    RemoteAsset(
         name="iana-tlds",
         file_name="iana_tlds.txt",
         urls=(f"{_DCLM}/iana_tlds.txt",),
@@ -139,7 +139,7 @@ ASSETS: tuple[Asset, ...] = (
         licence="MIT (DCLM's copy)",
         used_for="top-level domains, as DCLM's URL removal uses them",
     ),
-    Asset(
+    RemoteAsset(
         name="gpt-neox-20b",
         file_name="gpt-neox-20b-tokenizer.json",
         urls=(f"{_HUGGING_FACE}/EleutherAI/gpt-neox-20b/resolve/main/tokenizer.json",),
@@ -155,7 +155,7 @@ GROUPS = {"refinedweb-words": ("refinedweb-words-strict", "refinedweb-words-hard
 """Assets that a setting takes together, as the folder they lie in."""
 
 
-def list_assets() -> list[Asset]:
+def list_assets() -> list[RemoteAsset]:
     """Every asset, in the order of a pipeline."""
     return list(ASSETS)
 
@@ -176,12 +176,12 @@ def rows() -> list[dict[str, Any]]:
     ]
 
 
-def _cached(asset: Asset) -> Location:
+def _cached(asset: RemoteAsset) -> Location:
     """Where the asset lies once it was fetched."""
     return Location(cache_folder()) / asset.file_name
 
 
-def get_asset(name: str) -> Asset:
+def get_asset(name: str) -> RemoteAsset:
     """Raises ConfigError naming the nearest asset when there is none of that name."""
     for asset in ASSETS:
         if asset.name == name:
@@ -217,7 +217,7 @@ def resolve_setting(value: Any) -> tuple[Any, Any]:
     return str(places[0].parent if name in GROUPS else places[0]), f"fetch:{name}"
 
 
-def fetch(name: str, folder: Location | None = None, on_progress: OnProgress = lambda done, total: None) -> Location:
+def fetch(name: str, folder: Location | None = None, on_progress: OnDownload = lambda done, total: None) -> Location:
     """Download one asset into `folder` (the cache unless given) and return its place; a file already there is kept.
 
     An interrupted download is continued by the next call. Raises ConfigError for an unknown name, DownloadError when
@@ -227,7 +227,7 @@ def fetch(name: str, folder: Location | None = None, on_progress: OnProgress = l
     return download(get_asset(name), folder or Location(cache_folder()), on_progress)
 
 
-def download(asset: Asset, folder: Location, on_progress: OnProgress = lambda done, total: None) -> Location:
+def download(asset: RemoteAsset, folder: Location, on_progress: OnDownload = lambda done, total: None) -> Location:
     """As `fetch`, for any asset."""
     place = folder / asset.file_name
     if place.is_file():
@@ -251,7 +251,7 @@ def download(asset: Asset, folder: Location, on_progress: OnProgress = lambda do
     )
 
 
-def _transfer(url: str, partial: PartialFile, on_progress: OnProgress) -> None:
+def _transfer(url: str, partial: PartialFile, on_progress: OnDownload) -> None:
     """Bring `partial` to the full length of `url`: from where it stands if the server still has the same file, else
     from the start. Raises OSError or HTTPException when that fails, StorageError when the disk is full."""
     version = partial.version()
@@ -283,7 +283,7 @@ def _transfer(url: str, partial: PartialFile, on_progress: OnProgress) -> None:
         raise ConnectionResetError(f"the connection ended after {done:,} of {total:,} bytes")
 
 
-def _check(asset: Asset, partial: PartialFile) -> None:
+def _check(asset: RemoteAsset, partial: PartialFile) -> None:
     """Raises DataError, and deletes the download, when it is not the file that it should be."""
     size, sha256 = partial.size(), partial.sha256()
     wrong = []

@@ -22,7 +22,7 @@ REASONS = {f"why_{number}": number for number in range(1, 9)}
 
 def card(name: str, counts: Counts) -> Card:
     return Card(
-        kind="stage", name=name, version=1, fingerprint="f", parents=[], config={}, tamis_version="0", books=counts
+        kind="stage", name=name, version=1, fingerprint="f", parents=[], config={}, tamis_version="0", accounting=counts
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def flat(documents: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 def rolled(
     documents: list[list[int]], planted: list[bool], width: int, keeps_first: bool, num_parts: int
-) -> list[twin.Runs]:
+) -> list[twin.TokenRanges]:
     """What each part finds."""
     tokens, offsets = flat(documents)
     marks = np.array(planted)
@@ -40,7 +40,7 @@ def rolled(
     return found
 
 
-def sorted_suffixes(documents: list[list[int]], planted: list[bool], width: int, keeps_first: bool) -> twin.Runs:
+def sorted_suffixes(documents: list[list[int]], planted: list[bool], width: int, keeps_first: bool) -> twin.TokenRanges:
     """The same from a suffix array made by plain sorting."""
     text = np.array([code for d, tokens in enumerate(documents) for code in (*tokens, 100 + d)], np.uint32)
     offsets = np.cumsum([0] + [len(tokens) + 1 for tokens in documents]).astype(np.int64)

@@ -60,19 +60,19 @@ EDITS: dict[str, tuple[Program, Callable[[str], str]]] = {
         lambda text: reference.drop_short_lines(text, 2, 5),
     ),
     "punctuated": (
-        Program().drop_lines(lines.PUNCTUATED_LINES, 0),
+        Program().drop_lines(lines.UNPUNCTUATED_LINES),
         lambda text: reference.drop_unpunctuated_lines(text, drop_ellipses=False),
     ),
     "punctuated without ellipses": (
-        Program().drop_lines(lines.PUNCTUATED_LINES, 1),
+        Program().drop_lines(lines.UNFINISHED_LINES),
         lambda text: reference.drop_unpunctuated_lines(text, drop_ellipses=True),
     ),
     "long tokens": (
-        Program().drop_lines(lines.LONG_WORD_LINES, 0, 6),
+        Program().drop_lines(lines.LONG_TOKEN_LINES, 0, 6),
         lambda text: reference.drop_long_word_lines(text, 6, by_split=False),
     ),
     "long words": (
-        Program().drop_lines(lines.LONG_WORD_LINES, 1, 6),
+        Program().drop_lines(lines.LONG_WORD_LINES, 0, 6),
         lambda text: reference.drop_long_word_lines(text, 6, by_split=True),
     ),
     "citations": (Program().remove_citations(), reference.remove_citations),

@@ -15,7 +15,7 @@ from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule, Signal
-from tamis.base.stage import Context, Group, InputShard, Map, Sketches, Source
+from tamis.base.stage import Group, InputShard, Map, Sketches, Source, StageContext
 
 Docs = list[dict[str, Any]]
 
@@ -63,7 +63,7 @@ class Shout(Map):
     name: ClassVar[str] = "shout"
     version: ClassVar[int] = 1
     reads = (columns.TEXT,)
-    ends = (columns.CONTENT, columns.CONTENT_TYPE)
+    drops = (columns.CONTENT, columns.CONTENT_TYPE)
     keeps_output = True
 
     class Settings(Config):
@@ -140,7 +140,7 @@ class Unique(Group):
         buckets = [sum(t.encode()) % self.num_buckets for t in texts.to_pylist()]
         return pa.table({"key": texts, "bucket": pa.array(buckets, pa.int32()), "row": rows})
 
-    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         seen: set[str] = set()
         drop = []
         table = sketches.table(["key", "bucket", "shard", "row"])
@@ -151,7 +151,7 @@ class Unique(Group):
         out = table.select(["shard", "row"]).filter(pa.array(drop, pa.bool_()))
         return out.replace_schema_metadata({b"details": b'{"buckets": 2}'})
 
-    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
+    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: StageContext) -> pa.Table:
         return pa.concat_tables([part.replace_schema_metadata() for part in decided])
 
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.base.stage import Context, Group, Sketches
+from tamis.base.stage import Group, Sketches, StageContext
 
 
 class TableSketches(Sketches):
@@ -56,7 +56,7 @@ def sketch_all(
     return TableSketches(tables), batches
 
 
-def decide_all(stage: Group, sketches: Sketches, context: Context) -> tuple[pa.Table, dict[str, Any]]:
+def decide_all(stage: Group, sketches: Sketches, context: StageContext) -> tuple[pa.Table, dict[str, Any]]:
     """The decision that `mark` gets, and all details for the card."""
     found = [stage.decide(bucket, sketches, context) for bucket in range(stage.num_buckets)]
     if stage.combines:
@@ -71,7 +71,7 @@ def drive(
     stage: Group,
     shards: list[list[dict[str, Any]]],
     batch_rows: int = 7,
-    context: Context = Context(seed=0),  # noqa: B008
+    context: StageContext = StageContext(seed=0),  # noqa: B008
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Every document as `mark` leaves it, in order, and the details for the card."""
     stage.open(context)

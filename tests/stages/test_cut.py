@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tamis.base import columns
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Group
+from tamis.base.stage import Group, StageContext
 from tamis.stages.cut.stage import Cut, ShareCut, build
 from tamis.stages.cut.thresholds import find_threshold
 from tamis.store.location import Location
@@ -120,7 +120,7 @@ def test_a_share_of_tokens_is_counted_by_a_tokenizer_or_by_a_column(tmp_path: Pa
         row["text"] = text
     stage = make(column="score", keep_fraction=0.2, of="tokens", tokenizer=str(tmp_path / "t.json"))
     assert stage.assets() == {"tokenizer": str(tmp_path / "t.json")}
-    context = Context(seed=0, assets={"tokenizer": Location(tmp_path / "t.json")})
+    context = StageContext(seed=0, assets={"tokenizer": Location(tmp_path / "t.json")})
     out, details = drive(stage, [rows], context=context)
     assert kept(out) == [0, 1] and details["tokens_measured"] == 10
     (stage,) = build({"column": "score", "keep_fraction": 0.2, "of": "tokens"}, Recipe(name="x", stages=[]))
@@ -161,7 +161,7 @@ def test_no_document_and_no_group() -> None:
     stage = make(column="score", keep_fraction=0.5)
     assert isinstance(stage, Group)
     with pytest.raises(DataError, match="no documents reached the cut"):
-        stage.decide(0, TableSketches([pa.table({"value": pa.array([], pa.float64())})]), Context(seed=0))
+        stage.decide(0, TableSketches([pa.table({"value": pa.array([], pa.float64())})]), StageContext(seed=0))
 
 
 def test_the_histogram_is_of_the_column() -> None:

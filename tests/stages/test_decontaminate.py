@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context
+from tamis.base.stage import StageContext
 from tamis.kernels.reference.text import ngrams as reference_ngrams
 from tamis.kernels.text import ngrams
 from tamis.kernels.text.decoding import views
@@ -37,7 +37,7 @@ def apply(
 ) -> list[tuple[str | None, int | None, float | None]]:
     (stage,) = build({"reference": [str(reference)] if reference else [], **config}, RECIPE)
     assert isinstance(stage, Decontaminate)
-    stage.open(Context(seed=0, assets={"reference_000": Location(reference)} if reference else {}))
+    stage.open(StageContext(seed=0, assets={"reference_000": Location(reference)} if reference else {}))
     batch = pa.RecordBatch.from_pydict(
         {"text": pa.array(texts, pa.string()), "drop_reason": pa.nulls(len(texts), pa.string())}
     )
@@ -122,7 +122,7 @@ def test_a_slice_of_a_batch_is_read_at_its_place(tmp_path: Path) -> None:
     reference = write_jsonl(tmp_path / "r.jsonl", [{"text": PASSAGE}])
     (stage,) = build({"reference": [str(reference)]}, RECIPE)
     assert isinstance(stage, Decontaminate)
-    stage.open(Context(seed=0, assets={"reference_000": Location(reference)}))
+    stage.open(StageContext(seed=0, assets={"reference_000": Location(reference)}))
     batch = pa.RecordBatch.from_pydict(
         {"text": ["other é text", PASSAGE, "more"], "drop_reason": pa.nulls(3, pa.string())}
     )

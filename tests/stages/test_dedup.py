@@ -11,7 +11,7 @@ from groups import drive, to_batch
 
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Group, Map
+from tamis.base.stage import Group, Map, StageContext
 from tamis.base.words import normalize
 from tamis.stages.dedup.exact import normalize_url
 from tamis.stages.dedup.stage import build
@@ -111,12 +111,12 @@ def test_normalisers_of_dclm() -> None:
 def test_within_page() -> None:
     (stage,) = build({"method": "within_page"}, RECIPE)
     assert isinstance(stage, Map)
-    stage.open(Context(seed=0))
+    stage.open(StageContext(seed=0))
     text = stage.apply(to_batch(docs("a\n\n A \nb\n\na", None, ""))).column("text").to_pylist()
     assert text == ["a\n\nb\n", None, ""]
     (stage,) = build({"method": "within_page", "unit": "paragraph"}, RECIPE)
     assert isinstance(stage, Map)
-    stage.open(Context(seed=0))
+    stage.open(StageContext(seed=0))
     assert stage.apply(to_batch(docs("a\nb\n\nc\n\nA\nB"))).column("text").to_pylist() == ["a\nb\n\nc"]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Corpus
+from tamis.base.stage import Corpus, StageContext
 from tamis.kernels.reference.dedup.bloom import Bff, Mode
 from tamis.stages.dedup.bloom.marks import WHITE_SPACE
 from tamis.stages.dedup.bloom.stage import BloomDedup
@@ -188,10 +188,10 @@ def test_cost_is_that_of_the_filter_made(shared_data: Path) -> None:
         lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(handle), encoding="utf-8")
         documents = [json.loads(line) for line, _ in zip(lines, range(600), strict=False)]
     made = stage(mode="document")
-    made.open(Context(seed=0))
+    made.open(StageContext(seed=0))
     sketches, _ = sketch_all(made, [documents], 200)
     assert isinstance(sketches, TableSketches)
-    _, details = decide_all(made, sketches, Context(seed=0))
+    _, details = decide_all(made, sketches, StageContext(seed=0))
     num_bytes = sum(len(d["text"].encode()) for d in documents)
     cost = made.cost(Corpus(num_documents=600, text_bytes=num_bytes))
     assert cost.sketch_bytes == pytest.approx(8 * details["num_ngrams"], rel=0.2)

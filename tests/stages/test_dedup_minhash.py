@@ -15,7 +15,7 @@ from groups import drive, to_batch
 
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Corpus, Group
+from tamis.base.stage import Corpus, Group, StageContext
 from tamis.stages.dedup.minhash import match_probability
 from tamis.stages.dedup.stage import build
 from tamis.store.shards import ShardWriter
@@ -74,7 +74,8 @@ def test_any_sharding_any_parts_and_any_planting_remove_the_same(settings: dict[
 def test_another_seed_draws_other_functions() -> None:
     documents = corpus(600)
     first, again, other = (
-        [r["duplicate_of"] for r in run({"bands": 2}, [documents], context=Context(seed=seed))[0]] for seed in (0, 0, 1)
+        [r["duplicate_of"] for r in run({"bands": 2}, [documents], context=StageContext(seed=seed))[0]]
+        for seed in (0, 0, 1)
     )
     assert first == again != other
 
@@ -183,7 +184,7 @@ def test_wrong_settings_are_named() -> None:
 def test_sketches_are_as_large_as_cost_says(tmp_path: Path) -> None:
     (stage,) = build({"method": "minhash"}, RECIPE)
     assert isinstance(stage, Group)
-    stage.open(Context(seed=0))
+    stage.open(StageContext(seed=0))
     rng = random.Random(8)
     documents = [{"id": rng.randbytes(16).hex(), "text": " ".join(words(rng, 30))} for _ in range(20_000)]
     with ExitStack() as files:

@@ -16,7 +16,7 @@ from groups import TableSketches, decide_all, drive, sketch_all
 
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Corpus
+from tamis.base.stage import Corpus, StageContext
 from tamis.stages.dedup.semantic import embedders
 from tamis.stages.dedup.semantic.clusters import compare_earlier, cut, group
 from tamis.stages.dedup.semantic.kmeans import assign, spherical_kmeans
@@ -124,7 +124,7 @@ def _centroids(stage: SemanticDedup, documents: list[dict[str, Any]]) -> np.ndar
     from tamis.base.seeds import named_rng
     from tamis.stages.dedup.semantic.semdedup import Lines, _cluster, _distinct
 
-    stage.open(Context(seed=0))
+    stage.open(StageContext(seed=0))
     sketches, _ = sketch_all(stage, [documents], 100)
     lines = Lines.read(sketches, ranked=stage.config.keep == "highest:score")
     first, _ = _distinct(lines, np.flatnonzero(lines.embedded))
@@ -183,13 +183,13 @@ def test_documents_without_meaning_are_never_duplicates() -> None:
 
 def test_many_equal_documents_cost_no_more_than_one() -> None:
     stage = stage_of(self_check=0)
-    stage.open(Context(seed=0))
+    stage.open(StageContext(seed=0))
     sketches, _ = sketch_all(stage, [[{"id": "a", "text": "one text"}], [{"id": "b", "text": "another thing"}]])
     first, second = sketches._shards
     many = pa.concat_tables([first] * 200_000).combine_chunks()
     many = many.set_column(many.schema.get_field_index("row"), "row", pa.array(np.arange(200_000)))
     started = time.perf_counter()
-    decided, details = decide_all(stage, TableSketches([many, second], batch_lines=50_000), Context(seed=0))
+    decided, details = decide_all(stage, TableSketches([many, second], batch_lines=50_000), StageContext(seed=0))
     assert time.perf_counter() - started < 10
     assert details["duplicates"] == 199_999 and details["distinct_embeddings"] == 2
     assert decided.num_rows == 200_001

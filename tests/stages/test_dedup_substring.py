@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Corpus, Group
+from tamis.base.stage import Corpus, Group, StageContext
 from tamis.stages.dedup.stage import build
 from tamis.store.shards import ShardWriter
 
@@ -187,7 +187,7 @@ def test_cost_follows_the_settings() -> None:
 def test_sketches_take_what_was_said(shared_data: Path, tmp_path: Path) -> None:
     documents = load(shared_data)[0][:1500]
     built = stage()
-    built.open(Context(seed=0))
+    built.open(StageContext(seed=0))
     batch = to_batch(documents)
     lines = built.sketch(batch, pa.array(range(len(documents)), pa.int64()))
     with ShardWriter(tmp_path / "sketch.parquet", lines.schema) as writer:

@@ -11,7 +11,7 @@ import zstandard
 
 from tamis.base.columns import POOL_SCHEMA
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context
+from tamis.base.stage import StageContext
 from tamis.stages.extract.encoding import codec_name, decode_html
 from tamis.stages.extract.nesting import nesting_depth
 from tamis.stages.extract.stage import Extract, build
@@ -22,7 +22,7 @@ BODY = "<html><body><main><p>" + "Ein längerer Satz über Bücher, Öl und Stra
 
 def make(mode: str = "fixed", **settings: Any) -> Extract:
     (stage,) = build(settings, Recipe.parse({"name": "x", "stages": [], "mode": mode}, ""))
-    stage.open(Context(seed=0))
+    stage.open(StageContext(seed=0))
     return stage
 
 

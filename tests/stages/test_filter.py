@@ -1,4 +1,4 @@
-"""The filter stage: goldens of DCLM's own chain, first reason wins, thresholds move, books stay whole."""
+"""The filter stage: goldens of DCLM's own chain, first reason wins, thresholds move, the accounting balances."""
 
 import io
 import json
@@ -13,7 +13,7 @@ import zstandard
 from tamis.base import columns
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context
+from tamis.base.stage import StageContext
 from tamis.stages.filter.stage import Filter, build
 from tamis.store.location import Location
 
@@ -41,7 +41,7 @@ def make(mode: str = "fixed", **settings: object) -> Filter:
     (stage,) = build(settings, Recipe(name="x", mode=mode, stages=[]))
     stage.check_columns({field.name: field.type for field in columns.POOL_SCHEMA})
     stage = pickle.loads(pickle.dumps(stage))
-    stage.open(Context(seed=0, assets={name: Location(path) for name, path in stage.assets().items()}))
+    stage.open(StageContext(seed=0, assets={name: Location(path) for name, path in stage.assets().items()}))
     return stage
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_filter import PAGE, batch_of, make
 
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context
+from tamis.base.stage import StageContext
 from tamis.stages.filter import pii
 from tamis.stages.filter.sources_arxiv import ARXIV_EDITS
 from tamis.stages.filter.stage import build
@@ -70,7 +70,7 @@ def test_mask_stage_follows_the_filter() -> None:
     assert [first.name, second.name] == ["filter", "mask_pii"]
     assert [stage.name for stage in build({}, recipe)] == ["filter"]
     assert first.identity() == build({}, recipe)[0].identity(), "masking does not redo the filter"
-    second.open(Context(seed=0))
+    second.open(StageContext(seed=0))
     out = second.apply(batch_of([PAGE, "a@b.de and a@c.de", None, "+442079460000"]))
     assert out["text"].to_pylist() == [PAGE, f"{pii.EMAIL} and {pii.EMAIL}", None, pii.PHONE]
     assert out["num_email_masked"].to_pylist() == [0, 2, 0, 0]

@@ -16,7 +16,7 @@ from groups import TableSketches
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Group, Map, Stage
+from tamis.base.stage import Group, Map, Stage, StageContext
 from tamis.stages.quality.classifier import Classifier, flatten
 from tamis.stages.quality.positives import python_topics, read_positives
 from tamis.stages.quality.stage import build
@@ -57,7 +57,7 @@ def to_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
 
 
 def drive(
-    stage: Stage, shards: list[list[dict[str, Any]]], context: Context
+    stage: Stage, shards: list[list[dict[str, Any]]], context: StageContext
 ) -> tuple[list[list[dict[str, Any]]], pa.Table | None]:
     """What the runner does with one stage; returns the marked rows of every shard, and a Group's decision."""
     stage.open(context)
@@ -96,7 +96,9 @@ def positives(tmp_path: Path) -> Path:
 def fit(positives: Path, shards: list[list[dict[str, Any]]], **settings: Any) -> tuple[Any, pa.Table]:
     stage, _ = build({"positives": str(positives), "keep_fraction": 0.5, "dim": 8, "lr": 0.5, **settings}, RECIPE)
     assert stage.assets() == {"positives": str(positives)}
-    rows, decided = drive(stage, shards, Context(seed=3, assets={"positives": Location(positives)}, scratch=scratch))
+    rows, decided = drive(
+        stage, shards, StageContext(seed=3, assets={"positives": Location(positives)}, scratch=scratch)
+    )
     assert decided is not None
     return rows, decided
 
@@ -125,8 +127,8 @@ def test_sharding_and_order_change_neither_model_nor_scores_nor_threshold(positi
     flat = [row for shard in parts for row in shard]
     assert flat == whole[0]
     _, cut = build({"keep_fraction": 0.3}, RECIPE)
-    kept_whole, decided_whole = drive(cut, whole, Context(seed=3))
-    kept_parts, decided_parts = drive(cut, parts, Context(seed=3))
+    kept_whole, decided_whole = drive(cut, whole, StageContext(seed=3))
+    kept_parts, decided_parts = drive(cut, parts, StageContext(seed=3))
     assert details(decided_whole) == details(decided_parts)
     assert [r for shard in kept_parts for r in shard] == kept_whole[0]
 
@@ -169,11 +171,11 @@ def test_nasty_texts_get_a_score(tmp_path: Path) -> None:
     score, cut = build({"model": str(model), "threshold": 0.5}, RECIPE)
     texts = ["", "\0", "x" * (1 << 20), "word " * 200_000, "\u2028\x0c\r\n", "__label__hq", "a\nb\r\n c", None]
     rows = [{"id": str(i), "text": text} for i, text in enumerate(texts)]
-    (scored,), _ = drive(score, [rows], Context(seed=0, assets={"model": Location(model)}))
+    (scored,), _ = drive(score, [rows], StageContext(seed=0, assets={"model": Location(model)}))
     values = [r["quality_score"] for r in scored]
     assert all(0 <= v <= 1.0001 for v in values)
     assert values[0] == values[1] == values[4] == values[7]
-    (marked,), _ = drive(cut, [scored], Context(seed=0))
+    (marked,), _ = drive(cut, [scored], StageContext(seed=0))
     assert {r["drop_reason"] for r in marked if r["quality_score"] < 0.5} <= {"low_quality"}
     assert {r["drop_reason"] for r in marked if r["quality_score"] >= 0.5} <= {None}
 
@@ -200,7 +202,7 @@ def scored_rows(values: list[float]) -> list[dict[str, Any]]:
 def test_the_share_kept_is_exact_when_scores_differ(fraction: float, kept: int) -> None:
     rows = scored_rows(list(np.random.default_rng(0).permutation(100) / 100))
     _, cut = build({"keep_fraction": fraction}, RECIPE)
-    (marked,), decided = drive(cut, [rows], Context(seed=0))
+    (marked,), decided = drive(cut, [rows], StageContext(seed=0))
     survivors = [r for r in marked if r["drop_reason"] is None]
     assert len(survivors) == kept == details(decided)["num_kept"]
     (rule,) = details(decided)["rules"]
@@ -211,10 +213,10 @@ def test_the_share_kept_is_exact_when_scores_differ(fraction: float, kept: int) 
 
 def test_ties_at_the_threshold_are_all_kept() -> None:
     _, cut = build({"keep_fraction": 0.25}, RECIPE)
-    (marked,), decided = drive(cut, [scored_rows([0.9, 0.5, 0.5, 0.5, 0.1, 0.1, 0.1, 0.1])], Context(seed=0))
+    (marked,), decided = drive(cut, [scored_rows([0.9, 0.5, 0.5, 0.5, 0.1, 0.1, 0.1, 0.1])], StageContext(seed=0))
     assert [r["drop_reason"] for r in marked] == [None] * 4 + ["low_quality"] * 4
     assert details(decided)["num_tied_at_threshold"] == 3
-    (same,), _ = drive(cut, [scored_rows([0.5] * 6)], Context(seed=0))
+    (same,), _ = drive(cut, [scored_rows([0.5] * 6)], StageContext(seed=0))
     assert [r["drop_reason"] for r in same] == [None] * 6
 
 
@@ -222,7 +224,7 @@ def test_threshold_rule_is_on_the_stage() -> None:
     _, cut = build({"model": "m.bin", "threshold": 0.018112}, RECIPE)
     (rule,) = cut.rules
     assert (rule.reason, rule.column, rule.op, rule.threshold) == ("low_quality", "quality_score", "<", 0.018112)
-    (marked,), _ = drive(cut, [scored_rows([0.018, 0.02])], Context(seed=0))
+    (marked,), _ = drive(cut, [scored_rows([0.018, 0.02])], StageContext(seed=0))
     assert [r["drop_reason"] for r in marked] == ["low_quality", None]
 
 
@@ -247,7 +249,7 @@ def test_too_little_to_learn_from_is_said(tmp_path: Path, positives: Path) -> No
     _, cut = build({"keep_fraction": 0.5}, RECIPE)
     assert isinstance(cut, Group)
     with pytest.raises(DataError, match="no documents reached the cut"):
-        cut.decide(0, TableSketches([pa.table({"value": pa.array([], pa.float64())})]), Context(seed=0))
+        cut.decide(0, TableSketches([pa.table({"value": pa.array([], pa.float64())})]), StageContext(seed=0))
 
 
 def test_wrong_models_are_refused(tmp_path: Path) -> None:

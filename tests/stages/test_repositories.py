@@ -1,4 +1,4 @@
-"""Repositories cut into rows by the pool: what a part holds, stable ids, one hold-out for all, books that balance."""
+"""Repositories cut into rows by the pool: what a part holds, stable ids, one hold-out for all, the accounting."""
 
 import json
 from pathlib import Path

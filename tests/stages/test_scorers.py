@@ -9,7 +9,7 @@ import pytest
 from test_quality import PROSE, RECIPE, details, drive, fit, sentences, spam
 
 from tamis.base.errors import ConfigError, DataError
-from tamis.base.stage import Context, Map
+from tamis.base.stage import Map, StageContext
 from tamis.stages.quality.held_out import check_learned, held_out_part, judge, training_part
 from tamis.stages.quality.stage import build
 from tamis.store.location import Location
@@ -136,7 +136,7 @@ def test_the_held_out_tenth_does_not_reach_training(positives: Path, scorers: st
 def fit_own(positives: Path, shards: list[list[dict[str, Any]]], **settings: Any) -> tuple[Any, dict[str, Any]]:
     stage, _ = build({"positives": str(positives), "keep_fraction": 0.5, **settings}, RECIPE)
     rows, decided = drive(
-        pickle.loads(pickle.dumps(stage)), shards, Context(seed=3, assets={"positives": Location(positives)})
+        pickle.loads(pickle.dumps(stage)), shards, StageContext(seed=3, assets={"positives": Location(positives)})
     )
     return rows, details(decided)
 
@@ -151,9 +151,9 @@ def test_a_function_scores_and_what_it_cannot_score_has_no_score(scorers: str) -
     score, cut = build({"scorer": f"{scorers}:length", "keep_fraction": 0.5}, RECIPE)
     assert isinstance(score, Map) and score.signals == ()
     rows = [{"id": str(n), "text": text} for n, text in enumerate(["aaaa", "?", "aa", None, "a"])]
-    (scored,), _ = drive(pickle.loads(pickle.dumps(score)), [rows], Context(seed=0))
+    (scored,), _ = drive(pickle.loads(pickle.dumps(score)), [rows], StageContext(seed=0))
     assert [row["quality_score"] for row in scored] == [4, None, 2, 0, 1]
-    (marked,), _ = drive(cut, [scored], Context(seed=0))
+    (marked,), _ = drive(cut, [scored], StageContext(seed=0))
     assert [row["drop_reason"] for row in marked] == [None, "no_quality_score", None, "low_quality", "low_quality"]
 
 
@@ -163,7 +163,7 @@ def test_files_of_a_scorer_are_assets(scorers: str, tmp_path: Path) -> None:
     (score,) = build({"scorer": f"{scorers}:Listed", "options": {"words": str(words)}, "annotate": True}, RECIPE)
     assert score.assets() == {"words": str(words)}
     rows = [{"id": "0", "text": "good words"}, {"id": "1", "text": "none"}]
-    (scored,), _ = drive(score, [rows], Context(seed=0, assets={"words": Location(words)}))
+    (scored,), _ = drive(score, [rows], StageContext(seed=0, assets={"words": Location(words)}))
     assert [row["quality_score"] for row in scored] == [2, 0]
     assert [signal.column for signal in score.signals] == ["quality_score"]
 
@@ -171,7 +171,7 @@ def test_files_of_a_scorer_are_assets(scorers: str, tmp_path: Path) -> None:
 def test_scoring_again_replaces_the_score(scorers: str) -> None:
     """A recipe can have `quality` twice: the second score is that of the second step."""
     (score,) = build({"scorer": f"{scorers}:length", "annotate": True}, RECIPE)
-    (again,), _ = drive(score, [[{"id": "0", "text": "abc", "quality_score": 0.5}]], Context(seed=0))
+    (again,), _ = drive(score, [[{"id": "0", "text": "abc", "quality_score": 0.5}]], StageContext(seed=0))
     assert again[0]["quality_score"] == 3
 
 
@@ -238,7 +238,7 @@ def test_a_scorer_that_cannot_be_trained_is_named_with_its_line(positives: Path,
 def test_a_scorer_that_returns_something_else_fails_its_rows(scorers: str) -> None:
     (score,) = build({"scorer": f"{scorers}:Wrong", "annotate": True}, RECIPE)
     with pytest.raises(TypeError, match=r"one number per text: expected shape \(2,\), got \(1,\)"):
-        drive(score, [[{"id": "0", "text": "a"}, {"id": "1", "text": "b"}]], Context(seed=0))
+        drive(score, [[{"id": "0", "text": "a"}, {"id": "1", "text": "b"}]], StageContext(seed=0))
 
 
 def test_scores_that_are_all_alike_are_refused_even_where_their_order_is_right() -> None:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context
+from tamis.base.stage import StageContext
 from tamis.stages.tokenize.bpe import train_tokenizer
 from tamis.stages.tokenize.stage import Tokenize, build
 from tamis.store.location import Location
@@ -33,7 +33,7 @@ def opened(path: Path, mode: str = "fixed", **settings: str) -> Tokenize:
     recipe = Recipe.parse({"name": "x", "mode": mode, "stages": []}, "")
     [stage] = build({"tokenizer": str(path)} | settings, recipe)
     assert isinstance(stage, Tokenize)
-    stage.open(Context(seed=0, assets={"tokenizer": Location(path)}))
+    stage.open(StageContext(seed=0, assets={"tokenizer": Location(path)}))
     return stage
 
 

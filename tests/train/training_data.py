@@ -11,7 +11,8 @@ import pyarrow as pa
 from tamis.base.cards import Card
 from tamis.store.location import Location
 from tamis.store.tokens import TokenShardWriter, write_manifest
-from tamis.train.run import OnProgress, TrainConfig, resolve, run_training
+from tamis.train.metrics import OnMetrics
+from tamis.train.run import TrainConfig, resolve, run_training
 
 NUM_STEPS = 40
 SETTINGS: dict[str, Any] = {
@@ -25,7 +26,7 @@ def config(**changes: Any) -> TrainConfig:
 
 
 def train(
-    tokens: Location, output: Location, on_progress: OnProgress | None = None, settings: TrainConfig | None = None
+    tokens: Location, output: Location, on_progress: OnMetrics | None = None, settings: TrainConfig | None = None
 ) -> Card:
     settings = settings or config()
     return run_training(resolve(settings, tokens), settings, tokens, output, on_progress)

@@ -1,4 +1,4 @@
-"""Cards: the small JSON identity of every artefact, and the books (`in = kept + removed + quarantined`) on them."""
+"""Cards: the small JSON identity of every artefact, and its accounting (`in = kept + removed + quarantined`)."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -32,11 +32,11 @@ class Counts:
             getattr(self, name).update(getattr(other, name))
 
     def check(self, where: str) -> None:
-        """Raises TamisError unless the books balance: a row that is nowhere is the one thing Tamis may never do."""
+        """Raises TamisError unless the accounting balances: no row may be lost without a record of it."""
         out = self.kept + self.removed.total() + self.quarantined.total()
         if out != self.rows_in:
             raise TamisError(
-                f"{where}: the books do not balance: {self.rows_in} rows in, {out} accounted for "
+                f"{where}: the accounting does not balance: {self.rows_in} rows in, {out} accounted for "
                 f"({self.kept} kept, {self.removed.total()} removed, {self.quarantined.total()} quarantined). "
                 "This is a defect in a stage; nothing was published."
             )
@@ -84,7 +84,7 @@ class Card:
     config: dict[str, Any]
     tamis_version: str
     seed: int = 0
-    books: Counts | None = None
+    accounting: Counts | None = None
     details: dict[str, Any] = field(default_factory=dict)
     """What else the artefact wants to show: rules, histograms, examples, sizes, thresholds, scores."""
 
@@ -93,11 +93,11 @@ class Card:
             name: getattr(self, name)
             for name in ("kind", "name", "version", "fingerprint", "parents", "config", "tamis_version", "seed")
         }
-        if self.books is not None:
-            out |= self.books.to_dict()
+        if self.accounting is not None:
+            out |= self.accounting.to_dict()
         return out | {"details": self.details}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Card":
-        books = Counts.from_dict(data) if "counts" in data else None
-        return cls(books=books, **{k: v for k, v in data.items() if k not in ("counts", "text_bytes")})
+        accounting = Counts.from_dict(data) if "counts" in data else None
+        return cls(accounting=accounting, **{k: v for k, v in data.items() if k not in ("counts", "text_bytes")})

@@ -22,7 +22,7 @@ EXTRA_PREFIX = f"{columns.EXTRA}."
 _HIDDEN = {columns.DROP_REASON, columns.ERROR, columns.TEXT, columns.WARCINFO, columns.EXTRA}
 """Status and whole texts, which are not compared with anything."""
 
-Kind = Literal["number", "string", "bool", "any"]
+ValueKind = Literal["number", "string", "bool", "any"]
 
 
 def stored_column(name: str) -> str:
@@ -30,7 +30,7 @@ def stored_column(name: str) -> str:
     return columns.EXTRA if name.startswith(EXTRA_PREFIX) else name
 
 
-def kind_of(name: str, present: Mapping[str, pa.DataType], where: str) -> Kind:
+def kind_of(name: str, present: Mapping[str, pa.DataType], where: str) -> ValueKind:
     """What sort of value `name` is, with `present` the columns there are. Raises ConfigError when there is none, or it
     is a column of lists or bytes."""
     if name.startswith(EXTRA_PREFIX) and columns.EXTRA in present:
@@ -46,7 +46,7 @@ def kind_of(name: str, present: Mapping[str, pa.DataType], where: str) -> Kind:
     return kind
 
 
-def _kind(kind: pa.DataType) -> Kind | None:
+def _kind(kind: pa.DataType) -> ValueKind | None:
     if pa.types.is_boolean(kind):
         return "bool"
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):

@@ -55,11 +55,11 @@ class ScratchFolder(Protocol):
 
 
 def _no_scratch() -> AbstractContextManager[ScratchFolder]:
-    raise AssertionError("this stage needs a scratch folder: Context(scratch=tamis.store.scratch.scratch)")
+    raise AssertionError("this stage needs a scratch folder: StageContext(scratch=tamis.store.scratch.scratch)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
+class StageContext:
     """What a stage is handed when it opens: checksummed assets by name, the run's seed, and `scratch`, which gives a
     temporary folder for the length of a `with` block."""
 
@@ -89,8 +89,8 @@ class Stage(ABC):
     """Columns that must exist."""
     adds: pa.Schema = pa.schema([])
     """Columns this stage creates."""
-    ends: tuple[str, ...] = ()
-    """Columns that no later stage sees."""
+    drops: tuple[str, ...] = ()
+    """Columns that this stage removes: no later stage sees them."""
     keeps_output: bool = False
     """True where redoing the work costs more than storing its result: later changes then restart from here."""
     kernels: tuple[str, ...] = ()
@@ -109,7 +109,7 @@ class Stage(ABC):
         """Name -> path or URI of every file the stage needs; hashed into the fingerprint, handed to `open`."""
         return {}
 
-    def open(self, context: Context) -> None:  # noqa: B027 - most stages need nothing
+    def open(self, context: StageContext) -> None:  # noqa: B027 - most stages need nothing
         """Called once per worker before the first batch: load models, warm kernels."""
 
     def check_columns(self, present: Mapping[str, pa.DataType]) -> None:
@@ -225,11 +225,11 @@ class Group(Stage):
         among those that reached this stage in this shard. The runner adds int32 `shard`."""
 
     @abstractmethod
-    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         """Findings of one bucket. A table with columns `shard` and `row` is handed to `mark` shard by shard; one
         without is handed whole to every shard. `schema.metadata[b"details"]`, if set, is JSON for the card."""
 
-    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
+    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: StageContext) -> pa.Table:
         """The decision, from the findings of every bucket in order; shaped as `decide` says."""
         raise NotImplementedError(f"{self.name} does not combine")
 

@@ -154,7 +154,7 @@ def _start(task: Task, will_be_stored: set[str]) -> int:
 
 def _text_share(plan: Plan) -> float:
     """Size of what is stored over the size of the pool; a pool that is not extracted from is text already."""
-    return TEXT_SHARE if any(columns.CONTENT in step.stage.ends for step in plan.steps) else 1.0
+    return TEXT_SHARE if any(columns.CONTENT in step.stage.drops for step in plan.steps) else 1.0
 
 
 def _decision_entry(node: DecideNode, forecast: Forecast) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _memory(node: DecideNode, forecast: Forecast) -> GroupCost | None:
     begin alike. None where the group's needs are next to nothing, or a model of the first pass is not made yet."""
     workspace, plan = forecast.workspace, node.plan
     card = StageDir(workspace.artefact(node.one.output.artefact)).card
-    if card.exists() and (counts := Card.from_dict(read_json(card)).books) is not None:
+    if card.exists() and (counts := Card.from_dict(read_json(card)).accounting) is not None:
         return group_cost(node.step, measured_corpus(counts), forecast.num_workers)
     if group_cost(node.step, Corpus(num_documents=1, text_bytes=1), forecast.num_workers) is None:
         return None

@@ -86,7 +86,7 @@ def _stage_table(stages: dict[str, dict[str, Any]], cards: dict[str, Card], all_
         table.add_column(name, justify="right")
     table.add_column("reasons")
     for step, stage in stages.items():
-        counts = cards[step].books if step in cards else None
+        counts = cards[step].accounting if step in cards else None
         if counts is None:
             table.add_row(step, *[""] * 7, "" if stage["finished"] else "not finished")
             continue

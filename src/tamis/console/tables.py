@@ -22,7 +22,7 @@ def accounting_table(cards: list[tuple[str, Card]], all_reasons: bool = False) -
         table.add_column(name, justify="right")
     table.add_column("reasons")
     for step, card in cards:
-        counts = card.books
+        counts = card.accounting
         if counts is None:
             continue
         numbers = (counts.rows_in, counts.kept, counts.removed.total(), counts.quarantined.total())

@@ -20,14 +20,14 @@ from tamis.store.rundir import StageDir
 def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
     """Merge the shards' records of one step into its card."""
     folder = tasks[0].folder(step)
-    books, notes, records = Counts(), Counter[str](), []
+    accounting, notes, records = Counts(), Counter[str](), []
     for task in tasks:
         record = read_record(folder.task(task.index))
         assert record is not None, f"{folder.root}: task {task.index} left no record"
-        books.add(record.books)
+        accounting.add(record.accounting)
         notes.update(record.notes)
         records.append(record)
-    books.check(step.label)
+    accounting.check(step.label)
     details: dict[str, Any] = {
         "rules": [rule.to_dict() for rule in step.stage.rules],
         "histograms": _merge_histograms(step.stage, records),
@@ -47,7 +47,7 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
         config=step.stage.config.model_dump(mode="json"),
         tamis_version=__version__,
         seed=plan.recipe.seed,
-        books=books,
+        accounting=accounting,
         details=details,
     )
     write_json(folder.card, card.to_dict())
@@ -86,15 +86,15 @@ def _merge_decisions(folder: StageDir, step: Step, details: dict[str, Any]) -> N
 
 def check_budget(plan: Plan, step: Step, card: Card, tasks: Sequence[Task]) -> None:
     """Raises BudgetError when more rows were quarantined than the recipe allows."""
-    books = card.books
-    assert books is not None
-    lost, budget = books.quarantined.total(), plan.recipe.quarantine_budget
-    if lost <= budget * books.rows_in:
+    accounting = card.accounting
+    assert accounting is not None
+    lost, budget = accounting.quarantined.total(), plan.recipe.quarantine_budget
+    if lost <= budget * accounting.rows_in:
         return
-    kinds = ", ".join(f"{name} {count}" for name, count in books.quarantined.most_common(3))
+    kinds = ", ".join(f"{name} {count}" for name, count in accounting.quarantined.most_common(3))
     worst = max(tasks, key=lambda task: _quarantined(task, step))
     raise BudgetError(
-        f"{step.label}: {lost} of {books.rows_in} rows were quarantined ({kinds}), more than the budget of "
+        f"{step.label}: {lost} of {accounting.rows_in} rows were quarantined ({kinds}), more than the budget of "
         f"{budget:.1%}. The worst input is {worst.shard.uri}; its rows are in "
         f"{worst.folder(step).quarantine(worst.index)}. Mend the input, or raise quarantine_budget."
     )
@@ -102,25 +102,25 @@ def check_budget(plan: Plan, step: Step, card: Card, tasks: Sequence[Task]) -> N
 
 def _quarantined(task: Task, step: Step) -> int:
     record = read_record(task.folder(step).task(task.index))
-    return record.books.quarantined.total() if record else 0
+    return record.accounting.quarantined.total() if record else 0
 
 
 def nothing_left(step: Step, card: Card) -> DataError:
     """What to tell a user whose last document left at this step."""
-    books = card.books
-    assert books is not None
-    if books.rows_in == 0:
+    accounting = card.accounting
+    assert accounting is not None
+    if accounting.rows_in == 0:
         notes = ", ".join(f"{name} {count}" for name, count in card.details["notes"].items())
         seen = f" (skipped: {notes})" if notes else ""
         return DataError(f"{step.label}: the pool holds no documents{seen}. Check what pool.inputs points at.")
-    reasons = books.removed + Counter({f"quarantined as {name}": n for name, n in books.quarantined.items()})
+    reasons = accounting.removed + Counter({f"quarantined as {name}": n for name, n in accounting.quarantined.items()})
     told = ", ".join(f"{name} {count}" for name, count in reasons.most_common(4))
     if set(reasons) == {"not_held_out"}:
         return DataError(
-            f"{step.label}: none of {books.rows_in} documents is in the held-out part: hosts are held out whole, and "
-            "these are few. Raise pool.holdout_fraction, or set pool.holdout_by: url to hold out single pages."
+            f"{step.label}: none of {accounting.rows_in} documents is in the held-out part: hosts are held out whole, "
+            "and these are few. Raise pool.holdout_fraction, or set pool.holdout_by: url to hold out single pages."
         )
     return DataError(
-        f"{step.label}: no document is left of {books.rows_in}: {told}. "
+        f"{step.label}: no document is left of {accounting.rows_in}: {told}. "
         "Loosen the rule that removed most, or check that this recipe fits this pool."
     )

@@ -74,7 +74,7 @@ class PassNode(Node):
             card = write_card(self.plan, step, tasks)
             context.on_event(Event(kind="stage_finished", fields={"stage": step.label, **card.to_dict()["counts"]}))
             check_budget(self.plan, step, card, tasks)
-            if card.books is not None and card.books.kept == 0:
+            if card.accounting is not None and card.accounting.kept == 0:
                 raise nothing_left(step, card)
         output = tasks[0].folder(self.one.output)
         if output.tokens.is_folder():
@@ -200,8 +200,8 @@ def _adopt(source: StageDir, theirs: int, target: StageDir, ours: int) -> None:
 
 def _tell_cost(group: Step, card: Card, context: Context) -> None:
     """What the group's decisions will take, now that their input is known; a warning where that is too much."""
-    assert card.books is not None
-    predicted = group_cost(group, measured_corpus(card.books), context.num_workers)
+    assert card.accounting is not None
+    predicted = group_cost(group, measured_corpus(card.accounting), context.num_workers)
     if predicted is None:
         return
     context.on_event(Event(kind="cost_predicted", fields=predicted.to_dict()))

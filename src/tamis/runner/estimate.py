@@ -56,9 +56,9 @@ def group_cost(step: Step, corpus: Corpus, num_workers: int) -> GroupCost | None
     return GroupCost(folder=step.label, corpus=corpus, cost=cost, at_once=at_once)
 
 
-def measured_corpus(books: Counts) -> Corpus:
-    """What entered a group, from the books of the step before it."""
-    return Corpus(num_documents=books.kept, text_bytes=books.kept_bytes)
+def measured_corpus(accounting: Counts) -> Corpus:
+    """What entered a group, from the accounting of the step before it."""
+    return Corpus(num_documents=accounting.kept, text_bytes=accounting.kept_bytes)
 
 
 def sampled_corpus(plan: Plan, workspace: Workspace) -> Corpus | None:

@@ -116,12 +116,12 @@ class Lane:
         ):
             if place not in self._writers:
                 place.delete_file()
-        books = self._split.books
-        books.check(f"{self.step.label}, shard {shard.name}")
+        accounting = self._split.accounting
+        accounting.check(f"{self.step.label}, shard {shard.name}")
         record = Record(
             fingerprint=self._plan.task_fingerprint(self.step, shard),
             shard=shard.name,
-            books=books,
+            accounting=accounting,
             stored=self._stores,
             histograms=self._split.histograms,
             examples=self._split.examples(),
@@ -217,7 +217,7 @@ class Sink:
         record = Record(
             fingerprint=self._plan.sketch_fingerprint(self._one, shard),
             shard=shard.name,
-            books=Counts(),
+            accounting=Counts(),
             outputs=describe_outputs(self._sketch_folder.root, [path]),
         )
         write_record(self._sketch_folder.sketch_task(self._index), record)

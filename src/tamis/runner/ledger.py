@@ -20,7 +20,7 @@ class Record:
     fingerprint: str
     shard: str = ""
     """Which shard of the pool, for per-document work."""
-    books: Counts = field(default_factory=Counts)
+    accounting: Counts = field(default_factory=Counts)
     stored: bool = True
     """Whether the documents that were kept are stored: in the middle of a pass they need not be."""
     histograms: dict[str, list[int]] = field(default_factory=dict)
@@ -30,13 +30,13 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)
-        del data["books"]
-        return data | self.books.to_dict()
+        del data["accounting"]
+        return data | self.accounting.to_dict()
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Record":
         plain = {k: v for k, v in data.items() if k not in ("counts", "text_bytes")}
-        return cls(books=Counts.from_dict(data), **plain)
+        return cls(accounting=Counts.from_dict(data), **plain)
 
 
 def describe_outputs(folder: Location, places: Iterable[Location]) -> dict[str, dict[str, Any]]:

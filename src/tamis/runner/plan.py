@@ -14,7 +14,7 @@ from tamis.base import columns
 from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Group, InputShard, Map, Source, Stage
+from tamis.base.stage import Group, InputShard, Map, Source, Stage, StageContext
 from tamis.store.digests import input_digest
 from tamis.store.location import Location
 from tamis.store.scratch import scratch
@@ -40,9 +40,9 @@ class Step:
     renames: dict[str, str] = field(default_factory=dict)
     """Columns of earlier steps that this step adds anew, and the names under which they go on."""
 
-    def context(self, seed: int, workspace: Workspace) -> Context:
+    def context(self, seed: int, workspace: Workspace) -> StageContext:
         places = {name: asset_location(text, workspace) for name, text in self.assets.items()}
-        return Context(seed=seed, assets=places, scratch=scratch)
+        return StageContext(seed=seed, assets=places, scratch=scratch)
 
 
 def asset_location(text: str, workspace: Workspace) -> Location:
@@ -197,14 +197,14 @@ def _check_columns(source: Source, stages: Sequence[Stage]) -> list[dict[str, st
     present: dict[str, pa.DataType] = {item.name: item.type for item in (*columns.POOL_SCHEMA, *source.adds)}
     makers = dict.fromkeys(present, 1)
     renames: list[dict[str, str]] = [{}]
-    extracts = [stage.name for stage in stages if columns.CONTENT in stage.ends]
+    extracts = [stage.name for stage in stages if columns.CONTENT in stage.drops]
     for number, stage in enumerate(stages, start=2):
         stage.check_columns(present)
         if (
             columns.TEXT in stage.reads
             and columns.CONTENT in present
             and extracts
-            and columns.CONTENT not in stage.ends
+            and columns.CONTENT not in stage.drops
         ):
             raise ConfigError(
                 f"{stage.name}: it reads the text of pages, which '{extracts[0]}' makes later. Put '{extracts[0]}' "
@@ -215,7 +215,7 @@ def _check_columns(source: Source, stages: Sequence[Stage]) -> list[dict[str, st
             present[new], makers[new] = present.pop(old), makers.pop(old)
         present |= {item.name: item.type for item in stage.adds}
         makers |= dict.fromkeys(stage.adds.names, number)
-        for column in stage.ends:
+        for column in stage.drops:
             present.pop(column, None)
     return renames
 

@@ -1,6 +1,6 @@
 """Apply one stage to one batch and split the rows: kept go on, removed and quarantined are written with their reason.
 
-This is where the books are kept, and the one place where an exception becomes a quarantined row.
+Here the accounting is kept; it is also the one place where an exception becomes a quarantined row.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ def _row_by_row(stage: Stage, apply: Apply, batch: pa.RecordBatch, on_row: Calla
 
 def _as_if_done(stage: Stage, rows: pa.Table) -> pa.Table:
     """Rows that all failed, with the columns that the stage's other batches have: one file holds them all."""
-    rows = rows.drop_columns([name for name in stage.ends if name in rows.schema.names])
+    rows = rows.drop_columns([name for name in stage.drops if name in rows.schema.names])
     for item in stage.adds:
         if item.name not in rows.schema.names:
             rows = rows.append_column(item, pa.nulls(rows.num_rows, item.type))
@@ -120,7 +120,7 @@ class Split:
     def __init__(self, stage: Stage, keep_text: bool) -> None:
         self.stage = stage
         self.keep_text = keep_text
-        self.books = Counts()
+        self.accounting = Counts()
         self.histograms: dict[str, list[int]] = {}
         self._examples: dict[str, list[tuple[str, dict[str, Any]]]] = {}
 
@@ -135,19 +135,27 @@ class Split:
         failed = pc.is_valid(batch.column(columns.ERROR)).to_numpy(zero_copy_only=False)
         dropped = pc.is_valid(batch.column(columns.DROP_REASON)).to_numpy(zero_copy_only=False) & ~failed
         keep = ~(failed | dropped)
-        self.books.rows_in += batch.num_rows
-        self.books.bytes_in += int(entered.sum())
-        self.books.kept += int(keep.sum())
+        self.accounting.rows_in += batch.num_rows
+        self.accounting.bytes_in += int(entered.sum())
+        self.accounting.kept += int(keep.sum())
         kept = batch if keep.all() else batch.filter(pa.array(keep))
-        self.books.kept_bytes += int(text_bytes(kept).sum())
+        self.accounting.kept_bytes += int(text_bytes(kept).sum())
         removed = quarantined = None
         if dropped.any():
             removed = self._outcome(batch.filter(pa.array(dropped)), columns.DROP_REASON)
-            _tally(removed, columns.DROP_REASON, entered[dropped], self.books.removed, self.books.removed_bytes)
+            _tally(
+                removed, columns.DROP_REASON, entered[dropped], self.accounting.removed, self.accounting.removed_bytes
+            )
             self._remember(removed)
         if failed.any():
             quarantined = self._outcome(batch.filter(pa.array(failed)), columns.ERROR)
-            _tally(quarantined, columns.ERROR, entered[failed], self.books.quarantined, self.books.quarantined_bytes)
+            _tally(
+                quarantined,
+                columns.ERROR,
+                entered[failed],
+                self.accounting.quarantined,
+                self.accounting.quarantined_bytes,
+            )
         return kept, removed, quarantined
 
     def _histogram(self, batch: pa.RecordBatch) -> None:

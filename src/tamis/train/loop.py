@@ -17,11 +17,9 @@ from torch import Tensor, nn
 
 from tamis.base.errors import TamisError
 from tamis.train.data import BatchLoader
-from tamis.train.metrics import MetricsLog
+from tamis.train.metrics import MetricsLog, OnMetrics
 from tamis.train.model import Transformer, losses
 from tamis.train.optimizer import CLIP_NORM, learning_rate
-
-OnProgress = Callable[[dict[str, Any]], None]
 
 
 class DivergenceError(TamisError):
@@ -108,7 +106,7 @@ class Trainer:
 
 def train(
     trainer: Trainer, first_step: int, checkpoint_steps: set[int], log: MetricsLog,
-    save: Callable[[int], None], on_progress: OnProgress | None, clock: Callable[[], float] = time.perf_counter,
+    save: Callable[[int], None], on_progress: OnMetrics | None, clock: Callable[[], float] = time.perf_counter,
 ) -> None:  # fmt: skip
     """Take steps `first_step` to the last.
 
@@ -143,7 +141,7 @@ class _Reporter:
     """Turns the scalars of a step into a line of the log and a call of `on_progress`."""
 
     def __init__(
-        self, trainer: Trainer, log: MetricsLog, on_progress: OnProgress | None, clock: Callable[[], float]
+        self, trainer: Trainer, log: MetricsLog, on_progress: OnMetrics | None, clock: Callable[[], float]
     ) -> None:
         self._settings, self._log, self._on_progress = trainer.settings, log, on_progress
         self._tokens_per_step = trainer.loader.batch_size * (trainer.loader.dataset.window_length - 1)

@@ -1,6 +1,6 @@
 """metrics.jsonl: one line per optimizer step, each step exactly once, also across a crash and a resume."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,6 +8,9 @@ import orjson
 
 from tamis.store.append import AppendFile
 from tamis.store.location import Location
+
+OnMetrics = Callable[[dict[str, Any]], None]
+"""Called after every step with its line of metrics.jsonl and `total_steps`."""
 
 
 class MetricsLog:

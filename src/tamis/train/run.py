@@ -21,6 +21,7 @@ from tamis.base.seeds import named_seed
 from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
 from tamis.store.tokens import read_manifest
+from tamis.train.metrics import OnMetrics
 from tamis.train.settings import TRAINING_VERSION, TrainConfig, Training, check, resolve
 from tamis.train.threads import ThreadChoice, available_cores, measure
 
@@ -29,13 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainConfig", "Training", "check", "progress_text", "resolve", "run_training"]
 
-OnProgress = Callable[[dict[str, Any]], None]
 
 TRAINING, METRICS, CARD = "training.json", "metrics.jsonl", "card.json"
 
 
 def run_training(
-    training: Training, config: TrainConfig, tokens: Location, output: Location, on_progress: OnProgress | None = None
+    training: Training, config: TrainConfig, tokens: Location, output: Location, on_progress: OnMetrics | None = None
 ) -> Card:
     """Train on the token shards in the folder `tokens`; returns the card, which is written to `output` last.
 
@@ -165,7 +165,7 @@ def _resume(trainer: "Trainer", output: Location) -> int:
 
 def _train(
     trainer: "Trainer", training: Training, tokens: Location, output: Location, first_step: int,
-    on_progress: OnProgress | None,
+    on_progress: OnMetrics | None,
 ) -> None:  # fmt: skip
     from tamis.train import checkpoint
     from tamis.train.loop import train

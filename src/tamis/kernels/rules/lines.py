@@ -17,8 +17,13 @@ from tamis.kernels.text.words import LF
 NEWLINE = 10
 NEWLINE_WORD = property_word("\n")
 
-UPPERCASE_LINES, NUMERIC_LINES, COUNTER_LINES, SHORT_LINES, PUNCTUATED_LINES, LONG_WORD_LINES = range(6)
-"""Kinds of `drop_lines`."""
+(
+    UPPERCASE_LINES, NUMERIC_LINES, COUNTER_LINES, SHORT_LINES, UNPUNCTUATED_LINES, UNFINISHED_LINES, LONG_WORD_LINES,
+    LONG_TOKEN_LINES,
+) = range(8)  # fmt: skip
+"""Kinds of lines that `drop_lines` drops. UNPUNCTUATED_LINES end in no punctuation mark; UNFINISHED_LINES are those and
+the lines that end in an ellipsis. LONG_WORD_LINES hold a long word of str.split, LONG_TOKEN_LINES a long token of
+fastText."""
 ANYWHERE, PREFIX, SUFFIX = range(3)
 """Places of `remove_phrase`."""
 ANY_CHARACTER = 0
@@ -190,18 +195,21 @@ def is_counter(code_points: np.ndarray, properties: np.ndarray, start: int, end:
 
 
 @kernel
-def _ends_in_punctuation(code_points: np.ndarray, properties: np.ndarray, start: int, end: int, dots: bool) -> bool:
-    """Whether the line ends, blanks aside, in one of `. ! ? "` or U+2026; with `dots` false, not in an ellipsis."""
+def _ends_in_punctuation(
+    code_points: np.ndarray, properties: np.ndarray, start: int, end: int, allows_ellipsis: bool
+) -> bool:
+    """Whether the line ends, apart from blanks, in one of `. ! ? "` or U+2026. Where `allows_ellipsis` is false, neither
+    U+2026 nor three full stops count."""
     # Leave out blanks at the end of the line.
     while end > start and properties[end - 1] & SPACE:
         end -= 1
     if end == start:
         return False
-    # An ellipsis counts only where `dots` allows it; a single full stop always counts.
+    # An ellipsis counts only where `allows_ellipsis` says so; a single full stop always counts.
     last = code_points[end - 1]
     if last == 0x2026:
-        return dots
-    if last == 46 and not dots:
+        return allows_ellipsis
+    if last == 46 and not allows_ellipsis:
         return not (end - start >= 3 and code_points[end - 2] == 46 and code_points[end - 3] == 46)
     return last == 46 or last == 33 or last == 63 or last == 34
 
@@ -264,9 +272,11 @@ def _keeps(
         return counts[DIGITS, k] == 0 or not is_counter(code_points, properties, start, end)
     if kind == SHORT_LINES:
         return low <= counts[WORDS, k] <= high
-    if kind == PUNCTUATED_LINES:
-        return _ends_in_punctuation(code_points, properties, start, end, low == 0.0)
-    return _longest_token(code_points, properties, start, end, low != 0.0) <= high
+    if kind == UNPUNCTUATED_LINES or kind == UNFINISHED_LINES:
+        allows_ellipsis = kind == UNPUNCTUATED_LINES
+        return _ends_in_punctuation(code_points, properties, start, end, allows_ellipsis)
+    by_split = kind == LONG_WORD_LINES
+    return _longest_token(code_points, properties, start, end, by_split) <= high
 
 
 @kernel

@@ -17,9 +17,9 @@ from tamis.base.errors import ConfigError, DataError
 from tamis.base.lookup import as_text, check_kinds, check_test, kind_of, numbers_in, stored_column, values_in
 from tamis.base.recipe import Recipe
 from tamis.base.signals import MeasuredSignal, Rule, Signal
-from tamis.base.stage import Context, Corpus, Cost, Group, Map, Sketches, Stage
+from tamis.base.stage import Corpus, Cost, Group, Map, Sketches, Stage, StageContext
 from tamis.stages.cut.config import BYTES, DOCUMENTS, TOKENS, CutConfig
-from tamis.stages.cut.thresholds import Found, find_threshold
+from tamis.stages.cut.thresholds import ShareThreshold, find_threshold
 
 VALUE, WEIGHT, GROUP = "value", "weight", "group"
 MOST_SHOWN_GROUPS = 100
@@ -96,7 +96,7 @@ class ShareCut(Group):
                 )
         self.signals = self.signals or _drawing(self.config.column, present)
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         self._tokenizer: Any = None
         if "tokenizer" in context.assets:
             from tokenizers import Tokenizer
@@ -125,7 +125,7 @@ class ShareCut(Group):
             raise ValueError(f"{self._weight_column} is {bad[0]}, which cannot be a size")
         return np.nan_to_num(found).round().astype(np.int64).tolist()
 
-    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         """One line per group: `group` (null: all documents, or those without a value of `by`) and `threshold`.
 
         Raises DataError when there is no value to decide from.
@@ -139,7 +139,7 @@ class ShareCut(Group):
             unmeasured = f"none of {len(values):,} documents has a value of '{self.config.column}'"
             raise DataError(f"{self.name}: {unmeasured if len(values) else what}")
         weights = table[WEIGHT].to_numpy() if WEIGHT in names else None
-        found: list[tuple[str | None, Found]] = []
+        found: list[tuple[str | None, ShareThreshold]] = []
         for group, rows in _rows_by_group(table, measured):
             kept = None if weights is None else weights[rows]
             assert self.config.keep_fraction is not None
@@ -153,7 +153,7 @@ class ShareCut(Group):
         )
         return decided.replace_schema_metadata({"details": json.dumps(details)})
 
-    def _details(self, found: list[tuple[str | None, Found]], num_unmeasured: int) -> dict[str, Any]:
+    def _details(self, found: list[tuple[str | None, ShareThreshold]], num_unmeasured: int) -> dict[str, Any]:
         """For the card: the thresholds as rules, and what they keep."""
         shown = sorted(found, key=lambda item: -item[1].num_documents)[:MOST_SHOWN_GROUPS]
         details: dict[str, Any] = {
@@ -172,7 +172,7 @@ class ShareCut(Group):
             details[f"{self.config.of}_kept"] = sum(each.kept_weight for _, each in found)
         return details
 
-    def _rule(self, group: str | None, found: Found) -> Rule:
+    def _rule(self, group: str | None, found: ShareThreshold) -> Rule:
         return Rule(
             reason=self.config.removed_as,
             column=self.config.column,

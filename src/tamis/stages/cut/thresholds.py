@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class ShareThreshold:
     """The threshold of one group: documents with a value of at least `threshold` are kept. Counts are of documents,
     `weight` and `kept_weight` of what the share is of."""
 
@@ -20,7 +20,7 @@ class Found:
     kept_weight: int
 
 
-def find_threshold(values: np.ndarray, weights: np.ndarray | None, fraction: float) -> Found:
+def find_threshold(values: np.ndarray, weights: np.ndarray | None, fraction: float) -> ShareThreshold:
     """The greatest threshold that keeps at least `fraction` of the documents (of the sum of `weights` where given) and
     at least one document. `values` float64[n] with n > 0 and no NaN; `weights` int64[n], none negative.
 
@@ -38,7 +38,7 @@ def find_threshold(values: np.ndarray, weights: np.ndarray | None, fraction: flo
         wanted = ceil(exact * int(reached[-1]))
         threshold = float(values[order[min(int(np.searchsorted(reached, wanted)), size - 1)]])
     kept = values >= threshold
-    return Found(
+    return ShareThreshold(
         threshold=threshold,
         num_documents=size,
         num_kept=int(np.count_nonzero(kept)),

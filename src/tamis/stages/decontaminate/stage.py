@@ -19,7 +19,7 @@ from tamis.base.config import Config
 from tamis.base.errors import DataError
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule, Signal
-from tamis.base.stage import Context, Map, Stage
+from tamis.base.stage import Map, Stage, StageContext
 from tamis.stages.decontaminate.reference import read_items
 
 CONTAMINATED_NGRAMS = "contaminated_ngrams"
@@ -80,7 +80,7 @@ class Decontaminate(Map):
         """Without the paths: the files' contents are covered as assets."""
         return [self.name, self.version, self.config.model_dump(mode="json", exclude={"reference"})]
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         """Hash the reference. Raises DataError when it is not readable or holds no text long enough to match."""
         if self.config.reference:
             texts = [text for name in sorted(self.assets()) for text in read_items(context.assets[name])]

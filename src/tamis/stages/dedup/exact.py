@@ -18,7 +18,7 @@ from pydantic import Field
 from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
-from tamis.base.stage import Context, Corpus, Cost, Sketches
+from tamis.base.stage import Corpus, Cost, Sketches, StageContext
 from tamis.base.words import normalize
 from tamis.stages.dedup.survivors import RANK, DocumentDedup, Keep, choose, decision_table
 
@@ -127,7 +127,7 @@ class ExactDedup(DocumentDedup):
         value = NORMALIZERS[self.config.key, self.config.normalize](value)
         return hashlib.blake2b(value.encode(), digest_size=16).digest()
 
-    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         names = ["low", "high", *([RANK] if self.keep.setting != "first" else [])]
         parts, start = [(np.zeros(0, np.int64), *(np.zeros(0, np.uint64) for _ in names))], 0
         for batch in sketches.batches(names):

@@ -20,7 +20,7 @@ from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.errors import DataError
 from tamis.base.seeds import named_rng
-from tamis.base.stage import Context, Corpus, Cost, Sketches
+from tamis.base.stage import Corpus, Cost, Sketches, StageContext
 from tamis.stages.dedup.merge import add_merged, merged_texts
 from tamis.stages.dedup.planted import RATE, add_copies, plant, recall_by_rate
 from tamis.stages.dedup.survivors import (
@@ -94,7 +94,7 @@ class MinHashDedup(DocumentDedup):
         self.num_buckets = config.bands * config.num_parts
         self._band_names = [f"band_{band:02d}" for band in range(config.bands)]
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         """Draws the hash functions from the run's seed."""
         from tamis.kernels.text import ngrams
 
@@ -156,7 +156,7 @@ class MinHashDedup(DocumentDedup):
                 likeness[pair] = common / (len(one) + len(other) - common)
         return likeness
 
-    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         """Links `line, first` (uint32) between lines that share this band's key: to the first real document with it."""
         if sketches.num_lines > MAX_LINES:
             raise DataError(
@@ -200,7 +200,7 @@ class MinHashDedup(DocumentDedup):
             start, count = start + len(found), here.stop
         return lines[:count], keys[:count], planted[:count]
 
-    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
+    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: StageContext) -> pa.Table:
         from tamis.kernels.dedup.components import flatten, join
 
         parents = np.arange(sketches.num_lines, dtype=np.uint32)

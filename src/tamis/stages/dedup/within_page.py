@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from tamis.base import columns
 from tamis.base.batches import replace_column
 from tamis.base.config import Config
-from tamis.base.stage import Context, Map
+from tamis.base.stage import Map, StageContext
 from tamis.kernels.rules.program import Program
 
 
@@ -30,7 +30,7 @@ class WithinPageDedup(Map):
     kernels = ("rules",)
     config: WithinPageConfig
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         program = Program()
         by_line = self.config.unit == "line"
         self._program = program.drop_repeated_lines() if by_line else program.drop_repeated_paragraphs()

@@ -9,7 +9,7 @@ import codecs
 import re
 from typing import Literal, NamedTuple
 
-Source = Literal["header", "bom", "meta", "utf8", "detected"]
+EncodingSource = Literal["header", "bom", "meta", "utf8", "detected"]
 
 _HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
 _META_CHARSET = re.compile(rb"<meta\b[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
@@ -39,7 +39,7 @@ class Decoded(NamedTuple):
 
     text: str
     charset: str
-    source: Source
+    source: EncodingSource
 
 
 def codec_name(label: str) -> str | None:
@@ -53,7 +53,7 @@ def codec_name(label: str) -> str | None:
     return _SUPERSETS.get(name, name)
 
 
-def _declared(html: memoryview, content_type: str) -> tuple[str, Source] | None:
+def _declared(html: memoryview, content_type: str) -> tuple[str, EncodingSource] | None:
     header = _HEADER_CHARSET.search(content_type)
     if header and (name := codec_name(header.group(1))):
         return name, "header"
@@ -88,7 +88,7 @@ def decode_html(page: bytes | memoryview, content_type: str) -> Decoded:
     return _decode_other(bytes(html), declared)
 
 
-def _decode_other(html: bytes, declared: tuple[str, Source] | None) -> Decoded:
+def _decode_other(html: bytes, declared: tuple[str, EncodingSource] | None) -> Decoded:
     """`html` is not valid UTF-8."""
     if declared:
         text = html.decode(declared[0], "replace")

@@ -12,9 +12,16 @@ from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Map
+from tamis.base.stage import Map, StageContext
 from tamis.stages.extract.encoding import decode_html
-from tamis.stages.extract.engines import Engine, OwnEngine, check_engine, engine_for, engine_versions, find_engine
+from tamis.stages.extract.engines import (
+    ExtractionEngine,
+    OwnEngine,
+    check_engine,
+    engine_for,
+    engine_versions,
+    find_engine,
+)
 from tamis.stages.extract.nesting import nesting_depth
 
 CHARSET = "charset"
@@ -47,7 +54,7 @@ class Extract(Map):
     version = 3
     reads = (columns.CONTENT, columns.CONTENT_TYPE, columns.TEXT)
     adds = pa.schema([(CHARSET, pa.string()), (CHARSET_SOURCE, pa.string())])
-    ends = (columns.CONTENT, columns.CONTENT_TYPE)
+    drops = (columns.CONTENT, columns.CONTENT_TYPE)
     keeps_output = True
 
     def __init__(self, config: ExtractConfig, paper: bool = False) -> None:
@@ -74,9 +81,9 @@ class Extract(Map):
         # Resiliparse detects undeclared encodings, whichever engine extracts.
         return [self.name, self.version, settings, self.paper, version("resiliparse"), decides]
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         settings = self.settings
-        self._engine: Engine
+        self._engine: ExtractionEngine
         if self.own_engine is not None:
             self._engine = OwnEngine(self.own_engine)
         else:
@@ -100,7 +107,7 @@ class Extract(Map):
             texts[i] = page.pop(columns.TEXT, None)
             for name, value in page.items():
                 out[name][i] = value
-        return _with_columns(batch.drop_columns(list(self.ends)), {columns.TEXT: texts, **out})
+        return _with_columns(batch.drop_columns(list(self.drops)), {columns.TEXT: texts, **out})
 
     def _page(self, html: memoryview, content_type: str) -> dict[str, str]:
         """The columns of one page that are not null."""

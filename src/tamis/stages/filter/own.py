@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tamis.base.signals import Rule
-from tamis.stages.filter.plan import measured_columns
+from tamis.stages.filter.programs import measured_columns
 from tamis.stages.filter.published import RULES, TABLES
 from tamis.stages.filter.settings import BANNED_WORD_RULES, FilterConfig, OwnEdit, OwnRule, kernel_columns
 from tamis.stages.filter.tables import Check, Edit, Phase, PhraseList, Table

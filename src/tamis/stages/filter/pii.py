@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from tamis.base import columns
 from tamis.base.signals import Signal
-from tamis.base.stage import Context, Map
+from tamis.base.stage import Map, StageContext
 from tamis.stages.filter.settings import FilterConfig
 
 EMAIL, IPV4, IPV6, PHONE = "email@example.com", "192.0.2.1", "2001:db8::1", "+0 000 000 0000"
@@ -106,7 +106,7 @@ class MaskPii(Map):
     def identity(self) -> list[object]:
         return [self.name, self.version, self.kinds]
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         """Nothing to load."""
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:

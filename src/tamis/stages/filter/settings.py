@@ -11,7 +11,7 @@ from tamis.base.lookup import check_test
 from tamis.stages.filter.detectors import check_languages
 from tamis.stages.filter.published import RULES, TABLES
 from tamis.stages.filter.signals import LETTERS_PER_TOKEN, MEASURED, WORDS_REMOVED
-from tamis.stages.filter.tables import DEFAULT_LIMITS, EDIT_KINDS, PHRASE_EDITS, Place
+from tamis.stages.filter.tables import DEFAULT_LIMITS, EDIT_KINDS, PHRASE_EDITS, PhrasePlace
 
 
 class OwnRule(Config):
@@ -36,7 +36,7 @@ class OwnEdit(Config):
     """How much is too much, for the kinds of `tables.DEFAULT_LIMITS`, which are the defaults."""
     phrases: list[str] = Field(default=[])
     """For `phrase_lines` (the line goes) and `remove_phrases` (only the phrase goes; ASCII)."""
-    place: Place = "anywhere"
+    place: PhrasePlace = "anywhere"
     """Where in the line a phrase counts."""
     whole_words: bool = False
     """Whether a phrase counts inside a longer word; for `phrase_lines`."""
@@ -48,7 +48,7 @@ class PhraseListConfig(Config):
     """Phrases to count: they give the signals `num_<name>` and `<name>_per_word`."""
 
     phrases: list[str] = Field(min_length=1)
-    place: Place = "anywhere"
+    place: PhrasePlace = "anywhere"
     whole_words: bool = False
 
 

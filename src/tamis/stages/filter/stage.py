@@ -17,7 +17,7 @@ from tamis.base import columns
 from tamis.base.lookup import check_kinds, kind_of, stored_column, values_in
 from tamis.base.recipe import Recipe
 from tamis.base.signals import MeasuredSignal, Rule
-from tamis.base.stage import Asset, Context, Map, Stage
+from tamis.base.stage import Asset, Map, Stage, StageContext
 from tamis.kernels.text.decoding import choose
 from tamis.kernels.text.sentences import split_sentences
 from tamis.stages.filter import records, urls
@@ -26,7 +26,7 @@ from tamis.stages.filter.language import Detector, detect_all
 from tamis.stages.filter.own import as_rule, effective_table
 from tamis.stages.filter.own_signals import own_signals
 from tamis.stages.filter.pii import MaskPii
-from tamis.stages.filter.plan import PhaseRun, Plan
+from tamis.stages.filter.programs import PhaseRun, TablePrograms
 from tamis.stages.filter.resolved import resolved_settings
 from tamis.stages.filter.settings import FilterConfig, check, kernel_columns
 from tamis.stages.filter.signals import LETTERS_PER_TOKEN, SIGNALS, drawing
@@ -93,7 +93,7 @@ class Filter(Map):
         own = [(LANGUAGE, pa.string()), (LANGUAGE_SCORE, pa.float64())] if self.detects_language else []
         if self.config.sentence_languages:
             own.append((SENTENCE_LANGUAGES, pa.string()))
-        return own + [(name, pa.float64()) for name in Plan(self.table, paper=self.mode == "paper").columns]
+        return own + [(name, pa.float64()) for name in TablePrograms(self.table, paper=self.mode == "paper").columns]
 
     def check_columns(self, present: Mapping[str, pa.DataType]) -> None:
         """Also completes `signals`: columns of numbers that the documents come with are drawn where a rule tests
@@ -128,7 +128,7 @@ class Filter(Map):
             found |= {f"banlist_{name}": f"{folder}/{file}" for name, file in _WORD_LISTS.items()}
         return found
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         self._seed = context.seed
         paper = self.mode == "paper"
         self.banlists = urls.BanLists(
@@ -149,7 +149,7 @@ class Filter(Map):
             self.tokenizer = Tokenizer.from_str(context.assets["tokenizer"].read_text())
         banned = _read(context.assets.get("banned_words"), "banned_words") or []
         own = [word.lower() for word in self.config.own_banned_words]
-        self.plan = Plan(self.table, paper=paper, banned_words=[*banned, *own])
+        self.programs = TablePrograms(self.table, paper=paper, banned_words=[*banned, *own])
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         reasons = np.full(batch.num_rows, None, object)
@@ -164,7 +164,7 @@ class Filter(Map):
             reasons[live & _open(reasons) & rule.fires(values_in(batch, rule.column))] = rule.reason
         added: dict[str, pa.Array] = {}
         reasons[live & _open(reasons) & _is_empty(text)] = NO_TEXT
-        for phase in self.plan.phases:
+        for phase in self.programs.phases:
             text = self._phase(phase, text, live, reasons, added)
         errors = self._measure_own(text, live, reasons, added)
         return self._finish(batch, text, reasons, errors, added)
@@ -198,7 +198,7 @@ class Filter(Map):
             reasons[live & _open(reasons) & _is_empty(text)] = phase.plain.emptied_reason
             return text
         rows = live & _open(reasons)
-        gate = self.plan.link_gate(text, rows) if phase.removes_links else None
+        gate = self.programs.link_gate(text, rows) if phase.removes_links else None
         outcome = phase.program.run(text, rows, gate)
         text = outcome.text()
         for reason, emptied in phase.emptied(outcome).items():

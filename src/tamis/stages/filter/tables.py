@@ -25,7 +25,7 @@ EDIT_KINDS: tuple[str, ...] = (
     "unfinished_lines", "phrase_lines", "remove_phrases", "banned_word_lines", "arxiv_appendix", "arxiv_comments",
     "arxiv_comment_blocks", "arxiv_macros", "arxiv_preamble",
 )  # fmt: skip
-Place = Literal["anywhere", "prefix", "suffix"]
+PhrasePlace = Literal["anywhere", "prefix", "suffix"]
 
 DEFAULT_LIMITS: dict[str, float] = {
     "collapse_newlines": 2, "uppercase_lines": 0.5, "numeric_lines": 0.999999, "short_lines": 2, "long_lines": 1000,
@@ -45,7 +45,7 @@ class Edit:
     name: str = ""
     limit: float | None = None
     phrases: tuple[str, ...] = ()
-    place: Place = "anywhere"
+    place: PhrasePlace = "anywhere"
     whole_words: bool = False
     max_words: float = float("inf")
 
@@ -66,7 +66,7 @@ class PhraseList:
 
     name: str
     phrases: tuple[str, ...]
-    place: Place = "anywhere"
+    place: PhrasePlace = "anywhere"
     whole_words: bool = False
 
     @property

@@ -13,15 +13,15 @@ from tamis.store.containers import decoded_chunks
 from tamis.store.identity import document_id
 from tamis.store.shards import open_parquet
 
-Kind = Literal["warc", "jsonl", "parquet"]
+FileFormat = Literal["warc", "jsonl", "parquet"]
 Opener = Callable[[], BinaryIO]
 
 _WARC_SUFFIXES = (".warc", ".wet", ".arc")
 _COMPRESSIONS = (".gz", ".zst", ".zstd", ".lz4")
 
 
-def kind_of(uri: str, open_raw: Opener) -> Kind:
-    """Kind of a file by its name, else by its first bytes. Raises DataError when it is none that can be read."""
+def kind_of(uri: str, open_raw: Opener) -> FileFormat:
+    """The format of a file by its name, else by its first bytes. Raises DataError when it is none that can be read."""
     name = uri.lower()
     for ending in _COMPRESSIONS:
         name = name.removesuffix(ending)
@@ -44,7 +44,7 @@ def kind_of(uri: str, open_raw: Opener) -> Kind:
     )
 
 
-def count_documents(uri: str, kind: Kind, open_raw: Opener, limit: int) -> int:
+def count_documents(uri: str, kind: FileFormat, open_raw: Opener, limit: int) -> int:
     """How many documents a file has, counted up to `limit`. Raises DataError when it is not readable Parquet."""
     if kind == "parquet":
         with open_raw() as raw, open_parquet(raw, uri) as file:

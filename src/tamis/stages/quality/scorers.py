@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tamis.base.errors import ConfigError
 from tamis.base.plugins import Plugin, blamed, find
-from tamis.base.stage import Asset, Context, ScratchFolder
+from tamis.base.stage import Asset, ScratchFolder, StageContext
 from tamis.stages.quality.config import FASTTEXT, FASTTEXT_SETTINGS, QualityConfig
 
 
@@ -122,7 +122,7 @@ class Scoring:
     def is_trained(self) -> bool:
         return hasattr(self.scorer, "fit")
 
-    def fitted(self, good: list[str], pool: list[str], context: Context) -> bytes:
+    def fitted(self, good: list[str], pool: list[str], context: StageContext) -> bytes:
         """The model from texts of the two kinds; the scorer is ready then. Raises ConfigError where one of the user's
         own fails."""
         if self.plugin is None:

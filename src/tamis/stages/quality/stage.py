@@ -18,7 +18,7 @@ from tamis.base.errors import DataError
 from tamis.base.recipe import Recipe
 from tamis.base.seeds import unit_hash
 from tamis.base.signals import MeasuredSignal, Signal
-from tamis.base.stage import Context, Group, Map, Sketches, Stage
+from tamis.base.stage import Group, Map, Sketches, Stage, StageContext
 from tamis.stages.cut.config import CutConfig
 from tamis.stages.cut.stage import make_cut
 from tamis.stages.quality.config import FASTTEXT, SHARE_SETTINGS, QualityConfig
@@ -76,7 +76,7 @@ class QualityScore(_Scores, Map):
     def identity(self) -> list[Any]:
         return [self.name, self.version, self.scoring.identity()]
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         self.scoring.open(context.assets)
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -108,7 +108,7 @@ class QualityFit(_Scores, Group):
         training = [config.candidate_fraction, config.num_train_documents]
         return [self.name, self.version, training, texts, self.scoring.identity()]
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         self._seed = context.seed
         self._loaded = ""
         self.scoring.open(context.assets)
@@ -121,7 +121,7 @@ class QualityFit(_Scores, Group):
         texts = batch.column(columns.TEXT).take(pa.array(chosen)).cast(pa.large_string())
         return pa.table({"hash": hashes[chosen], "text": texts})
 
-    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         """One line: `model`, the bytes of the trained model, and `digest`, their hash.
 
         Raises DataError when positives or negatives are too few to learn from.
@@ -149,7 +149,7 @@ class QualityFit(_Scores, Group):
         table = pa.table({"model": pa.array([model], pa.large_binary()), "digest": [_digest(model)]})
         return table.replace_schema_metadata({"details": json.dumps(details)})
 
-    def _trained(self, good: list[str], pool: list[str], context: Context) -> tuple[bytes, dict[str, Any]]:
+    def _trained(self, good: list[str], pool: list[str], context: StageContext) -> tuple[bytes, dict[str, Any]]:
         """The model, and what the card says of it. Raises DataError when it learned nothing."""
         scorer = self.scoring.scorer
         train_good, train_pool = training_part(good), training_part(pool)
@@ -179,7 +179,7 @@ class QualityFit(_Scores, Group):
             return f"Change how {self.config.scorer} is trained, or {more}."
         return f"Raise quality.epoch (now {self.config.epoch}) or quality.lr (now {self.config.lr:g}), or {more}."
 
-    def _positives(self, context: Context) -> tuple[list[str], str]:
+    def _positives(self, context: StageContext) -> tuple[list[str], str]:
         if self.config.positives == PYTHON_TOPICS:
             return list(python_topics()), f"{PYTHON_TOPICS} ({python_topics_fingerprint()})"
         file = context.assets["positives"]

@@ -19,7 +19,7 @@ from tamis.base.config import Config
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Signal
-from tamis.base.stage import Asset, Context, Map, Stage
+from tamis.base.stage import Asset, Map, Stage, StageContext
 
 
 class TokenizeConfig(Config):
@@ -65,7 +65,7 @@ class Tokenize(Map):
     def assets(self) -> dict[str, str]:
         return {"tokenizer": self.path}
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         # A task has one core; the library would start a thread per core of the machine in every worker.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self._tokenizer = Tokenizer.from_str(_checked(context.assets["tokenizer"]))

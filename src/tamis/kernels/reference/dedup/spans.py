@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-Runs = list[tuple[int, int, int]]
+TokenRanges = list[tuple[int, int, int]]
 """(document, first token, end) of token ranges that do not touch, in order."""
 
 
@@ -26,7 +26,7 @@ def repeated_windows(
     return found
 
 
-def covered_runs(windows: Sequence[Sequence[bool]], width: int) -> Runs:
+def covered_runs(windows: Sequence[Sequence[bool]], width: int) -> TokenRanges:
     """The token ranges that the flagged windows cover."""
     runs = []
     for d, flags in enumerate(windows):

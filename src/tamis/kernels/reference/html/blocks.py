@@ -25,7 +25,7 @@ _WORD = re.compile(r"[^ \t\n\r\f]+")
 
 
 @dataclass
-class Block:
+class TextBlock:
     """One block; the counts are those of the kernel's columns of the same name."""
 
     element: int
@@ -65,7 +65,7 @@ class Element:
 class Blocks(HTMLParser):
     """Feed it HTML, then `end` it: `blocks` and `elements` are what the kernel lists."""
 
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[TextBlock] = field(default_factory=list)
     elements: list[Element] = field(default_factory=lambda: [Element(0, 0, 0)])
 
     def __post_init__(self) -> None:
@@ -138,7 +138,7 @@ class Blocks(HTMLParser):
             if not self._open:
                 self._open = True
                 nearest = [e for e, kind in zip(self._around(), kinds, strict=True) if kind in (BLOCK, PRE)]
-                self.blocks.append(Block([*nearest, 0][0]))
+                self.blocks.append(TextBlock([*nearest, 0][0]))
             block = self.blocks[-1]
             block.text += " " * self._space + character
             self._space = self._broken = False

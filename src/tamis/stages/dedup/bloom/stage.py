@@ -16,7 +16,7 @@ from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.signals import Rule, Signal
-from tamis.base.stage import Context, Corpus, Cost, Group, Sketches
+from tamis.base.stage import Corpus, Cost, Group, Sketches, StageContext
 from tamis.stages.dedup.bloom import marks
 from tamis.stages.dedup.bloom.filter import FilterShape, largest_filter, size_filter
 from tamis.stages.dedup.bloom.judge import DECISION_SCHEMA, NGRAMS, UNIT_NGRAMS, UNIT_NUMBERS, Judge
@@ -106,7 +106,7 @@ class BloomDedup(Group):
                 ),
             )
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         self._seed = context.seed
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
@@ -124,7 +124,7 @@ class BloomDedup(Group):
         ngrams, units, sizes = ngram_lists(texts, config.ngram, config.least_ngram, config.by_line)
         return {NGRAMS: ngrams, NUM_NGRAMS: pc.list_value_length(ngrams), UNIT_NUMBERS: units, UNIT_NGRAMS: sizes}
 
-    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         """One line per document with n-grams of the group of shards `bucket`. Raises ConfigError when the filter would
         be too small."""
         shards = range(bucket, sketches.num_shards, self.config.shards)

@@ -19,7 +19,7 @@ from tamis.stages.dedup.survivors import RANK
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lines:
+class SketchRows:
     """What is known of every sketch line: `digest` (uint64[n]), `embedded` and `planted` (bool[n]), and `rank`
     (float64[n], the highest first), None where order decides."""
 
@@ -29,7 +29,7 @@ class Lines:
     rank: np.ndarray | None
 
     @classmethod
-    def read(cls, sketches: Sketches, ranked: bool) -> "Lines":
+    def read(cls, sketches: Sketches, ranked: bool) -> "SketchRows":
         digest, embedded = np.zeros(sketches.num_lines, np.uint64), np.zeros(sketches.num_lines, bool)
         planted = np.zeros(sketches.num_lines, bool)
         rank = np.zeros(sketches.num_lines) if ranked else None
@@ -62,7 +62,7 @@ class Method:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SimilarDocuments:
     """For every embedded document: its line (`lines`, int64[n], ascending), `similarity` (float32[n]), `keeper`
     (int64[n], the line of the document that it goes for, its own for a kept one), `cluster` (int32[n]). For planted
     copies: their lines `plants` (int64[m]) and `caught` (float32[m]), the greatest similarity to a real document."""
@@ -76,7 +76,7 @@ class Found:
     details: dict[str, Any]
 
 
-def find_similar(sketches: Sketches, lines: Lines, method: Method, rng: np.random.Generator) -> Found:
+def find_similar(sketches: Sketches, lines: SketchRows, method: Method, rng: np.random.Generator) -> SimilarDocuments:
     """SemDeDup over all documents. Planted copies are compared with what is in their cluster and change nothing."""
     real = np.flatnonzero(lines.embedded & ~lines.planted)
     first, copy_of = _distinct(lines, real)
@@ -92,7 +92,7 @@ def find_similar(sketches: Sketches, lines: Lines, method: Method, rng: np.rando
     all_plants = np.flatnonzero(lines.planted)
     caught = np.zeros(len(all_plants), np.float32)
     caught[np.searchsorted(all_plants, plants)] = similarity[np.searchsorted(active, plants)]
-    return Found(
+    return SimilarDocuments(
         lines=real,
         similarity=np.where(active[places] == real, similarity[places], np.float32(1)),
         keeper=keeper,
@@ -109,7 +109,7 @@ def find_similar(sketches: Sketches, lines: Lines, method: Method, rng: np.rando
     )
 
 
-def _distinct(lines: Lines, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(lines: SketchRows, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first line of each embedding (int64[k], ascending), and for each of `real` the place of its own there."""
     order = np.lexsort((real, lines.first_rank(real), lines.digest[real]))
     digests = lines.digest[real[order]]
@@ -148,7 +148,7 @@ def _assign(sketches: Sketches, active: np.ndarray, centroids: np.ndarray) -> tu
 
 
 def _compare(
-    sketches: Sketches, active: np.ndarray, cluster: np.ndarray, nearness: np.ndarray, lines: Lines, method: Method
+    sketches: Sketches, active: np.ndarray, cluster: np.ndarray, nearness: np.ndarray, lines: SketchRows, method: Method
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """`(float32[n], int64[n], details)`: for each of the lines `active` the greatest similarity to an earlier one of
     its cluster, and the line of its original, -1 for a kept document."""

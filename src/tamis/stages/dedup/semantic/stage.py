@@ -19,11 +19,11 @@ from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.seeds import named_rng
 from tamis.base.signals import Rule, Signal
-from tamis.base.stage import Context, Corpus, Cost, Sketches
+from tamis.base.stage import Corpus, Cost, Sketches, StageContext
 from tamis.stages.dedup import planted
 from tamis.stages.dedup.merge import add_merged, merged_texts
 from tamis.stages.dedup.semantic import embedders
-from tamis.stages.dedup.semantic.semdedup import Found, Lines, Method, find_similar
+from tamis.stages.dedup.semantic.semdedup import Method, SimilarDocuments, SketchRows, find_similar
 from tamis.stages.dedup.semantic.vectors import quantize, to_columns
 from tamis.stages.dedup.survivors import (
     DUPLICATE_OF,
@@ -148,7 +148,7 @@ class SemanticDedup(DocumentDedup):
             return lines
         return planted.add_copies(lines, plants, to_columns(vectors[copied], valid[copied]))
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         self._seed = context.seed
 
     def _vectors(self, texts: list[str | None]) -> tuple[np.ndarray, np.ndarray]:
@@ -164,9 +164,9 @@ class SemanticDedup(DocumentDedup):
         vectors[present], valid[present] = found, directed
         return vectors, valid
 
-    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         config = self.config
-        lines = Lines.read(sketches, ranked=self.keep.setting != FIRST)
+        lines = SketchRows.read(sketches, ranked=self.keep.setting != FIRST)
         found = find_similar(sketches, lines, self._method(), named_rng(context.seed, self.name, "semantic"))
         grouped = (found.keeper != found.lines) | np.isin(found.lines, found.keeper[found.keeper != found.lines])
         members, keepers = found.lines[grouped], found.keeper[grouped]
@@ -242,7 +242,9 @@ def _rows_of(batch: pa.RecordBatch, rows: pa.Array, ranks: pa.Array | None, text
     return lines | {columns.TEXT: batch.column(columns.TEXT)} if text else lines
 
 
-def _all_rows(sketches: Sketches, rows: np.ndarray, found: Found, decided: pa.Table, places: np.ndarray) -> pa.Table:
+def _all_rows(
+    sketches: Sketches, rows: np.ndarray, found: SimilarDocuments, decided: pa.Table, places: np.ndarray
+) -> pa.Table:
     """The decision on every document, in the order of the lines `rows`; `decided` is that on the rows `places`."""
     where = pick(sketches, ["shard", "row"], rows)
     of_row, of_found = np.full(len(rows), -1), np.full(len(rows), -1)
@@ -262,7 +264,7 @@ def _all_rows(sketches: Sketches, rows: np.ndarray, found: Found, decided: pa.Ta
     )
 
 
-def _details(found: Found) -> dict[str, Any]:
+def _details(found: SimilarDocuments) -> dict[str, Any]:
     """For the card: what went, the largest group, and what other values of eps would remove."""
     removed = found.keeper != found.lines
     sizes = np.unique(found.keeper[removed], return_counts=True)[1]

@@ -16,7 +16,7 @@ _REACH = 1 << 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lines:
+class TokenLines:
     """Some sketch lines: `shards` (int32), `rows` (int64, negative = planted) and `planted` (bool) per line; the hashes
     of line k are `tokens[offsets[k]:offsets[k + 1]]` (uint64, int64)."""
 
@@ -27,16 +27,16 @@ class Lines:
     offsets: np.ndarray
 
 
-Stream = Callable[[], Iterator[Lines]]
+Stream = Callable[[], Iterator[TokenLines]]
 """The sketch lines of a bucket's shards in their order, from the beginning."""
 
 
-def read_lines(batches: Iterable[pa.RecordBatch]) -> Iterator[Lines]:
+def read_lines(batches: Iterable[pa.RecordBatch]) -> Iterator[TokenLines]:
     """Sketch batches (`shard, row, tokens`) as arrays; the tokens are not copied."""
     for batch in batches:
         rows = batch.column("row").to_numpy()
         tokens, offsets = _hashes(batch.column(TOKENS))
-        yield Lines(
+        yield TokenLines(
             shards=batch.column("shard").to_numpy(), rows=rows, planted=rows < 0, tokens=tokens, offsets=offsets
         )
 
@@ -62,7 +62,7 @@ class Ranges:
     def __init__(self) -> None:
         self._parts: list[tuple[np.ndarray, ...]] = []
 
-    def add(self, lines: Lines, documents: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+    def add(self, lines: TokenLines, documents: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
         """Ranges of `lines[documents]`; the arrays are copied."""
         if len(documents):
             self._parts.append((lines.shards[documents], lines.rows[documents], starts.copy(), ends.copy()))

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.kernels.dedup.spans import ASK, COUNT, FIRST, count_windows, find_runs
-from tamis.stages.dedup.substring.ranges import Lines, Ranges, Stream
+from tamis.stages.dedup.substring.ranges import Ranges, Stream, TokenLines
 
 LOAD = 0.7
 """Share of the table's places that are taken if all windows differ; a search then looks at six entries at most, on
@@ -39,7 +39,7 @@ def find(stream: Stream, num_windows: int | None, width: int, keeps_first: bool,
 
 
 def _search(
-    lines: Lines, width: int, num_parts: int, part: int, table: np.ndarray, mode: int
+    lines: TokenLines, width: int, num_parts: int, part: int, table: np.ndarray, mode: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     room = int(lines.offsets[-1] - lines.offsets[0]) // width + 1
     documents, starts, ends = (np.empty(room, np.int64) for _ in range(3))

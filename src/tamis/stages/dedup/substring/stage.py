@@ -28,12 +28,12 @@ from tamis.base.batches import replace_column, set_drop_reason
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.signals import Signal
-from tamis.base.stage import Context, Corpus, Cost, Group, Sketches
+from tamis.base.stage import Corpus, Cost, Group, Sketches, StageContext
 from tamis.stages.dedup.planted import add_copies, plant
 from tamis.stages.dedup.substring.ranges import (
     NUM_TOKENS,
     TOKENS,
-    Lines,
+    TokenLines,
     join_ranges,
     ranges_table,
     read_lines,
@@ -97,7 +97,7 @@ class SubstringDedup(Group):
         if config.annotate:
             self.adds = self.adds.append(pa.field(SPANS, pa.list_(pa.list_(pa.int64()))))
 
-    def open(self, context: Context) -> None:
+    def open(self, context: StageContext) -> None:
         self._seed = context.seed
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
@@ -117,12 +117,12 @@ class SubstringDedup(Group):
         )
         return add_copies(lines, plants, _token_columns(copies) | {UNCHANGED: pa.array(unchanged)})
 
-    def decide(self, bucket: int, sketches: Sketches, context: Context) -> pa.Table:
+    def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         """`shard, row, start, end`: token ranges that the repeated windows of this bucket cover."""
         group, part = divmod(bucket, self.config.num_parts)
         shards = range(group, sketches.num_shards, self.config.groups)
 
-        def stream() -> Iterator[Lines]:
+        def stream() -> Iterator[TokenLines]:
             return read_lines(sketches.batches(["shard", "row", TOKENS], shards))
 
         keeps_first = self.config.keep == "first"
@@ -142,7 +142,7 @@ class SubstringDedup(Group):
             count += int(windows[(windows > 0) & (batch.column("row").to_numpy() >= 0)].sum(dtype=np.int64))
         return count
 
-    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: Context) -> pa.Table:
+    def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: StageContext) -> pa.Table:
         """The parts' ranges joined, apart and in order; what was found goes on the card."""
         shards, rows, starts, ends = join_ranges(decided)
         details = self._details(sketches, shards, rows, ends - starts)

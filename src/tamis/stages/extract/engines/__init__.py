@@ -6,7 +6,7 @@ Crawl's WET files hold; `tamis` is ours. A function of the user's own can stand 
 
 from tamis.stages.extract.engines.choose import (
     ENGINES,
-    Engine,
+    ExtractionEngine,
     OwnEngine,
     check_engine,
     engine_for,
@@ -14,4 +14,4 @@ from tamis.stages.extract.engines.choose import (
     find_engine,
 )
 
-__all__ = ["ENGINES", "Engine", "OwnEngine", "check_engine", "engine_for", "engine_versions", "find_engine"]
+__all__ = ["ENGINES", "ExtractionEngine", "OwnEngine", "check_engine", "engine_for", "engine_versions", "find_engine"]

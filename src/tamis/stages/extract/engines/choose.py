@@ -11,17 +11,17 @@ from tamis.stages.extract.engines import libraries
 from tamis.stages.extract.engines.model_file import model_digest
 
 
-class Engine(Protocol):
+class ExtractionEngine(Protocol):
     """A page's text. Deterministic, and holds no state between pages."""
 
     def extract(self, html: str) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class EngineEntry:
     """One extractor: how it is made from (main_content, markdown), what it needs, and what it can do."""
 
-    make: Callable[[bool, bool], Engine]
+    make: Callable[[bool, bool], ExtractionEngine]
     libraries: tuple[str, ...]
     """Distributions whose version decides the text."""
     optional: bool = False
@@ -31,21 +31,21 @@ class Kind:
     """Whether `main_content: false` can be asked for."""
 
 
-def _tamis(main_content: bool, markdown: bool) -> Engine:
+def _tamis(main_content: bool, markdown: bool) -> ExtractionEngine:
     from tamis.stages.extract.engines.blocks import Tamis  # Kernels load where they work.
 
     return Tamis(main_content, markdown)
 
 
-ENGINES: dict[str, Kind] = {
-    "resiliparse": Kind(make=libraries.Resiliparse, libraries=("resiliparse",)),
-    "tamis": Kind(make=_tamis, libraries=("resiliparse",), markdown=True),
-    "plain": Kind(make=libraries.Plain, libraries=("resiliparse",)),
-    "trafilatura": Kind(
+ENGINES: dict[str, EngineEntry] = {
+    "resiliparse": EngineEntry(make=libraries.Resiliparse, libraries=("resiliparse",)),
+    "tamis": EngineEntry(make=_tamis, libraries=("resiliparse",), markdown=True),
+    "plain": EngineEntry(make=libraries.Plain, libraries=("resiliparse",)),
+    "trafilatura": EngineEntry(
         make=libraries.Trafilatura, libraries=("trafilatura", "justext", "lxml"), optional=True, markdown=True,
         all_text=False,
     ),
-    "justext": Kind(make=libraries.Justext, libraries=("justext", "lxml"), optional=True, all_text=False),
+    "justext": EngineEntry(make=libraries.Justext, libraries=("justext", "lxml"), optional=True, all_text=False),
 }  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def engine_versions(name: str) -> list[str]:
     return [*versions, f"model=={model_digest()}"] if name == "tamis" else versions
 
 
-def engine_for(name: str, main_content: bool, markdown: bool) -> Engine:
+def engine_for(name: str, main_content: bool, markdown: bool) -> ExtractionEngine:
     """The engine, its library loaded. Raises as `check_engine`."""
     check_engine(name, main_content, markdown)
     return ENGINES[name].make(main_content, markdown)

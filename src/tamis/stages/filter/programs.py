@@ -80,7 +80,7 @@ class PhaseRun:
         return values
 
 
-class Plan:
+class TablePrograms:
     """The programs of a table. `paper` keeps what DCLM's code does where it differs from its description;
     `banned_words` fills the phrase list of that name."""
 
@@ -145,9 +145,9 @@ class Plan:
             "counter_lines": lambda: target.drop_lines(lines.COUNTER_LINES).strip(),
             "short_lines": lambda: target.drop_lines(lines.SHORT_LINES, edit.strength),
             "long_lines": lambda: target.drop_lines(lines.SHORT_LINES, 0, edit.strength),
-            "long_word_lines": lambda: target.drop_lines(lines.LONG_WORD_LINES, 1, edit.strength),
-            "unpunctuated_lines": lambda: target.drop_lines(lines.PUNCTUATED_LINES, 0),
-            "unfinished_lines": lambda: target.drop_lines(lines.PUNCTUATED_LINES, 1),
+            "long_word_lines": lambda: target.drop_lines(lines.LONG_WORD_LINES, 0, edit.strength),
+            "unpunctuated_lines": lambda: target.drop_lines(lines.UNPUNCTUATED_LINES),
+            "unfinished_lines": lambda: target.drop_lines(lines.UNFINISHED_LINES),
         }
         if edit.kind in simple:
             simple[edit.kind]()
