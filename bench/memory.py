@@ -58,9 +58,9 @@ def measure_run(path: Path, output: Path) -> dict[str, float]:
     seconds = time.perf_counter() - begin
     run = RunDir(f"{output}/dclm-baseline")
     events, card = run.read_events(), run.cards()[0][1]
-    assert card.books is not None
+    assert card.accounting is not None
     return {
-        "rows": card.books.rows_in,
+        "rows": card.accounting.rows_in,
         "seconds": round(seconds, 1),
         "worker_peak_megabytes": round(max(e.get("peak_memory_bytes", 0) for e in events) / 2**20),
         "command_peak_megabytes": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
