@@ -92,7 +92,9 @@ class Plan:
     def steps(self) -> list[Step]:
         """Every step once, in order."""
         found = {
-            step.label: step for one in self.passes for step in (*one.steps, *([one.sketch] if one.sketch else []))
+            step.label: step
+            for this_pass in self.passes
+            for step in (*this_pass.steps, *([this_pass.sketch] if this_pass.sketch else []))
         }
         return list(found.values())
 
@@ -111,10 +113,10 @@ class Plan:
         last = self.recipe.output.jsonl if step is self.steps[-1] else ""
         return fingerprint(step.fingerprint, shard.name, shard.fingerprint, scope, last)
 
-    def sketch_fingerprint(self, one: Pass, shard: InputShard) -> str:
+    def sketch_fingerprint(self, this_pass: Pass, shard: InputShard) -> str:
         """Identity of what a pass tells its group about one shard."""
-        assert one.sketch is not None
-        return fingerprint("sketch", one.sketch.fingerprint, self.task_fingerprint(one.output, shard))
+        assert this_pass.sketch is not None
+        return fingerprint("sketch", this_pass.sketch.fingerprint, self.task_fingerprint(this_pass.output, shard))
 
     def decide_fingerprint(self, step: Step, bucket: int) -> str:
         return fingerprint("decide", step.fingerprint, self.corpus_fingerprint, bucket)
