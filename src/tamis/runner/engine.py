@@ -1,7 +1,7 @@
 """What every engine does: hand jobs to workers, look after those that die or hang, survive hostile rows.
 
 A batch that hangs or kills its worker is tried again row by row; a row that then hangs or kills the worker is
-quarantined. A page costs a row, not a run. Where workers live is each engine's own affair (`local_engine`,
+quarantined. A page costs a row, not a run. Where workers run is decided by each engine (`local_engine`,
 `ray_engine`).
 """
 
@@ -29,7 +29,7 @@ OnProgress = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Pulse:
-    """What a worker is at: number of the batch, rows of its job done, seconds since it said so, the row that it tries
+    """Progress of a worker: number of the batch, rows of its job done, seconds since it said so, the row that it tries
     alone or '', and its resident memory (0 where that is not known)."""
 
     batch: int = 0

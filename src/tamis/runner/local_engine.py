@@ -14,7 +14,7 @@ from tamis.store.system import resident_bytes
 
 
 class LocalWorker(Worker):
-    """A process, the pipe to it, and shared memory that says what it is at."""
+    """A process, the pipe to it, and shared memory in which it tells its progress."""
 
     def __init__(self, process: Any, pipe: Connection, lifeline: Connection, state: worker.SharedState) -> None:
         self._process, self.pipe, self._lifeline, self._state = process, pipe, lifeline, state
