@@ -1,7 +1,8 @@
 """Every file that Tamis can use but does not ship: where it comes from, how large it is, its checksum and its licence.
 
-Nothing is downloaded unless `fetch` is called; recipes name files, and any file of the right kind will do. A download
-goes to a `.part` file that a later call continues, and gets its name only when size and checksum are right.
+Nothing is downloaded unless `fetch` is called. Recipes name files, and any file of the right kind can be used instead.
+A download is written to a `.part` file, which a later call continues, and gets its final name only when size and
+checksum are right.
 """
 
 import http.client
@@ -33,7 +34,7 @@ class DownloadError(TamisError):
 @dataclass(frozen=True, kw_only=True)
 class RemoteAsset:
     """One downloadable file. `size_bytes` and `sha256` (hex) are None where the publisher states neither: such a file
-    is taken as it comes. Either way a run's fingerprint covers the bytes of every file it used."""
+    cannot be checked. In both cases a run's fingerprint covers the bytes of every file that it used."""
 
     name: str
     file_name: str
@@ -152,11 +153,11 @@ ASSETS: tuple[RemoteAsset, ...] = (
 
 
 GROUPS = {"refinedweb-words": ("refinedweb-words-strict", "refinedweb-words-hard", "refinedweb-words-soft")}
-"""Assets that a setting takes together, as the folder they lie in."""
+"""Groups of assets that a setting takes together, as the folder that holds them."""
 
 
 def list_assets() -> list[RemoteAsset]:
-    """Every asset, in the order of a pipeline."""
+    """Every asset, in the order in which a pipeline uses them."""
     return list(ASSETS)
 
 
@@ -177,7 +178,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def _cached(asset: RemoteAsset) -> Location:
-    """Where the asset lies once it was fetched."""
+    """The path of the asset in the cache, whether or not it has been fetched."""
     return Location(cache_folder()) / asset.file_name
 
 
@@ -190,7 +191,7 @@ def get_asset(name: str) -> RemoteAsset:
 
 
 def cached_file(name: str) -> Location:
-    """Where the asset lies in the cache. Raises ConfigError with both ways on when it does not."""
+    """The path of the asset in the cache. Raises ConfigError when it is not there, with the two ways to get it."""
     asset = get_asset(name)
     place = _cached(asset)
     if not place.is_file():
@@ -205,7 +206,7 @@ def resolve_setting(value: Any) -> tuple[Any, Any]:
     """A recipe's setting as (what the stage gets, what the resolved recipe says).
 
     `fetch:NAME` is the cached path of an asset, or the folder of a group; `fetch?:NAME` is the same where it is cached
-    and null where it is not. Raises ConfigError with both ways on when a file asked for is absent.
+    and null where it is not. Raises ConfigError when a requested file is absent, with the two ways to get it.
     """
     if not (isinstance(value, str) and value.startswith(("fetch:", "fetch?:"))):
         return value, value
@@ -252,8 +253,8 @@ def download(asset: RemoteAsset, folder: Location, on_progress: OnDownload = lam
 
 
 def _transfer(url: str, partial: PartialFile, on_progress: OnDownload) -> None:
-    """Bring `partial` to the full length of `url`: from where it stands if the server still has the same file, else
-    from the start. Raises OSError or HTTPException when that fails, StorageError when the disk is full."""
+    """Download `url` into `partial`: continue from its present end if the server still has the same file, else start
+    again. Raises OSError or HTTPException when that fails, StorageError when the disk is full."""
     version = partial.version()
     have = partial.size() if version else 0
     request = urllib.request.Request(url, headers={"User-Agent": "tamis"})

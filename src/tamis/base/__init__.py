@@ -1,1 +1,1 @@
-"""The words of the language: recipe schema, columns, stage shapes, errors, seeds, cards, events."""
+"""What all other packages share: the recipe schema, columns, kinds of stages, errors, seeds, cards and events."""

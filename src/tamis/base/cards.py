@@ -9,9 +9,11 @@ from tamis.base.errors import TamisError
 
 @dataclass(kw_only=True)
 class Counts:
-    """Rows, and UTF-8 bytes of text, that went through one stage. `removed` by reason, `quarantined` by error kind.
+    """Numbers of rows, and of UTF-8 bytes of their texts, that went through one stage: `removed` by reason,
+    `quarantined` by kind of error.
 
-    Text bytes are counted as the text stood when it entered the stage, except `kept_bytes`: as it stood on leaving.
+    Bytes are those of the text as it entered the stage, except for `kept_bytes`, which are those of the text as it left
+    the stage.
     """
 
     rows_in: int = 0
@@ -73,7 +75,8 @@ class Card:
     """Identity of one artefact: a stage's output, a checkpoint, an evaluation, a comparison.
 
     `fingerprint` covers everything the artefact depends on; `parents` are the fingerprints it was made from. A card
-    holds no times and no host names, so that equal work gives equal bytes; those are in events.jsonl, provenance.json.
+    holds no times and no host names, so that equal work gives equal bytes; these are in events.jsonl and
+    provenance.json.
     """
 
     kind: str
@@ -86,7 +89,7 @@ class Card:
     seed: int = 0
     accounting: Counts | None = None
     details: dict[str, Any] = field(default_factory=dict)
-    """What else the artefact wants to show: rules, histograms, examples, sizes, thresholds, scores."""
+    """Further facts about the artefact: rules, histograms, examples, sizes, thresholds or scores."""
 
     def to_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {

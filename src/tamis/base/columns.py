@@ -9,10 +9,10 @@ URL = "url"
 """string, written by pool: the target URI as recorded ('' when the record has none)."""
 
 CONTENT = "content"
-"""large_binary, written by pool, ended by extract: the HTTP body (transfer and content encodings undone)."""
+"""large_binary, written by pool, dropped by extract: the HTTP body (with transfer and content encodings decoded)."""
 
 CONTENT_TYPE = "content_type"
-"""string, written by pool, ended by extract: the HTTP Content-Type header as sent, '' when absent."""
+"""string, written by pool, dropped by extract: the HTTP Content-Type header as it was sent, '' when it is absent."""
 
 TEXT = "text"
 """string (UTF-8), written by pool (WET, JSONL, Parquet) or extract; the only column that later stages may change."""
@@ -53,4 +53,4 @@ POOL_SCHEMA = pa.schema(
     ]
 )
 """What every Source yields. HTML sources leave `text` null, text sources leave `content` null; rows whose record could
-not be read carry `error`, rows outside the pool's part carry `drop_reason`."""
+not be read have `error` set, and rows outside the chosen part of the pool have `drop_reason` set."""

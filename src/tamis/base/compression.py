@@ -1,4 +1,4 @@
-"""Compressed files: told apart by their first bytes, never by their names."""
+"""Compressed files, which are recognised by their first bytes and never by their names."""
 
 import re
 from collections.abc import Iterator
@@ -13,22 +13,23 @@ MAGIC: dict[str, re.Pattern[bytes]] = {
     "lz4": re.compile(rb"\x04\x22\x4d\x18"),
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
 }
-"""Name of a codec -> what its files begin with; zstd files may begin with a skippable frame."""
+"""Name of a codec -> the bytes that its files begin with. A zstd file may begin with a skippable frame."""
 MAGIC_BYTES = 4
 CHUNK_BYTES = 1 << 17
-"""Decoded bytes handed on at a time."""
+"""Number of decoded bytes in a chunk."""
 
 
 def codec_of(head: bytes) -> str | None:
-    """The codec, a key of MAGIC, whose magic number the first MAGIC_BYTES of a file show; None for plain bytes."""
+    """The codec (a key of MAGIC) whose magic number stands in the first MAGIC_BYTES of a file; None for an uncompressed
+    file."""
     return next((name for name, magic in MAGIC.items() if magic.match(head)), None)
 
 
 def decoded_whole(raw: BinaryIO, name: str) -> Iterator[bytes]:
     """Decoded bytes of the seekable file `raw`, plain or compressed, in chunks; `name` is what messages call it.
 
-    For small files that must be whole: raises DataError where the compressed data are damaged or end too early.
-    `store.containers` reads crawls, of which what can be decoded is kept.
+    This is for small files that must be complete: it raises DataError where the compressed data are damaged or end too
+    early. `store.containers` reads crawls, and keeps what can be decoded of a damaged file.
     """
     codec = codec_of(raw.read(MAGIC_BYTES))
     raw.seek(0)

@@ -1,7 +1,7 @@
-"""Errors a user can meet, and what each one means for the run.
+"""The errors that a user can see, and what each of them means for the run.
 
 Every message names what was wrong, where, and what to do next; the command line prints it without a traceback and exits
-with `exit_code`. Anything else that escapes is a defect of Tamis.
+with `exit_code`. Any other exception is a defect of Tamis.
 """
 
 import difflib

@@ -1,4 +1,5 @@
-"""Events: what happened when, one JSON line each in events.jsonl; console text and the report are views of them."""
+"""Events: what happened and when, one JSON line each in events.jsonl. The console output and the report are made from
+them."""
 
 import time
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The host of a URL: what the hold-out, ban-lists, intervals and reports all mean by one."""
+"""The host of a URL, as the hold-out, the ban-lists, the intervals and the reports define it."""
 
 from urllib.parse import urlsplit
 

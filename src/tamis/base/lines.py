@@ -1,4 +1,5 @@
-"""Lines of text files and the JSON objects on them: one way to number, decode and parse them, and to say what is wrong.
+"""Lines of text files and the JSON objects on them: they are numbered, decoded and parsed here, with one set of error
+messages.
 
 A line ends at a newline (0x0A) and nowhere else; its number counts from 1 and blank lines count too.
 """
@@ -12,11 +13,12 @@ from tamis.base.compression import decoded_whole
 from tamis.base.errors import DataError
 
 MAX_LINE_BYTES = 256 << 20
-"""A longer line is no record: readers of crawls quarantine it, readers of small files refuse it."""
+"""Longest line that can be a record, in bytes. Readers of crawls quarantine a longer line, and readers of small files
+refuse it."""
 
 
 class Line(NamedTuple):
-    """One line without its newline. `where` is its place for messages, as in `tasks.jsonl, line 3`."""
+    """One line without its newline. `where` names its place in messages, as in `tasks.jsonl, line 3`."""
 
     number: int
     data: bytes
@@ -24,8 +26,9 @@ class Line(NamedTuple):
 
 
 def split_lines(chunks: Iterable[bytes | None]) -> Iterator[tuple[int, bytes]]:
-    """(number, line without its newline) of a file that comes in chunks; None, a gap of lost bytes, also ends a line.
-    Of a line over MAX_LINE_BYTES no more than that and one chunk is held, and handed on."""
+    """Yield (number, line without its newline) of a file that is read in chunks. A chunk that is None stands for lost
+    bytes, and also ends a line. Of a line longer than MAX_LINE_BYTES, only that many bytes and one chunk are kept and
+    yielded."""
     number = 1
     parts: list[bytes] = []
     held = 0
@@ -45,8 +48,9 @@ def split_lines(chunks: Iterable[bytes | None]) -> Iterator[tuple[int, bytes]]:
 
 
 def numbered_lines(raw: BinaryIO, name: str) -> Iterator[Line]:
-    """The lines of an open file that are not blank; plain, gzip, LZ4 or zstd, told apart by content. `name` is what
-    messages call the file. Raises DataError where the file is damaged or a line is longer than MAX_LINE_BYTES."""
+    """The lines of an open file that are not blank. The file may be uncompressed, gzip, LZ4 or zstd, which is
+    recognised by its content. `name` is what messages call the file. Raises DataError where the file is damaged or a
+    line is longer than MAX_LINE_BYTES."""
     for number, data in split_lines(decoded_whole(raw, name)):
         where = f"{name}, line {number}"
         if len(data) > MAX_LINE_BYTES:

@@ -1,8 +1,8 @@
 """How a setting names a value of a document: a column, or `extra.NAME`, a field that came with the input.
 
-Rules and cuts can be on any of them. What can be known before a run starts is checked here: that the column exists, and
-that its type can be compared as asked. Fields of `extra` are known only when they are read: a document without the
-field is one on which it was not measured, and a value of the wrong kind costs that document.
+Rules and cuts can use any of them. What is known before a run starts is checked here: that the column exists, and that
+its values can be compared in the requested way. Fields of `extra` are known only when they are read: in a document
+without the field, the value counts as not measured, and a document with a value of the wrong kind is quarantined.
 """
 
 import json
@@ -20,19 +20,19 @@ from tamis.base.signals import OPERATORS, ORDERED
 
 EXTRA_PREFIX = f"{columns.EXTRA}."
 _HIDDEN = {columns.DROP_REASON, columns.ERROR, columns.TEXT, columns.WARCINFO, columns.EXTRA}
-"""Status and whole texts, which are not compared with anything."""
+"""Columns that hold a status or a whole text, which cannot be compared with anything."""
 
 ValueKind = Literal["number", "string", "bool", "any"]
 
 
 def stored_column(name: str) -> str:
-    """The column that must be there so that `name` can be read."""
+    """The column that must exist so that `name` can be read."""
     return columns.EXTRA if name.startswith(EXTRA_PREFIX) else name
 
 
 def kind_of(name: str, present: Mapping[str, pa.DataType], where: str) -> ValueKind:
-    """What sort of value `name` is, with `present` the columns there are. Raises ConfigError when there is none, or it
-    is a column of lists or bytes."""
+    """The kind of value that `name` has; `present` are the existing columns. Raises ConfigError when there is no such
+    column, or when it holds lists or bytes."""
     if name.startswith(EXTRA_PREFIX) and columns.EXTRA in present:
         return "any"
     usable = {column: _kind(kind) for column, kind in present.items() if column not in _HIDDEN and _kind(kind)}
@@ -57,7 +57,7 @@ def _kind(kind: pa.DataType) -> ValueKind | None:
 
 
 def check_test(op: str, threshold: Any, where: str) -> None:
-    """Raises ConfigError unless `op` is an operator and `threshold` something that it compares with."""
+    """Raises ConfigError unless `op` is an operator and `threshold` a value that it can compare with."""
     if op not in OPERATORS:
         raise ConfigError(f"{where}.op: '{op}' is none of {', '.join(OPERATORS)}")
     is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
@@ -120,7 +120,8 @@ def values_in(batch: pa.RecordBatch, name: str) -> np.ndarray:
 
 
 def numbers_in(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    """The values of `name`, float64, NaN where there is none. Raises ValueError for what is not a number."""
+    """The values of `name` as float64, with NaN where there is none. Raises ValueError for a value that is not a
+    number."""
     found = values_in(batch, name)
     if found.dtype != object:
         return found

@@ -1,7 +1,7 @@
 """A stage that a recipe names outside of Tamis: a subclass of Map or Group, in a package or in a file of the user's.
 
-It runs as Tamis's own do, with the same accounting and the same guards. A class of the user's own file cannot be
-imported by name in a worker process: `_reduced` makes its objects pickle together with the source of that file.
+It runs like the stages of Tamis, with the same accounting and the same limits. A class in a file of the user's cannot
+be imported by name in a worker process: `_reduced` makes its objects pickle together with the source of that file.
 """
 
 import copyreg
@@ -42,7 +42,7 @@ def own_stage(spec: str, settings: dict[str, Any] | None) -> Stage:
 
 
 def _made(plugin: Plugin) -> type[Stage]:
-    """The class, loaded, and known to pickle."""
+    """Load the class, and register it with pickle."""
     made: type[Stage] = plugin.load()
     if plugin.is_file:
         copyreg.pickle(made, _reduced)
@@ -50,7 +50,8 @@ def _made(plugin: Plugin) -> type[Stage]:
 
 
 def _reduced(stage: Stage) -> tuple[Any, ...]:
-    """The state is pickled by itself: it is read again only when `_restored` has made the module that it refers to."""
+    """The state is pickled separately, because it can be unpickled only after `_restored` has made the module that it
+    refers to."""
     assert stage.plugin is not None
     return _restored, (stage.plugin, pickle.dumps(stage.__dict__))
 

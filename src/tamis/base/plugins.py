@@ -1,9 +1,9 @@
 """Objects that a recipe names outside of Tamis: `package.module:Name`, or `./my_filter.py:Name` beside the recipe.
 
-A `Plugin` is what a name was resolved to. It pickles without the object itself: it carries the source of the user's
-file, so that a worker on another machine can make the object again, and the hash of that source, so that an edited
-file is another recipe. A module of an installed package is imported where it is used; the hash of its file and the
-version of its distribution stand for it.
+A name is resolved to a `Plugin`. It is pickled without the object itself: it holds the source of the user's file, so
+that a worker on another machine can make the object again, and the hash of that source, so that an edited file changes
+the fingerprint. A module of an installed package is imported where it is used; it is identified by the hash of its file
+and the version of its distribution.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ class Plugin:
 
     @property
     def spec(self) -> str:
-        """The name as a recipe can have it, wherever the recipe lies."""
+        """The name in a form that any recipe can use, whatever folder the recipe is in."""
         return f"{self.place}:{self.name}"
 
     @property
@@ -72,7 +72,7 @@ class Plugin:
         return self.place.endswith(".py")
 
     def identity(self) -> list[str]:
-        """What the fingerprint covers: the source, and not the place where the file lies."""
+        """What the fingerprint covers: the source, but not the path of the file."""
         return [self.name, self.digest, self.distribution]
 
     def load(self) -> Any:
@@ -81,10 +81,11 @@ class Plugin:
 
 
 def find(spec: str, where: str, shipped: Iterable[str] = ()) -> Plugin:
-    """The object that `spec` names; `where` is the setting that has it, `shipped` the names that Tamis brings along.
+    """The object that `spec` names; `where` is the name of the setting, `shipped` are the names of the objects that
+    come with Tamis.
 
-    Raises ConfigError when the name has neither form, the file or module does not exist or cannot be imported, it has
-    no such name, or what it names cannot be called.
+    Raises ConfigError when the name has neither form, when the file or module does not exist, cannot be imported or
+    does not define the name, or when the object cannot be called.
     """
     file, module = _FILE.fullmatch(spec), _MODULE.fullmatch(spec)
     if file is not None:
@@ -102,7 +103,7 @@ def find(spec: str, where: str, shipped: Iterable[str] = ()) -> Plugin:
 
 @contextmanager
 def blamed(where: str, plugin: Plugin) -> Iterator[None]:
-    """Whatever the user's code raises inside becomes a ConfigError with its file and line."""
+    """Turn every exception that the user's code raises inside into a ConfigError that names its file and line."""
     try:
         yield
     except TamisError:
@@ -137,7 +138,8 @@ def _data(module: ModuleType, origin: str) -> bytes:
 
 
 def _distribution(module: str) -> str:
-    """`name==version` of the installed distributions that bring the module; '' for one that lies on the path."""
+    """`name==version` of the installed distributions that provide the module; '' for a module that is only on the
+    path."""
     names = sorted(set(importlib.metadata.packages_distributions().get(module.partition(".")[0], [])))
     return ",".join(f"{name}=={importlib.metadata.version(name)}" for name in names)
 

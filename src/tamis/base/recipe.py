@@ -20,7 +20,8 @@ class OutputConfig(Config):
 
 
 class Limits(Config):
-    """What a page may cost before it is given up. Not part of any fingerprint: they decide nothing on sane pages."""
+    """How much time and memory a page may take before it is quarantined. These limits are no part of any fingerprint,
+    because ordinary pages do not reach them."""
 
     batch_seconds: float = Field(default=300, gt=0)
     """A batch that takes longer is tried row by row."""

@@ -1,4 +1,5 @@
-"""All randomness comes from here: a named seed depends on the run's seed and on names, never on order or workers."""
+"""The source of all randomness: a named seed depends on the run's seed and on names, and never on the order of the work
+or the number of workers."""
 
 import hashlib
 
@@ -17,6 +18,6 @@ def named_rng(run_seed: int, *names: str | int) -> np.random.Generator:
 
 
 def unit_hash(text: str, salt: str = "") -> float:
-    """A number in [0, 1) that depends on `text` and `salt` alone: sampling that any machine repeats."""
+    """A number in [0, 1) that depends on `text` and `salt` alone, so that every machine draws the same sample."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=salt.encode()[:64]).digest()
     return int.from_bytes(digest, "little") / 2**64

@@ -25,7 +25,8 @@ and `not_in` a list of numbers or strings."""
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
-    """A numeric column worth a histogram: `low`..`high` is the plotted range, values outside it are counted apart."""
+    """A numeric column that gets a histogram. The plotted range is `low` to `high`; values outside it are counted
+    separately."""
 
     column: str
     label: str
@@ -60,7 +61,7 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredSignal(Signal):
-    """A numeric column whose range nobody knows ahead: the histogram finds it.
+    """A numeric column whose range is not known in advance: the histogram adapts to its values.
 
     Bins are multiples of a power of two, and as narrow as the least and the greatest value allow with `MOST_BINS` of
     them. Two of them make one whole bin of the next width, so that histograms of parts merge without error, in any
@@ -122,7 +123,7 @@ class MeasuredSignal(Signal):
 class Rule:
     """Removes a document when `column op threshold` holds. `reason` says what was wrong; `source` where it is from.
 
-    A value that was not measured (null, NaN) fires no rule.
+    A rule does not fire on a value that was not measured (null or NaN).
     """
 
     reason: str
@@ -134,7 +135,8 @@ class Rule:
     """(column, value): the rule is for documents with this value of that column alone, compared as strings."""
 
     def fires(self, values: np.ndarray) -> np.ndarray:
-        """bool, same shape as `values` (numbers, or objects where some are strings): which documents go."""
+        """Whether the rule removes each document: bool, of the shape of `values` (numbers, or objects where some are
+        strings)."""
         if values.dtype.kind in "fiub" and self.op not in ("in", "not_in"):
             return np.asarray(OPERATORS[self.op](values, self.threshold)) & (values == values)
         return np.array([fires(self.op, value, self.threshold) for value in values.tolist()], np.bool_)

@@ -1,8 +1,9 @@
 """The three shapes of stage: Source, Map, Group. The runner knows these and no stage by name.
 
-A stage object is its settings until `open` is called in the worker that runs it: it must pickle before `open`. Stages
-open no files (pool, the one Source, reads through `store`) and know nothing of workers; what they need from outside
-they name in `assets` and are handed as `Asset`s, wherever those lie.
+A stage object holds only its settings until the worker that runs it calls `open`, and it must be possible to pickle it
+before that. Stages open no files (apart from pool, the only Source, which reads through `store`) and know nothing of
+workers. They name the files that they need in `assets`, and get them as `Asset` objects, whether the files are on this
+machine or elsewhere.
 """
 
 from abc import ABC, abstractmethod
@@ -21,25 +22,25 @@ from tamis.base.signals import Rule, Signal
 
 
 class Asset(Protocol):
-    """A file that a stage needs, on this machine or not. Its text (`str`) is where it lies, for messages."""
+    """A file that a stage needs, on this machine or elsewhere. `str(asset)` is its path or URI, for messages."""
 
     @property
     def name(self) -> str:
-        """The last part of where it lies."""
+        """The file name: the last part of its path or URI."""
 
     def open_read(self) -> BinaryIO:
         """A readable, seekable stream of its bytes."""
 
     def open_local(self) -> BinaryIO:
-        """The same, of a file of this machine, which can be mapped into memory."""
+        """As `open_read`, but of a file on this machine, which can be mapped into memory."""
 
     def read_bytes(self) -> bytes: ...
 
     def read_text(self) -> str:
-        """Its UTF-8 text, without a byte-order mark. Raises DataError naming the file when it is none."""
+        """Its text, without a byte-order mark. Raises DataError naming the file when it is not UTF-8."""
 
     def local_path(self) -> Path:
-        """A file of this machine with these bytes, for libraries that take no stream."""
+        """The path of a file on this machine with the same bytes, for libraries that do not read streams."""
 
 
 class ScratchFolder(Protocol):
@@ -49,7 +50,7 @@ class ScratchFolder(Protocol):
         """UTF-8, with newlines as they are."""
 
     def path(self, name: str) -> Path:
-        """Where a file lies, or is to be written by a library."""
+        """The path of a file in the folder, which may exist or be written by a library."""
 
     def read_bytes(self, name: str) -> bytes: ...
 
@@ -60,8 +61,8 @@ def _no_scratch() -> AbstractContextManager[ScratchFolder]:
 
 @dataclass(frozen=True, kw_only=True)
 class StageContext:
-    """What a stage is handed when it opens: checksummed assets by name, the run's seed, and `scratch`, which gives a
-    temporary folder for the length of a `with` block."""
+    """What a stage gets when it opens: assets with verified checksums by name, the run's seed, and `scratch`, which
+    gives a temporary folder for the length of a `with` block."""
 
     seed: int
     assets: Mapping[str, Asset] = field(default_factory=dict)
@@ -92,15 +93,16 @@ class Stage(ABC):
     drops: tuple[str, ...] = ()
     """Columns that this stage removes: no later stage sees them."""
     keeps_output: bool = False
-    """True where redoing the work costs more than storing its result: later changes then restart from here."""
+    """True where repeating the work costs more than storing its result: after a later change, the run then restarts
+    from here."""
     kernels: tuple[str, ...] = ()
     """Groups of kernels (`tamis.kernels.GROUPS`) that it runs, which are compiled once per machine."""
     signals: tuple[Signal, ...] = ()
     """Columns to draw histograms of; their rows are counted before removal."""
     rules: tuple[Rule, ...] = ()
-    """The tests this stage applies, for the card, the report and `tamis why`."""
+    """The rules that this stage applies, for the card, the report and `tamis why`."""
     plugin: Plugin | None = None
-    """Where the stage itself is from, when the recipe names one that Tamis does not bring along."""
+    """The origin of the stage, when it does not come with Tamis."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -125,8 +127,8 @@ class Stage(ABC):
                 )
 
     def resolved_settings(self) -> dict[str, Any]:
-        """The settings in use, as JSON: what parses to the same stage and says every value that a default stands
-        for."""
+        """The settings in use, as JSON. They parse to the same stage, with every default replaced by the value that it
+        stands for."""
         return self.config.model_dump(mode="json")
 
     def identity(self) -> list[Any]:
@@ -134,7 +136,7 @@ class Stage(ABC):
         return [self.name, self.version, self.config.model_dump(mode="json")]
 
     def full_identity(self) -> list[Any]:
-        """`identity`, and the source of a stage that Tamis does not bring along."""
+        """`identity`, and the source of a stage that does not come with Tamis."""
         return [*self.identity(), *([self.plugin.identity()] if self.plugin is not None else [])]
 
 
@@ -150,22 +152,23 @@ class Source(Stage):
         """Stream one shard. Rows that cannot be read carry `error`; a shard that cannot be opened raises DataError."""
 
     def sample(self, shard: InputShard, most: int) -> tuple[list[pa.RecordBatch], float]:
-        """The first rows of a shard, `most` or a batch more, and about what share of the shard they are. This one reads
-        it all."""
+        """The first rows of a shard (`most` rows, or up to a batch more), and approximately which share of the shard
+        they are. This implementation reads the whole shard."""
         return list(self.read(shard)), 1.0
 
     def skipped_files(self) -> list[str]:
-        """Files that lie among the inputs and are not read, so that the user can be told."""
+        """Files among the inputs that are not read, which are reported to the user."""
         return []
 
     def notes(self) -> dict[str, int]:
-        """Counts, by name, of what the last `read` passed over that was never a document (request records, say)."""
+        """Numbers, by name, of records that the last `read` skipped because they are not documents (request records,
+        for example)."""
         return {}
 
 
 class Map(Stage):
-    """Batch in, batch out: same rows, same order; may add columns or change `text`; removes a row only by writing
-    `drop_reason`, and gives one up only by writing `error`."""
+    """Turns a batch into a batch with the same rows in the same order. It may add columns or change `text`. It removes
+    a row only by writing `drop_reason`, and quarantines a row only by writing `error`."""
 
     @abstractmethod
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch: ...
@@ -173,7 +176,8 @@ class Map(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """How much reaches a group: known exactly once sketched, estimated from a sample of the pool before."""
+    """The amount of data that reaches a group. It is known exactly once the sketches exist, and is estimated from a
+    sample of the pool before that."""
 
     num_documents: int
     text_bytes: int
@@ -181,7 +185,8 @@ class Corpus:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a group will take: memory of one decision and of combining, beyond the process itself; disk of sketches."""
+    """What a group needs: the memory of one decision and of combining, beyond that of the process itself, and the disk
+    space of the sketches."""
 
     memory_bytes: int
     sketch_bytes: int
@@ -189,45 +194,48 @@ class Cost:
 
 
 class Sketches(ABC):
-    """The sketches of the whole corpus as they lie on disk, ordered by shard and, within one, as they were made."""
+    """The sketches of the whole corpus, read from disk. They are ordered by shard and, within a shard, in the order in
+    which they were made."""
 
     num_shards: int
     num_lines: int
 
     @abstractmethod
     def batches(self, columns: Sequence[str], shards: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
-        """Stream some columns, of all shards or some: a few ten megabytes at a time, never all in memory. The column
-        `shard` (int32) is the runner's, all others are what `sketch` returned."""
+        """Stream some columns of all shards, or of the given ones, with some tens of megabytes in memory at a time. The
+        column `shard` (int32) is added by the runner; all others are what `sketch` returned."""
 
     def table(self, columns: Sequence[str]) -> pa.Table:
-        """Some columns, whole, in memory."""
+        """Some columns of the whole corpus as a table in memory."""
         return pa.Table.from_batches(self.batches(columns), schema=self.schema(columns))
 
     @abstractmethod
     def schema(self, columns: Sequence[str]) -> pa.Schema:
-        """Types of `columns`; also known when there is no line."""
+        """The types of `columns`, which are also known when there are no lines."""
 
 
 class Group(Stage):
     """Needs the whole corpus: `sketch` per shard -> `decide` per bucket -> (`combine` once) -> `mark` per shard.
 
-    Buckets are decided independently, in parallel, and each sees all sketches: it takes the columns, shards or lines
-    that are its own. What one bucket cannot decide alone, `combine` decides from all buckets' findings.
+    Buckets are decided independently and in parallel. Each of them can read all sketches, and uses the columns, shards
+    or lines that belong to it. What a bucket cannot decide alone is decided by `combine` from the findings of all
+    buckets.
     """
 
     num_buckets: int = 1
     combines: bool = False
-    """Whether `combine` follows `decide`; its answer then is what `mark` gets."""
+    """Whether `combine` follows `decide`. If so, `mark` gets the result of `combine`."""
 
     @abstractmethod
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
-        """What `decide` needs to know of this batch, in any number of lines. `rows` (int64): position of each document
-        among those that reached this stage in this shard. The runner adds int32 `shard`."""
+        """What `decide` needs to know of this batch, as a table with any number of lines. `rows` (int64): position of
+        each document among those that reached this stage in this shard. The runner adds int32 `shard`."""
 
     @abstractmethod
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
-        """Findings of one bucket. A table with columns `shard` and `row` is handed to `mark` shard by shard; one
-        without is handed whole to every shard. `schema.metadata[b"details"]`, if set, is JSON for the card."""
+        """The findings of one bucket. Of a table with the columns `shard` and `row`, `mark` gets the rows of its own
+        shard; a table without them is given to every shard as a whole. `schema.metadata[b"details"]`, if set, is JSON
+        for the card."""
 
     def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: StageContext) -> pa.Table:
         """The decision, from the findings of every bucket in order; shaped as `decide` says."""
@@ -239,5 +247,5 @@ class Group(Stage):
         by row."""
 
     def cost(self, corpus: Corpus) -> Cost | None:
-        """What deciding on such a corpus takes; None where it is next to nothing."""
+        """What a decision on such a corpus needs; None where that is negligible."""
         return None

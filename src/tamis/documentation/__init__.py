@@ -1,1 +1,2 @@
-"""Documentation of this machine's Python, rendered from its source files as a WARC crawl without running any of it."""
+"""The documentation of this machine's Python packages as a WARC crawl, rendered from their source files without running
+them."""

@@ -1,8 +1,8 @@
 """Makes a WARC crawl of the documentation on the user's own machine, so that `tamis demo` needs no network.
 
 The pages are what `pydoc` prints for the standard library and the installed packages: real English about real code,
-with boilerplate, near-duplicates, licence headers and pages with nothing on them. No code of any package runs: modules
-are found by file name and read as syntax trees (`skeleton`), so a package that misbehaves on import costs nothing.
+with boilerplate, near-duplicates, licence headers and empty pages. No code of any package is run: modules are found by
+file name and read as syntax trees (`skeleton`), so a package that fails on import does no harm.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ from tamis.store.location import Location
 from tamis.store.warc_write import response_record, warcinfo_record, write_warc
 
 DATE = "2024-01-01T00:00:00Z"
-"""WARC-Date of every record: the crawl is a rendering, and equal machines should give equal bytes."""
+"""The WARC-Date of every record. It is fixed, so that equal machines give equal bytes."""
 SUMMARY_NAME = "summary.json"
 CONTENT_TYPE = "text/html; charset=utf-8"
 SHOWN_LIBRARY = f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
-"""What pages give as the folder of the standard library, on every machine."""
+"""The folder of the standard library as the pages show it, which is the same on every machine."""
 MAX_PAGE_BYTES = 4 << 20
 CHUNK_MODULES = 25
 
@@ -54,13 +54,14 @@ def write_docs_crawl(
     library: Place | None = None,
     sites: Sequence[Place] | None = None,
 ) -> DocsCrawl:
-    """Write `output`/docs-00000.warc.gz and so on, one response record per module in an order that mixes hosts; last of
-    all `output`/summary.json, whose presence says that the crawl is whole.
+    """Write `output`/docs-00000.warc.gz and so on, with one response record per module, in an order that mixes hosts.
+    `output`/summary.json is written last, and shows that the crawl is complete.
 
-    `max_pages` (None = all) is shared out so that every host has its pages before any host has many; `on_progress` gets
-    `{"done", "total", "unit"}` after every module; `library` and `sites` are the folders searched, those of the running
-    interpreter unless given. The bytes depend on the packages installed and on Python's version, not on `workers`.
-    Raises ConfigError when no module is found, StorageError when a file cannot be written.
+    `max_pages` (None = all) limits the number of pages: small hosts get all of theirs, and large ones a sample.
+    `on_progress` gets `{"done", "total", "unit"}` after every module. `library` and `sites` are the folders that are
+    searched; by default they are those of the running interpreter. The bytes depend on the packages installed and on
+    Python's version, not on `workers`. Raises ConfigError when no module is found, StorageError when a file cannot be
+    written.
     """
     output = Location(output)
     modules = find_modules(library, sites)
@@ -100,9 +101,10 @@ def write_docs_crawl(
 
 
 def find_modules(library: Place | None = None, sites: Sequence[Place] | None = None) -> dict[str, ModuleFile]:
-    """All modules with Python source, by dotted name in sorted order. Only file names are read.
+    """All modules with Python source, by dotted name, in sorted order. Only file names are looked at; no file is
+    opened.
 
-    A name found twice belongs to the folder searched first: the library, then the sites.
+    Of a name that is found twice, the first folder counts: the library is searched before the sites.
     """
     library = library or sysconfig.get_path("stdlib")
     if sites is None:
@@ -132,8 +134,8 @@ def _python_files(folder: Location, inside_package: bool = False) -> Iterator[Lo
 def choose_modules(names: list[str], max_pages: int | None) -> list[str]:
     """At most `max_pages` of `names`, in the order of the crawl.
 
-    Both which and in what order are decided by a hash of the name. The quota per host is the largest that fits, so
-    small packages are whole and large ones are sampled.
+    A hash of the name decides which modules are chosen, and their order. The quota per host is the largest that fits,
+    so that small packages are complete and large ones are sampled.
     """
     by_host: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names, key=_hash):
@@ -210,7 +212,8 @@ def _render_all(modules: dict[str, ModuleFile], names: list[str], workers: int) 
         for chunk in chunks:
             yield from _render_chunk(chunk)
         return
-    # Spawned, not forked: the caller may hold threads, and a fresh process holds no module but the standard library's.
+    # Processes are spawned, not forked: the caller may have threads, and a new process has no modules loaded but those
+    # of the standard library.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker, (modules,)) as pool:
         for pages in pool.map(_render_chunk, chunks):
@@ -218,7 +221,8 @@ def _render_all(modules: dict[str, ModuleFile], names: list[str], workers: int) 
 
 
 def ensure_crawl(folder: Location, pages: int, workers: int, on_event: Callable[[Event], None]) -> Location:
-    """The crawl in `folder`, rendered if it is not there whole; progress is told as events."""
+    """The crawl in `folder`, which is rendered unless it is there already and complete. Progress is reported as
+    events."""
     if not (folder / SUMMARY_NAME).exists():
         text = (
             "pool: rendering the documentation of this machine's Python as a WARC crawl (read as text, nothing is run)"

@@ -1,4 +1,4 @@
-"""Private copies of the standard library's `pydoc` and `inspect`, whose world is the module being rendered.
+"""Private copies of the standard library's `pydoc` and `inspect`, which see only the module that is being rendered.
 
 Both ask `sys.modules` which module an object belongs to, and read source files for comments. Pages are made of
 skeletons that must never enter the real `sys.modules` (a skeleton `re` there would break the interpreter), so the
@@ -14,7 +14,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 comments: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-"""Comment block above a definition (function, class, module); pydoc shows it where a docstring is missing."""
+"""Returns the comment block above a definition (function, class, module), which pydoc shows where a docstring is
+missing."""
 
 
 class _PrivateSys:

@@ -1,8 +1,9 @@
-"""Builds a stand-in for a Python module from its syntax tree alone: names, signatures and docstrings, no behaviour.
+"""Builds a substitute for a Python module from its syntax tree alone: it has names, signatures and docstrings, but no
+behaviour.
 
 Nothing of the module is imported or evaluated. Every function of a skeleton shares one empty body, every value that is
-not a literal is an object that prints as its source text, and a base class that lives elsewhere is an empty class of
-that name. What is left is what `pydoc` looks at.
+not a literal is an object that prints as its source text, and a base class from another module is an empty class of
+that name. This is all that `pydoc` needs.
 """
 
 import ast
@@ -19,9 +20,9 @@ from tamis.documentation.pydoc_pages import comments, inspect
 from tamis.store.location import Location
 
 MAX_SOURCE_BYTES = 400_000
-"""Larger files are generated tables, and would take seconds each."""
+"""Largest source file, in bytes. Larger files are generated tables, which would take seconds each."""
 MAX_DEFINITIONS = 2_000
-"""Functions and classes per module."""
+"""Largest number of functions and classes in a module."""
 MAX_VALUE_LINES = 40
 """Values that span more source lines than this are not evaluated; pydoc prints 100 characters of them anyway."""
 MAX_BASES_DEEP = 30
@@ -49,7 +50,7 @@ class ModuleFile:
 
 @dataclass
 class Skeleton:
-    """`module` holds the stand-ins; `related` the skeletons of other modules that `module` re-exports from."""
+    """`module` holds the substitutes; `related` holds the skeletons of other modules that `module` re-exports from."""
 
     module: types.ModuleType
     related: dict[str, types.ModuleType] = field(default_factory=dict)
@@ -119,7 +120,7 @@ class _ModuleBuilder:
         if top := _comment_at_top(self.lines):
             comments[module] = top
         self.fill(namespace, self.tree.body, "")
-        # Hooks that the interpreter would call on the skeleton itself, and what pydoc goes by to find its way.
+        # Hooks that the interpreter would call on the skeleton itself, and attributes by which pydoc finds modules.
         for name in ("__getattr__", "__dir__", "__path__", "__spec__", "__loader__"):
             namespace.pop(name, None)
         module.__name__, module.__file__ = self.file.name, self.file.shown_path

@@ -198,8 +198,8 @@ def is_counter(code_points: np.ndarray, properties: np.ndarray, start: int, end:
 def _ends_in_punctuation(
     code_points: np.ndarray, properties: np.ndarray, start: int, end: int, allows_ellipsis: bool
 ) -> bool:
-    """Whether the line ends, apart from blanks, in one of `. ! ? "` or U+2026. Where `allows_ellipsis` is false, neither
-    U+2026 nor three full stops count."""
+    """Whether the line ends, apart from blanks, in one of `. ! ? "` or U+2026. Where `allows_ellipsis` is false,
+    neither U+2026 nor three full stops count."""
     # Leave out blanks at the end of the line.
     while end > start and properties[end - 1] & SPACE:
         end -= 1
@@ -272,9 +272,10 @@ def _keeps(
         return counts[DIGITS, k] == 0 or not is_counter(code_points, properties, start, end)
     if kind == SHORT_LINES:
         return low <= counts[WORDS, k] <= high
-    if kind == UNPUNCTUATED_LINES or kind == UNFINISHED_LINES:
-        allows_ellipsis = kind == UNPUNCTUATED_LINES
-        return _ends_in_punctuation(code_points, properties, start, end, allows_ellipsis)
+    if kind == UNPUNCTUATED_LINES:
+        return _ends_in_punctuation(code_points, properties, start, end, True)
+    if kind == UNFINISHED_LINES:
+        return _ends_in_punctuation(code_points, properties, start, end, False)
     by_split = kind == LONG_WORD_LINES
     return _longest_token(code_points, properties, start, end, by_split) <= high
 

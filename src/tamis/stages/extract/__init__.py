@@ -1,1 +1,1 @@
-"""Extract: HTML bytes of any encoding to text, one guarded page at a time."""
+"""Extract: HTML bytes of any encoding to text, page by page, within limits of size and nesting depth."""

@@ -1,8 +1,8 @@
 """The character encoding of a page, and its text: no page is lost to a wrong or missing declaration.
 
-Bytes are stronger evidence than declarations: text that decodes as UTF-8 and is not ASCII is UTF-8 (by chance, text in
-another encoding almost never does), and text full of invalid UTF-8 is not, whatever the header says. Declarations
-decide the rest, in the order of the HTML standard (byte order mark, transport header, meta).
+Bytes are stronger evidence than declarations: text that decodes as UTF-8 and is not ASCII is UTF-8 (text in another
+encoding almost never decodes as UTF-8 by chance), and text full of invalid UTF-8 is not, whatever the header says.
+Declarations decide the rest, in the order of the HTML standard (byte order mark, transport header, meta).
 """
 
 import codecs
@@ -15,12 +15,14 @@ _HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECAS
 _META_CHARSET = re.compile(rb"<meta\b[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:+-]+)", re.IGNORECASE)
 _META_BYTES = 1024
-"""Where the HTML standard looks for a declaration."""
+"""Bytes at the beginning of a page in which the HTML standard looks for a declaration."""
 _LATE_META_BYTES = 1 << 19
-"""Where it is looked for when it is not there: one page in seven declares its charset later than the standard says."""
+"""Bytes that are searched when no declaration is there: one page in seven declares its charset later than the standard
+allows."""
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _MAX_BAD_SHARE = 0.1
-"""Share of the non-ASCII bytes that may be invalid UTF-8 in a page that declares UTF-8, as one cut or pasted in has."""
+"""Share of the non-ASCII bytes that may be invalid in a page that declares UTF-8: a page that was cut off, or has
+foreign text pasted into it, has a few."""
 _DETECT_BYTES = 1 << 17
 
 # Labels that browsers take for a superset of what they name (WHATWG Encoding Standard, section 4.2), by Python's names.
@@ -35,7 +37,7 @@ _ALIASES = {"unicode": "utf-8", "utf8mb4": "utf-8", "x-sjis": "shift_jis", "wind
 
 
 class Decoded(NamedTuple):
-    """`charset` is Python's name of the codec used, `source` the evidence that decided for it."""
+    """`charset` is Python's name of the codec that was used, and `source` is the evidence that decided for it."""
 
     text: str
     charset: str
@@ -89,7 +91,7 @@ def decode_html(page: bytes | memoryview, content_type: str) -> Decoded:
 
 
 def _decode_other(html: bytes, declared: tuple[str, EncodingSource] | None) -> Decoded:
-    """`html` is not valid UTF-8."""
+    """Decode a page whose `html` is not valid UTF-8."""
     if declared:
         text = html.decode(declared[0], "replace")
         if declared[0] != "utf-8" or _mostly_utf8(html, text):

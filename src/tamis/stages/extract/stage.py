@@ -48,7 +48,7 @@ class ExtractConfig(Config):
 
 
 class Extract(Map):
-    """Fills `text` of rows that have `content`; rows that came with text pass untouched."""
+    """Fills `text` in rows that have `content`. Rows that came with a text are not changed."""
 
     name = "extract"
     version = 3
@@ -90,8 +90,8 @@ class Extract(Map):
             self._engine = engine_for(settings.engine, settings.main_content, settings.markdown)
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Same rows; `text`, `charset`, `charset_source` filled, `drop_reason` or `error` where there is no text. The
-        page itself ends here."""
+        """The same rows with `text`, `charset` and `charset_source`, and with `drop_reason` or `error` where there is
+        no text. The columns `content` and `content_type` are dropped."""
         texts = batch.column(columns.TEXT).to_pylist()
         types = batch.column(columns.CONTENT_TYPE).to_pylist()
         out: dict[str, list[str | None]] = {
@@ -133,7 +133,7 @@ class Extract(Map):
 
 def _views(column: pa.Array) -> list[memoryview | None]:
     """The values of a binary column, without copying them; None where null."""
-    # A stored shard gives 32-bit offsets.
+    # A batch from a stored shard has 32-bit offsets.
     column = column.cast(pa.large_binary())
     _, offsets, data = column.buffers()
     view = memoryview(data or b"").cast("B")
@@ -159,7 +159,8 @@ def _with_columns(batch: pa.RecordBatch, values: dict[str, list[str | None]]) ->
 def build(settings: dict[str, Any], recipe: Recipe) -> list[Extract]:
     """The extraction stage of a recipe.
 
-    Raises ConfigError when the engine cannot do what is asked, is not installed, or is not DCLM's in paper mode.
+    Raises ConfigError when the engine does not support the settings or is not installed, and in paper mode when it is
+    not DCLM's.
     """
     config = ExtractConfig.parse(settings, "extract")
     paper = recipe.mode == "paper"

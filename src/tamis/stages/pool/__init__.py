@@ -1,1 +1,1 @@
-"""Pool: which pages there are, under which ids, and which part of them this run may see."""
+"""Pool: the pages of a run and their ids, and the part of them that the run may use."""

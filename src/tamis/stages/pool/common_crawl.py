@@ -1,4 +1,4 @@
-"""The first pages of a real crawl: Common Crawl's first WARC file of a crawl, read over HTTP no further than needed.
+"""The first pages of a crawl of Common Crawl: its first WARC file, read over HTTP only as far as needed.
 
 Layout from Common Crawl's documentation: `crawl-data/<crawl>/warc.paths.gz` lists the WARC files of a crawl (about
 1 GB each), relative to the base address. Ranges are asked for one after the other, until the reader has its pages.
@@ -15,7 +15,7 @@ from tamis.base.errors import ConfigError, DataError
 
 BASE_URL = "https://data.commoncrawl.org/"
 RANGE_BYTES = 1 << 20
-"""Asked for at a time: about forty pages of a crawl."""
+"""Bytes that are requested at a time: about forty pages of a crawl."""
 _LIST_BYTES = 1 << 14
 _ATTEMPTS = 5
 _TIMEOUT_SECONDS = 60
@@ -44,12 +44,12 @@ def first_file(base_url: str, crawl: str) -> RemoteFile:
 
 
 def open_file(url: str, size_bytes: int) -> io.RawIOBase:
-    """A binary stream over `url` that asks for ranges as it is read."""
+    """A binary stream over `url` that requests ranges of bytes as it is read."""
     return _RangeFile(url, size_bytes)
 
 
 class _RangeFile(io.RawIOBase):
-    """Keeps the one range that was fetched last; seeks are free."""
+    """Keeps only the range that was fetched last. A seek sends no request."""
 
     def __init__(self, url: str, size_bytes: int) -> None:
         self._url, self._size, self._pos = url, size_bytes, 0
@@ -93,7 +93,7 @@ class _Answer:
 
 
 def _fetch(url: str, start: int, num_bytes: int) -> tuple[bytes, _Answer]:
-    """`num_bytes` of `url` from `start` (fewer at its end), and what the server says of the whole file."""
+    """`num_bytes` of `url` from `start` (fewer at its end), and the size of the whole file as the server reports it."""
     request = urllib.request.Request(
         url, headers={"Range": f"bytes={start}-{start + num_bytes - 1}", "User-Agent": "tamis"}
     )
@@ -127,7 +127,7 @@ _WAYS_ON = (
 
 
 def _is_offline(error: OSError) -> bool:
-    """No name, no route, refused: trying again within the minute will not help."""
+    """Whether the host is unknown or unreachable, or refuses connections, so that an immediate retry would not help."""
     reason = getattr(error, "reason", error)
     return isinstance(reason, OSError) and not isinstance(reason, TimeoutError) and not isinstance(
         reason, ConnectionResetError

@@ -1,4 +1,4 @@
-"""Is it a page? The kind of a response by its Content-Type, and by its first bytes where that says nothing."""
+"""Decides whether a response is a page: by its Content-Type, and by its first bytes where that is missing."""
 
 import re
 

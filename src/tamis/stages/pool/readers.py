@@ -1,4 +1,4 @@
-"""One reader per kind of input file: each turns a file into rows, none judges them."""
+"""One reader per format of input file. Each turns a file into rows, and removes none of them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def count_documents(uri: str, kind: FileFormat, open_raw: Opener, limit: int) ->
 
 
 def read_warc(open_raw: Opener, notes: Counter[str], verify_digests: bool) -> Iterator[tuple[Row, int]]:
-    """Rows with their HTTP status (0: none)."""
+    """Yield each row with its HTTP status, which is 0 where it has none."""
     for document in warc.read_documents(open_raw, notes, verify_digests):
         row = Row(
             id=_id(document), url=document.url, metadata=document.metadata, warcinfo=document.warcinfo,

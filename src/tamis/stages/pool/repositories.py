@@ -1,6 +1,6 @@
 """Records that are whole repositories (a list of files each) cut into rows of a few files, or of one.
 
-The pool is the only step that may make several rows of a record: later ones keep the number of rows. DCLM's
+The pool is the only step that may make several rows of one record: later steps keep the number of rows. DCLM's
 `starcoder_v2_repo_splitter` does this inside its mappers, for repositories of more than 1,000 files.
 """
 
@@ -19,9 +19,10 @@ BETWEEN_FILES = "\n\n"
 
 
 def accept(row: Row) -> None:
-    """Let a repository pass that has no `text` of its own: its parts get theirs from the files.
+    """Accept a repository that has no `text` of its own, since its parts get their texts from the files.
 
-    Where nothing else names it (no URL, no id), its id is a hash of its other fields, or if it has none of its files.
+    Where a repository has no URL and no id, its id is a hash of its other fields, or of its files if it has no other
+    fields.
     """
     if row.text is None and _files(row.extra):
         row.text, row.error = "", None
@@ -34,10 +35,10 @@ def accept(row: Row) -> None:
 def parts(row: Row, max_files: int) -> Iterator[Row]:
     """`row` itself where it is no repository, else one row for every `max_files` files, in order.
 
-    A part has the texts of its files, parted by a blank line, as `text`; the list of them as `files` and, of a single
-    file, its other fields (`filename`) in `extra`; the URL, headers and removal of the whole. Its id hashes the id of
-    the whole, the name of its first file and the files themselves, so it does not depend on what else is in the
-    repository. A file without a text makes its part a quarantined row.
+    The `text` of a part is that of its files, separated by a blank line. `extra` holds the list of them as `files` and,
+    where it is a single file, its other fields (such as `filename`). URL, headers and removal are those of the whole
+    repository. The id of a part is a hash of the id of the whole, the name of its first file and the files themselves,
+    so it does not depend on the other files of the repository. A part with a file that has no text is quarantined.
     """
     files = _files(row.extra)
     if row.error is not None or not files:

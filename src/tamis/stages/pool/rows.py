@@ -11,10 +11,10 @@ from tamis.base import columns
 
 MAX_BATCH_ROWS = 512
 MAX_BATCH_BYTES = 8 << 20
-"""Content and text of a batch: enough that what a batch costs whatever its size (half a millisecond from file to text)
-is spread over dozens of large pages. A single larger document makes a batch of its own."""
+"""Bytes of content and text in a batch. They are many enough that the fixed cost of a batch (half a millisecond from
+file to text) is spread over dozens of large pages. A single larger document makes a batch of its own."""
 _COPIED = b""
-"""Stands in a row for the body that was copied into its batch."""
+"""Stands in a row in place of the body, which was copied into the batch."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,10 +37,10 @@ class Row:
 
 
 class Batcher:
-    """Collects rows; `add` yields a batch whenever the next row would overfill it, `flush` what is left.
+    """Collects rows. `add` yields a batch whenever the next row would make it too large, and `flush` yields the rest.
 
-    Bodies are copied into the batch's buffer as they come: they are still in the processor's cache, and the memory they
-    were read into can be used again.
+    Each body is copied into the batch's buffer at once, while it is still in the processor's cache, so that the memory
+    it was read into can be used again.
     """
 
     def __init__(self) -> None:

@@ -22,28 +22,28 @@ from tamis.store.paths import expand, open_input, skipped_files
 
 
 class PoolConfig(Config):
-    """Which pages the run is about. Either `inputs` or `crawl` names them; given both, `inputs` counts."""
+    """Which pages the run reads. Either `inputs` or `crawl` names them; where both are given, `inputs` is used."""
 
     inputs: list[str] = Field(default_factory=list)
     """Files, folders, globs or URIs (s3://, gs://, https://, hf://) of WARC, WET, ARC, JSONL or Parquet files."""
     crawl: str | None = Field(default=None, pattern=r"^CC-MAIN-[0-9A-Za-z-]+$")
     """Id of a Common Crawl crawl, as CC-MAIN-2022-49: the first `pages` pages of its first WARC file are fetched."""
     base_url: str = common_crawl.BASE_URL
-    """Where Common Crawl is served from (a mirror, say)."""
+    """The address of Common Crawl's files, or of a mirror."""
     pages: int | None = Field(default=None, ge=1)
-    """Take the first so many documents of the whole pool, in the order of its files."""
+    """Take only this many documents, the first of the whole pool in the order of its files."""
     max_shards: int | None = Field(default=None, ge=1)
-    """Take the first so many files."""
+    """Take only this many files, the first ones."""
     holdout_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Share of hosts (or URLs) held out for evaluation, by hash."""
     holdout_by: Literal["host", "url"] = "host"
     part: Literal["train", "heldout"] = "train"
-    """Which side of the hold-out this run is about; documents of the other side are removed."""
+    """Which side of the hold-out this run uses; documents of the other side are removed."""
     http_status: Literal["ok", "any"] = "ok"
     """`ok`: remove responses whose status is not 2xx. Not applied in paper mode: DCLM has no such filter."""
     repository_files: int | None = Field(default=None, ge=1)
-    """Cut JSONL and Parquet records with a list `files` (repositories) into rows of at most so many files; 1 = a row
-    per file. null = every record is one row."""
+    """Cut JSONL and Parquet records with a list `files` (repositories) into rows of at most this many files; 1 = one
+    row per file; null = one row per record."""
     verify_digests: bool = False
     """Compare every record with its WARC-Block-Digest; mismatches are counted (`bad_digest`), not removed."""
 
@@ -68,7 +68,8 @@ class Pool(Source):
         self._notes: Counter[str] = Counter()
 
     def identity(self) -> list[Any]:
-        """Settings that decide what becomes of a record; which records there are is in the shards' fingerprints."""
+        """The settings that decide what is done with a record. Which records there are is part of the shards'
+        fingerprints."""
         chosen = {"holdout_fraction", "holdout_by", "part", "http_status", "verify_digests", "repository_files"}
         return [self.name, self.version, self.settings.model_dump(mode="json", include=chosen), self.paper]
 
@@ -93,7 +94,7 @@ class Pool(Source):
         return skipped_files(self.settings.inputs)
 
     def _first(self, shards: list[PoolShard], pages: int) -> Iterator[PoolShard]:
-        """The shards that hold the first `pages` documents; the last of them cut."""
+        """The shards that hold the first `pages` documents; the last of them is read only in part."""
         for shard in shards:
             opener = self._opener(shard)
             count = readers.count_documents(shard.uri, readers.kind_of(shard.uri, opener), opener, pages + 1)
@@ -122,7 +123,7 @@ class Pool(Source):
         yield from batcher.flush()
 
     def notes(self) -> dict[str, int]:
-        """Records of the last `read` that are no documents, by type, and counts of what was repaired."""
+        """Numbers of records in the last `read` that are not documents, by type, and numbers of repaired records."""
         return {name: count for name, count in sorted(self._notes.items()) if count}
 
     def _opener(self, shard: InputShard) -> readers.Opener:
@@ -131,7 +132,8 @@ class Pool(Source):
         return partial(open_input, shard.uri)
 
     def sample(self, shard: InputShard, most: int) -> tuple[list[pa.RecordBatch], float]:
-        """The share is told by the place in the file; for Parquet, which is read in no order, by rows."""
+        """The share is computed from the position in the file; for Parquet, which is not read in order, from the number
+        of rows."""
         files: list[BinaryIO] = []
         opener = self._opener(shard)
 
@@ -164,12 +166,13 @@ class Pool(Source):
             yield row
 
     def _parts(self, record: Row) -> Iterator[Row]:
-        """The rows of one record; the hold-out is decided on the record, so that its rows share one fate."""
+        """The rows of one record. The hold-out is decided on the record, so that all its rows are on the same side."""
         most = self.settings.repository_files
         return iter((record,)) if most is None else repositories.parts(record, most)
 
     def _decide(self, row: Row, status: int) -> None:
-        """Write `drop_reason`; first the hold-out, so that no decision on a held-out page depends on its content."""
+        """Write `drop_reason`. The hold-out is decided first, so that no decision on a held-out page depends on its
+        content."""
         if row.error is not None:
             return
         config = self.settings
@@ -183,7 +186,7 @@ class Pool(Source):
             elif not is_page(row.content_type or "", row.content):
                 row.drop_reason = "not_html"
         if row.drop_reason is not None:
-            # What is removed needs no body: nothing downstream reads it.
+            # A removed page needs no body, because no later step reads it.
             row.content = None
 
 

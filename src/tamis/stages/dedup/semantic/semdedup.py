@@ -19,7 +19,7 @@ from tamis.stages.dedup.survivors import RANK
 
 
 @dataclass(frozen=True, kw_only=True)
-class SketchRows:
+class SketchLines:
     """What is known of every sketch line: `digest` (uint64[n]), `embedded` and `planted` (bool[n]), and `rank`
     (float64[n], the highest first), None where order decides."""
 
@@ -29,7 +29,7 @@ class SketchRows:
     rank: np.ndarray | None
 
     @classmethod
-    def read(cls, sketches: Sketches, ranked: bool) -> "SketchRows":
+    def read(cls, sketches: Sketches, ranked: bool) -> "SketchLines":
         digest, embedded = np.zeros(sketches.num_lines, np.uint64), np.zeros(sketches.num_lines, bool)
         planted = np.zeros(sketches.num_lines, bool)
         rank = np.zeros(sketches.num_lines) if ranked else None
@@ -76,7 +76,7 @@ class SimilarDocuments:
     details: dict[str, Any]
 
 
-def find_similar(sketches: Sketches, lines: SketchRows, method: Method, rng: np.random.Generator) -> SimilarDocuments:
+def find_similar(sketches: Sketches, lines: SketchLines, method: Method, rng: np.random.Generator) -> SimilarDocuments:
     """SemDeDup over all documents. Planted copies are compared with what is in their cluster and change nothing."""
     real = np.flatnonzero(lines.embedded & ~lines.planted)
     first, copy_of = _distinct(lines, real)
@@ -109,7 +109,7 @@ def find_similar(sketches: Sketches, lines: SketchRows, method: Method, rng: np.
     )
 
 
-def _distinct(lines: SketchRows, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(lines: SketchLines, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first line of each embedding (int64[k], ascending), and for each of `real` the place of its own there."""
     order = np.lexsort((real, lines.first_rank(real), lines.digest[real]))
     digests = lines.digest[real[order]]
@@ -148,7 +148,12 @@ def _assign(sketches: Sketches, active: np.ndarray, centroids: np.ndarray) -> tu
 
 
 def _compare(
-    sketches: Sketches, active: np.ndarray, cluster: np.ndarray, nearness: np.ndarray, lines: SketchRows, method: Method
+    sketches: Sketches,
+    active: np.ndarray,
+    cluster: np.ndarray,
+    nearness: np.ndarray,
+    lines: SketchLines,
+    method: Method,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """`(float32[n], int64[n], details)`: for each of the lines `active` the greatest similarity to an earlier one of
     its cluster, and the line of its original, -1 for a kept document."""

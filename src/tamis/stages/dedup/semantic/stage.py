@@ -23,7 +23,7 @@ from tamis.base.stage import Corpus, Cost, Sketches, StageContext
 from tamis.stages.dedup import planted
 from tamis.stages.dedup.merge import add_merged, merged_texts
 from tamis.stages.dedup.semantic import embedders
-from tamis.stages.dedup.semantic.semdedup import Method, SimilarDocuments, SketchRows, find_similar
+from tamis.stages.dedup.semantic.semdedup import Method, SimilarDocuments, SketchLines, find_similar
 from tamis.stages.dedup.semantic.vectors import quantize, to_columns
 from tamis.stages.dedup.survivors import (
     DUPLICATE_OF,
@@ -166,7 +166,7 @@ class SemanticDedup(DocumentDedup):
 
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         config = self.config
-        lines = SketchRows.read(sketches, ranked=self.keep.setting != FIRST)
+        lines = SketchLines.read(sketches, ranked=self.keep.setting != FIRST)
         found = find_similar(sketches, lines, self._method(), named_rng(context.seed, self.name, "semantic"))
         grouped = (found.keeper != found.lines) | np.isin(found.lines, found.keeper[found.keeper != found.lines])
         members, keepers = found.lines[grouped], found.keeper[grouped]

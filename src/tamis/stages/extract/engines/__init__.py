@@ -1,7 +1,7 @@
 """The extractors behind one interface: HTML text in, document text out.
 
-Resiliparse is DCLM's choice and always there; trafilatura and jusText are optional libraries; `plain` is what Common
-Crawl's WET files hold; `tamis` is ours. A function of the user's own can stand for one.
+Resiliparse is DCLM's choice and is always installed; trafilatura and jusText are optional libraries; `plain` gives what
+Common Crawl's WET files contain; `tamis` is our own. A function of the user's can be used in their place.
 """
 
 from tamis.stages.extract.engines.choose import (

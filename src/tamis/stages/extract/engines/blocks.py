@@ -1,7 +1,8 @@
-"""The engine `tamis`: resiliparse's tree, its blocks judged one by one by a learned model, no rules for any site.
+"""The engine `tamis`: it parses with resiliparse, and a trained model classifies each block of the page. It has no
+rules for single sites.
 
-The parser's tree is written out as HTML once, and a kernel reads that: asking the tree for its nodes from Python would
-take longer than everything else together.
+The parser's tree is written as HTML once, and a kernel reads that, because a loop in Python over the nodes of the tree
+would take longer than everything else together.
 """
 
 from typing import Any, NamedTuple
@@ -37,14 +38,14 @@ def scan_tree(html: bytes) -> Scanned:
 
 
 def serialize(tree: Any) -> bytes:
-    """HTML of a resiliparse HTMLTree without its head, where no text stands; UTF-8."""
+    """The HTML (UTF-8) of a resiliparse HTMLTree without its head, which contains no text."""
     if tree.head is not None:
         tree.head.remove()
     return str(tree).encode("utf-8", "replace")
 
 
 class Tamis:
-    """Blocks that the model takes for article text, or all blocks; as plain text or Markdown."""
+    """Extracts the blocks that the model classifies as article text, or all blocks, as plain text or Markdown."""
 
     def __init__(self, main_content: bool, markdown: bool) -> None:
         from resiliparse.parse.html import HTMLTree
@@ -61,6 +62,6 @@ class Tamis:
         if self._model is not None:
             kept = kept[self._model.keeps(features(*page))]
         data = page.text.tobytes()
-        # Scanned text is cut from valid UTF-8 at ASCII bytes; only pages that are broken within the parser differ.
+        # The text is cut from valid UTF-8 at ASCII bytes, so it decodes; invalid bytes can only come from the parser.
         parts = [data[start:end].decode("utf-8", "replace") for start, end in kept[:, (START, END)].tolist()]
         return self._lay_out(parts, kept[:, ELEMENT].tolist(), page.elements)

@@ -1,4 +1,5 @@
-"""Which extractors there are, what each can do, and how one is made; a function of the user's own is one too."""
+"""The list of extraction engines, what each of them can do, and how it is made. A function of the user's can be an
+engine, too."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,27 +13,27 @@ from tamis.stages.extract.engines.model_file import model_digest
 
 
 class ExtractionEngine(Protocol):
-    """A page's text. Deterministic, and holds no state between pages."""
+    """Extracts the text of a page. An engine is deterministic, and keeps no state between pages."""
 
     def extract(self, html: str) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineEntry:
-    """One extractor: how it is made from (main_content, markdown), what it needs, and what it can do."""
+    """One engine: how it is made from (main_content, markdown), what it needs, and what it can do."""
 
     make: Callable[[bool, bool], ExtractionEngine]
     libraries: tuple[str, ...]
-    """Distributions whose version decides the text."""
+    """The distributions on whose versions the text depends."""
     optional: bool = False
-    """Whether those come with the extra `extract` only."""
+    """Whether these are installed only with the extra `extract`."""
     markdown: bool = False
     all_text: bool = True
-    """Whether `main_content: false` can be asked for."""
+    """Whether the engine supports `main_content: false`."""
 
 
 def _tamis(main_content: bool, markdown: bool) -> ExtractionEngine:
-    from tamis.stages.extract.engines.blocks import Tamis  # Kernels load where they work.
+    from tamis.stages.extract.engines.blocks import Tamis  # Kernels are loaded only in the process that runs them.
 
     return Tamis(main_content, markdown)
 
@@ -50,7 +51,8 @@ ENGINES: dict[str, EngineEntry] = {
 
 
 class OwnEngine:
-    """A function of the user's: HTML text in, document text out; None is a page without text."""
+    """A function of the user's that takes HTML and returns the text of the document, or None for a page without
+    text."""
 
     def __init__(self, plugin: Plugin) -> None:
         self._name = plugin.name
@@ -64,12 +66,14 @@ class OwnEngine:
 
 
 def find_engine(name: str) -> Plugin | None:
-    """The user's own engine of that name; None for one of ENGINES. Raises ConfigError when there is no such engine."""
+    """The user's own engine of that name, or None for the name of one of ENGINES. Raises ConfigError when there is no
+    such engine."""
     return None if name in ENGINES else find(name, "extract.engine", ENGINES)
 
 
 def check_engine(name: str, main_content: bool, markdown: bool) -> None:
-    """Raises ConfigError when the engine, one of ENGINES, cannot do what is asked, or its library is not installed."""
+    """Raises ConfigError when the engine (one of ENGINES) does not support these options, or when its library is not
+    installed."""
     kind = ENGINES[name]
     if markdown and not kind.markdown:
         able = ", ".join(sorted(other for other in ENGINES if ENGINES[other].markdown))
@@ -85,13 +89,14 @@ def check_engine(name: str, main_content: bool, markdown: bool) -> None:
 
 
 def engine_versions(name: str) -> list[str]:
-    """`library==version` of what decides the text, for the fingerprint. Raises ConfigError when one is missing."""
+    """`library==version` of every library on which the text depends, for the fingerprint. Raises ConfigError when one
+    is missing."""
     versions = [f"{library}=={_library_version(library, name)}" for library in ENGINES[name].libraries]
     return [*versions, f"model=={model_digest()}"] if name == "tamis" else versions
 
 
 def engine_for(name: str, main_content: bool, markdown: bool) -> ExtractionEngine:
-    """The engine, its library loaded. Raises as `check_engine`."""
+    """The engine, with its library loaded. Raises what `check_engine` raises."""
     check_engine(name, main_content, markdown)
     return ENGINES[name].make(main_content, markdown)
 

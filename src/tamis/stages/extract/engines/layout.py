@@ -1,4 +1,4 @@
-"""Blocks put together again: one under another as plain text, or with the marks of Markdown."""
+"""Joins blocks to the text of a document: as plain text, or as Markdown."""
 
 import re
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ _TIGHT = frozenset(TAG[name] for name in ("li", "dt", "dd", "tr", "td", "th", "o
 _HEADINGS = {TAG[f"h{level}"]: "#" * level for level in range(1, 7)}
 _LISTS = (TAG["ul"], TAG["ol"], TAG["menu"], TAG["dir"])
 _MAX_CELL_CHARS = 120
-"""Tables whose blocks are longer on average arrange the page."""
+"""Mean number of characters of a block above which a table is taken for page layout instead of a table of data."""
 _SPACES = re.compile(r"\s+")
 
 
 def as_text(parts: Sequence[str], places: Sequence[int], elements: np.ndarray) -> str:
-    """`parts[k]` stands in element `places[k]`. Paragraphs are parted by an empty line, list items and table rows by a
-    newline, cells of a row by a tab."""
+    """`parts[k]` stands in element `places[k]`. Paragraphs are separated by an empty line, list items and table rows by
+    a newline, and cells of a row by a tab."""
     out: list[str] = []
     tags = elements[list(places), TAG_ID].tolist() if places else []
     row_before = -1
@@ -103,7 +103,7 @@ class _Items:
 
 
 def _table(parts: Sequence[str], places: Sequence[int], elements: np.ndarray) -> str:
-    """The blocks of one table; '' when it only arranges running text on the page."""
+    """The blocks of one table; '' when the table only serves the layout of the page."""
     rows: list[tuple[int, list[tuple[int, str]]]] = []
     for part, place in zip(parts, places, strict=True):
         text = _SPACES.sub(" ", part).strip().replace("|", "\\|")
@@ -130,7 +130,7 @@ def _end_of_table(at: int, places: Sequence[int], table: int, elements: np.ndarr
 
 
 def _ancestors(element: int, elements: np.ndarray) -> list[int]:
-    """The element itself and those around it, innermost first."""
+    """The element and its ancestors, innermost first."""
     chain = []
     while element > 0:
         chain.append(element)
@@ -139,7 +139,7 @@ def _ancestors(element: int, elements: np.ndarray) -> list[int]:
 
 
 def _nearest(element: int, elements: np.ndarray, tags: tuple[int, ...]) -> int:
-    """The innermost element around with one of `tags`; 0, the root, when there is none."""
+    """The innermost ancestor with one of `tags`; 0 (the root) when there is none."""
     while element > 0 and elements[element, TAG_ID] not in tags:
         element = int(elements[element, PARENT])
     return element
@@ -154,6 +154,6 @@ def _cell_of(element: int, elements: np.ndarray) -> int:
 
 
 def _table_of(chain: list[int], tags: list[int], elements: np.ndarray) -> int:
-    """The outermost table around: nested tables are laid out as one."""
+    """The outermost enclosing table, because nested tables are laid out as one."""
     tables = [e for e, tag in zip(chain, tags, strict=True) if TAG_NAMES[tag] in ("table", "tr", "td", "th")]
     return tables[-1]

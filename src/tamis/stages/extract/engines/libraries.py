@@ -1,10 +1,11 @@
-"""Extractors of other people, each with the settings that make them comparable: article text, no reader comments."""
+"""The extraction engines of other libraries, each with the settings that make them comparable: article text without
+reader comments."""
 
 from tamis.base.words import squeeze
 
 
 class Resiliparse:
-    """Resiliparse's main content as DCLM takes it, or all visible text."""
+    """Resiliparse's main content as DCLM extracts it, or all visible text."""
 
     def __init__(self, main_content: bool, markdown: bool) -> None:
         from resiliparse.extract.html2text import extract_plain_text
@@ -18,7 +19,7 @@ class Resiliparse:
 
 
 class Plain:
-    """Title and all text, in the manner of Common Crawl's WET files: no judgement of what is worth reading.
+    """The title and all text, as in Common Crawl's WET files, without any selection of the main content.
 
     WET's own extractor reads a stream of tags; this one reads the repaired tree, so badly broken pages can differ.
     """
@@ -56,7 +57,8 @@ class Trafilatura:
 
 
 class Justext:
-    """JusText with the stop words of all its languages together: pages do not say reliably which one they are in."""
+    """JusText with the stop words of all its languages together, because pages do not declare their language
+    reliably."""
 
     def __init__(self, main_content: bool, markdown: bool) -> None:
         import justext

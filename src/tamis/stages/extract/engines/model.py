@@ -1,4 +1,5 @@
-"""The learned judge of blocks: gradient-boosted trees as `bench/fit_extract.py` writes them, read from the package."""
+"""The trained classifier of blocks: gradient-boosted trees as `bench/fit_extract.py` writes them, read from the
+package."""
 
 from typing import Any
 
@@ -27,5 +28,5 @@ class BlockModel:
         return scores
 
     def keeps(self, features: np.ndarray) -> np.ndarray:
-        """bool[n]: which blocks are text worth reading."""
+        """bool[n]: which blocks are classified as article text."""
         return self.scores(features) > self.threshold
