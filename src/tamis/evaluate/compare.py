@@ -251,7 +251,9 @@ def _notes_on_data(sides: Mapping[str, Sequence[Evaluation]]) -> list[str]:
         if models[a] == models[b]:
             notes.append(f"'{a}' and '{b}' were trained on the same data: their models are one")
         elif models[a] & models[b] or (data[a] and data[a] == data[b]):
-            notes.append(f"'{a}' and '{b}' were trained on the same data: their difference is one of training seeds alone")
+            notes.append(
+                f"'{a}' and '{b}' were trained on the same data: their difference is one of training seeds alone"
+            )
     missing: dict[str, list[str]] = {}
     for name, side in sides.items():
         fields = dict.fromkeys(field for evaluation in side for field in unrecorded(evaluation))
