@@ -10,6 +10,7 @@ from typing import Any
 from tamis.runner import worker
 from tamis.runner.engine import POLL_SECONDS, Engine, Pulse, Worker
 from tamis.runner.jobs import Job
+from tamis.runner.lifeline import without_interrupts
 from tamis.store.system import resident_bytes
 
 
@@ -65,7 +66,8 @@ class LocalEngine(Engine):
         end, lifeline = self._context.Pipe(duplex=False)
         state = worker.SharedState(self._context)
         process = self._context.Process(target=worker.main, args=(theirs, end, state), daemon=True)
-        process.start()
+        with without_interrupts():
+            process.start()
         theirs.close()
         end.close()
         return LocalWorker(process, ours, lifeline, state)
