@@ -148,12 +148,12 @@ class MinHashDedup(DocumentDedup):
         likeness = np.zeros(len(left), np.float32)
         (units, starts), (other_units, other_starts) = self._units(left), self._units(right)
         for pair in range(len(left)):
-            one = units[starts[pair] : starts[pair + 1]]
+            first = units[starts[pair] : starts[pair + 1]]
             other = other_units[other_starts[pair] : other_starts[pair + 1]]
-            if len(one) and len(other):
-                one, other = (np.unique(run_hashes(each, min(self.config.ngram, len(each)))) for each in (one, other))
-                common = len(np.intersect1d(one, other, assume_unique=True))
-                likeness[pair] = common / (len(one) + len(other) - common)
+            if len(first) and len(other):
+                sets = [np.unique(run_hashes(each, min(self.config.ngram, len(each)))) for each in (first, other)]
+                common = len(np.intersect1d(*sets, assume_unique=True))
+                likeness[pair] = common / (len(sets[0]) + len(sets[1]) - common)
         return likeness
 
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
