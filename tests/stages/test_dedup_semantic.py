@@ -122,11 +122,11 @@ def test_same_decisions_as_the_method_written_down_plainly(keep: str) -> None:
 
 def _centroids(stage: SemanticDedup, documents: list[dict[str, Any]]) -> np.ndarray:
     from tamis.base.seeds import named_rng
-    from tamis.stages.dedup.semantic.semdedup import Lines, _cluster, _distinct
+    from tamis.stages.dedup.semantic.semdedup import SketchLines, _cluster, _distinct
 
     stage.open(StageContext(seed=0))
     sketches, _ = sketch_all(stage, [documents], 100)
-    lines = Lines.read(sketches, ranked=stage.config.keep == "highest:score")
+    lines = SketchLines.read(sketches, ranked=stage.config.keep == "highest:score")
     first, _ = _distinct(lines, np.flatnonzero(lines.embedded))
     return _cluster(sketches, first, stage._method(), named_rng(0, "dedup", "semantic")).centroids
 

@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 comments: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-"""Returns the comment block above a definition (function, class, module), which pydoc shows where a docstring is
+"""Function, class or module -> the comment block above its definition, which pydoc shows where a docstring is
 missing."""
 
 

@@ -1,4 +1,5 @@
-"""Checkpoints: folders that appear whole, hold all that evaluation and an exact resume need, and nothing executable.
+"""Checkpoints: folders that are published as a whole, contain all that evaluation and an exact resume need, and no
+code.
 
     checkpoints/step_00000123/config.json      shape, step, position in the data, and what was trained on what
                               tokenizer.json   the tokenizer of the data
@@ -6,8 +7,8 @@
                               training.pt      optimizer and random-number state; only in the newest checkpoint
 
 A folder is a checkpoint when config.json is in it: it is written last on an object store, and elsewhere the folder
-appears as a whole. Files are read with `weights_only=True`: a checkpoint from elsewhere cannot run code. Finding and
-naming checkpoints needs no PyTorch, so it is loaded where tensors are read or written.
+appears as a whole. Files are read with `weights_only=True`, so that a checkpoint from elsewhere cannot run code.
+Finding and naming checkpoints needs no PyTorch, so it is loaded where tensors are read or written.
 """
 
 import re
@@ -34,7 +35,8 @@ CONFIG, TOKENIZER, WEIGHTS, TRAINING_STATE = "config.json", "tokenizer.json", "m
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded checkpoint. `config` is config.json as written by `save`; `tokenizer` is where its file lies."""
+    """A loaded checkpoint. `config` is config.json as `save` wrote it; `tokenizer` is the path of its tokenizer
+    file."""
 
     model: "Transformer"
     config: dict[str, Any]
@@ -49,7 +51,7 @@ class Checkpoint:
 
 
 def find(output: Location) -> list[Location]:
-    """Whole checkpoints of a training's output folder, oldest first."""
+    """The complete checkpoints of a training's output folder, oldest first."""
     found = {}
     for folder in (output / "checkpoints").children("step_*"):
         number = re.fullmatch(r"step_(\d+)", folder.name)
@@ -121,7 +123,7 @@ def save(
 
 
 def clean_up(output: Location) -> None:
-    """Delete what a killed training left unfinished in `output`."""
+    """Delete the unfinished files that a killed training left in `output`."""
     delete_leftovers(output / "checkpoints")
 
 
@@ -152,7 +154,8 @@ def restore(folder: Location, model: "nn.Module", optimizer: "torch.optim.Optimi
 
     config = read_config(folder)
     model.load_state_dict(_read(folder / WEIGHTS, device))
-    # On the CPU: each tensor is moved to its parameter's device, except the step counts, which the optimizer places.
+    # Load on the CPU: each tensor is moved to its parameter's device, except the step counts, which the optimizer
+    # moves.
     training = _read(folder / TRAINING_STATE, "cpu")
     optimizer.load_state_dict(training["optimizer"])
     torch.set_rng_state(training["random"]["cpu"])

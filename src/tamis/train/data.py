@@ -12,7 +12,7 @@ from tamis.store.tokens import TokenDataset
 
 @dataclass(frozen=True)
 class Position:
-    """How far the order of windows has been used: `position` windows of pass `epoch`."""
+    """The position in the data: `position` windows of the pass `epoch` have been used."""
 
     epoch: int = 0
     position: int = 0
@@ -22,10 +22,12 @@ class Position:
 
 
 class BatchLoader:
-    """Global batches from a tokens folder: sampling without replacement, reshuffled at every pass over the data.
+    """Global batches from a folder of token shards: windows are drawn without replacement, and shuffled again for every
+    pass over the data.
 
-    Windows of a pass that do not fill a batch are followed by the first of the next pass, so none is left out. The
-    order depends on the seed alone; where several processes train, each takes its rows of the same global batch.
+    The last windows of a pass that do not fill a batch are joined by the first windows of the next pass, so that none
+    is left out. The order depends on the seed alone; where several processes train, each takes its rows of the same
+    global batch.
     """
 
     def __init__(self, folder: Location, sequence_length: int, batch_size: int, seed: int) -> None:

@@ -1,7 +1,8 @@
-"""The training loop: one optimizer step after another, a line of metrics each, a checkpoint now and then.
+"""The training loop: optimizer steps, each with a line of metrics, and checkpoints at given steps.
 
-It knows tensors and settings, no files but the log: `train.run` decides what is trained and where it goes. On a GPU the
-metrics of a step are read one step later, after the next has been queued, so that it never waits for the log.
+It works on tensors and settings, and writes no file but the log: `train.run` decides what is trained and where results
+are written. On a GPU the metrics of a step are read only after the next step has been queued, so that the GPU never
+waits for the log.
 """
 
 import math
@@ -23,18 +24,18 @@ from tamis.train.optimizer import CLIP_NORM, learning_rate
 
 
 class DivergenceError(TamisError):
-    """The loss is no longer a number."""
+    """The loss is not a finite number."""
 
     exit_code = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """What one optimizer step does, resolved from scale and settings."""
+    """The hyper-parameters of the steps, resolved from scale and settings."""
 
     num_steps: int
     micro_batch_size: int
-    """Sequences per forward pass; smaller only to fit memory, the step is the same."""
+    """Sequences per forward pass. A smaller number needs less memory and gives the same step."""
     peak_learning_rate: float
     final_learning_rate: float
     warmup_steps: int
@@ -51,7 +52,7 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """Scalars of one step, still on the device."""
+    """The scalars of one step, which are still on the device."""
 
     loss: Tensor
     z_loss: Tensor
@@ -64,7 +65,7 @@ class StepMetrics:
 
 
 class Trainer:
-    """Model, optimizer and loader, and how they take one step. `forward` is `model`, or what it was compiled to."""
+    """Model, optimizer and loader, which take optimizer steps. `forward` is `model`, or the compiled model."""
 
     def __init__(
         self, settings: LoopSettings, model: Transformer, forward: Callable[[Tensor], Tensor],
@@ -79,7 +80,8 @@ class Trainer:
         return self.step_on(self.loader.next(), step)
 
     def step_on(self, windows: Tensor, step: int) -> StepMetrics:
-        """Optimizer step `step` on a given batch: the gradient of the mean loss over the whole, whatever the split."""
+        """Optimizer step `step` on a given batch, with the gradient of the mean loss over the whole batch, however it
+        is split."""
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(step)
@@ -110,8 +112,9 @@ def train(
 ) -> None:  # fmt: skip
     """Take steps `first_step` to the last.
 
-    `save(n)` is called after n steps, for each n in `checkpoint_steps` (the last step must be one), when their metrics
-    are saved. Raises DivergenceError at the first loss that is not finite: no checkpoint holds its weights.
+    `save(n)` is called after n steps, for each n in `checkpoint_steps` (which must contain the last step), after their
+    metrics have been saved. Raises DivergenceError at the first loss that is not finite: its weights are not written to
+    any checkpoint.
     """
     assert trainer.settings.num_steps in checkpoint_steps
     reporter = _Reporter(trainer, log, on_progress, clock)
@@ -125,10 +128,11 @@ def train(
             if pending is not None:
                 reporter.report(*pending)
             elif not is_saved:
-                # The first step after a pause is queued, and none of its time has been measured.
+                # This is the first step after a pause. It has only been queued, so its time cannot be measured.
                 reporter.speed.restart()
             if is_saved:
-                # Where a step was reported just now, this one was queued with it: no time of its own can be measured.
+                # Where a step has just been reported, this one was queued before that, so its own time cannot be
+                # measured.
                 reporter.report(step, metrics, is_timed=pending is None)
             pending = None if is_saved else (step, metrics)
         if is_saved:
@@ -138,7 +142,7 @@ def train(
 
 
 class _Reporter:
-    """Turns the scalars of a step into a line of the log and a call of `on_progress`."""
+    """Writes the scalars of a step as a line of the log, and passes the line to `on_progress`."""
 
     def __init__(
         self, trainer: Trainer, log: MetricsLog, on_progress: OnMetrics | None, clock: Callable[[], float]
@@ -191,5 +195,5 @@ class SpeedMeter:
 
     @property
     def tokens_per_second(self) -> float:
-        """Needs one step at least."""
+        """The mean speed of the measured steps, of which there must be at least one."""
         return self._tokens_per_step * len(self._seconds) / max(sum(self._seconds), 1e-9)

@@ -28,7 +28,8 @@ class MetricsLog:
         self._file.write(orjson.dumps(line) + b"\n")
 
     def save(self) -> None:
-        """Called before a checkpoint is saved: no checkpoint may know of steps that the log has lost."""
+        """Write all lines to disk. This is called before a checkpoint is saved, so that no checkpoint is ahead of the
+        log."""
         self._file.save()
 
     def __exit__(

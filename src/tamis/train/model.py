@@ -135,7 +135,7 @@ class Transformer(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Logits (batch, length, vocab_size) of the next token, in the computing type; `ids` is int64 (batch, length).
-        Any length: the rotary tables are made to fit."""
+        The length may be any: the rotary tables are extended when needed."""
         x = self.tok_embeddings(ids)
         cos, sin = rotary_tables(ids.shape[1], self.shape.head_dim, ids.device)
         for block in self.layers:
@@ -144,9 +144,9 @@ class Transformer(nn.Module):
 
 
 class _Losses(torch.autograd.Function):
-    """Both losses and their joint gradient from one exponential: over the vocabulary, passes are what training costs
-    beside the matrix products (on a CPU at `nano`, autograd's own gradient of the same two terms takes a third of a
-    step)."""
+    """Both losses and their joint gradient with one exponential, because passes over the logits are the largest cost of
+    training after the matrix products (on a CPU at scale `nano`, autograd's gradient of the same two terms takes a
+    third of a step)."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,10 +170,11 @@ class _Losses(torch.autograd.Function):
 
 
 def losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """(mean cross-entropy in nats, mean squared log-partition), float32 scalars; the second is what z-loss weighs.
+    """(mean cross-entropy in nats, mean squared log-partition), float32 scalars; the second is the one that the z-loss
+    weight multiplies.
 
-    `logits` (batch, length, vocab_size), `targets` int64 (batch, length). Nothing is masked, as in DCLM; logits are
-    widened to float32 where they are narrower.
+    `logits` (batch, length, vocab_size), `targets` int64 (batch, length). No position is masked, as in DCLM. Logits of
+    a narrower type are converted to float32.
     """
     entropy, z = _Losses.apply(logits, targets)
     return entropy, z

@@ -11,8 +11,9 @@ CLIP_NORM = 1.0
 
 
 def make_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW with decay on every parameter, embeddings and gains included: OpenLM's list of exceptions is empty for the
-    models DCLM trains, so this is what the published numbers were made with. The learning rate is set at each step."""
+    """AdamW with weight decay on every parameter, embeddings and gains included. OpenLM's list of exceptions is empty
+    for the models that DCLM trains, so DCLM's published results were obtained with the same optimizer. The learning
+    rate is set at each step."""
     return torch.optim.AdamW(
         model.parameters(), lr=0.0, betas=BETAS, eps=EPSILON, weight_decay=weight_decay, fused=True
     )

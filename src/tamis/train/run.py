@@ -5,8 +5,8 @@ OUTPUT/training.json   which training this folder is for (settings in numbers, f
        checkpoints/    see train.checkpoint
        card.json       written last: a folder with a card is finished
 
-The folder belongs to one training: who calls this names it by the training's fingerprint, knows whether it is finished,
-and lets one process work in it at a time.
+The folder belongs to one training: the caller names it by the training's fingerprint, checks whether it is finished,
+and lets only one process work in it at a time.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def run_training(
     `training` is what `resolve(config, tokens)` gives. Where `output` holds checkpoints, the training goes on from the
     newest and gives the losses of an undisturbed run, bit for bit on the same device and number of threads.
     `on_progress` gets each line of the metrics with `total_steps`, and before them one with `threads` in place of the
-    metrics; `progress_text` words them.
+    metrics; `progress_text` turns them into text.
 
     Raises ConfigError (no PyTorch, no such device), DataError (damaged shards or checkpoints), DivergenceError,
     StorageError.
@@ -64,7 +64,7 @@ def run_training(
 
 
 def progress_text(line: dict[str, Any]) -> str:
-    """What a call of `on_progress` says, in words: `loss 3.214, 51,200 tokens/s`."""
+    """The text for a line that `on_progress` gets: `loss 3.214, 51,200 tokens/s`."""
     if "threads" in line:
         return f"training with {line['threads']}"
     return f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
@@ -78,7 +78,8 @@ def _need_torch() -> None:
 
 
 def _known_threads(config: TrainConfig, output: Location) -> int | None:
-    """The configured number of threads, else that of the attempt before: another could change round-off."""
+    """The configured number of threads, else that of the previous attempt, because another number could change
+    round-off."""
     if config.threads is None and (output / TRAINING).exists():
         return int(read_json(output / TRAINING)["threads"])
     return config.threads
@@ -86,8 +87,8 @@ def _known_threads(config: TrainConfig, output: Location) -> int | None:
 
 @contextmanager
 def _threads(known: int | None) -> Iterator[Callable[["Trainer"], ThreadChoice]]:
-    """Yield what sets PyTorch's number of threads: to the known one, else to the fastest for a trainer's steps. Until
-    it is called there is one, which waits for no other; afterwards the number is what it was before."""
+    """Yield a function that sets PyTorch's number of threads: to the known number, else to the fastest one for a
+    trainer's steps. Until it is called, PyTorch has one thread. Afterwards the previous number is restored."""
     import torch
 
     before = torch.get_num_threads()
@@ -120,7 +121,7 @@ def _device(wanted: str) -> str:
 
 
 def make_trainer(config: TrainConfig, training: Training, tokens: Location) -> "Trainer":
-    """Everything at step 0."""
+    """The trainer at step 0."""
     import torch
 
     from tamis.train.data import BatchLoader

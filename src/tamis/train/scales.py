@@ -1,8 +1,9 @@
-"""Scales: how large a model, on how many tokens, with which hyper-parameters, so that only the data differs.
+"""Scales: the size of the model, the number of tokens and the hyper-parameters, which are fixed so that only the data
+differs.
 
-DCLM's own scales carry its published hyper-parameters (training/configs/*.json of the DCLM repository). Below them
-stands a ladder of ours for a laptop or one GPU, sized by the same rule: 20 tokens per parameter, embeddings included,
-times the multiplier. No torch here: `tamis` reads scales to plan, the model reads `Shape` to build.
+DCLM's own scales carry its published hyper-parameters (training/configs/*.json of the DCLM repository). Below them are
+smaller scales of ours for a laptop or one GPU, sized by the same rule: 20 tokens per parameter, embeddings included,
+times the multiplier. This module does not import torch, because plans need scales without building a model.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ GPT_NEOX_VOCAB_SIZE = 50432
 
 
 def swiglu_width(d_model: int) -> int:
-    """OpenLM's feed-forward width: 8/3 of the model's, rounded up to a multiple of 256."""
+    """OpenLM's feed-forward width: 8/3 of the width of the model, rounded up to a multiple of 256."""
     return 256 * -(-(8 * d_model // 3) // 256)
 
 
@@ -57,14 +58,14 @@ class Scale:
     batch_size: int
     """Sequences per optimizer step."""
     accumulation: int = 1
-    """Micro-batches that one step is split into."""
+    """Number of micro-batches into which one step is split."""
     learning_rate: float
     final_learning_rate: float = 3e-5
     weight_decay: float
     warmup_steps: int
     z_loss: float = 1e-4
     precision: Literal["autocast_bfloat16", "pure_bfloat16"] = "autocast_bfloat16"
-    """On a GPU: float32 weights under bfloat16 autocast, or weights and optimizer in bfloat16. On a CPU: float32."""
+    """On a GPU: float32 weights with bfloat16 autocast, or weights and optimizer in bfloat16. On a CPU: float32."""
 
     @property
     def num_tokens(self) -> int:
@@ -108,7 +109,8 @@ def _ladder(
 
 
 def _small(d_model: int, num_layers: int, num_heads: int, ffn_width: int, vocab_size: int) -> Shape:
-    """The ladder names its widths: rounding 8/3 of a small width up to 256 would give a `nano` mostly feed-forward."""
+    """The shape of a scale of ours. The feed-forward width is given, because 8/3 of a small width rounded up to a
+    multiple of 256 would make most of a `nano` model feed-forward layers."""
     return Shape(
         d_model=d_model, num_layers=num_layers, num_heads=num_heads, ffn_width=ffn_width, vocab_size=vocab_size
     )

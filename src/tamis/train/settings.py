@@ -1,6 +1,6 @@
-"""The settings of a training, and what they come to for one dataset: a scale with its overrides filled in.
+"""The settings of a training, and their values for one dataset: those of a scale, with overrides.
 
-No torch here, so that a wrong setting or too small a dataset is told before anything heavy is loaded.
+This module does not import torch, so that a wrong setting or too small a dataset is reported quickly.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ TRAINING_VERSION = 1
 
 
 class TrainConfig(Config):
-    """Settings of a training. Everything that is None is the scale's."""
+    """Settings of a training. A setting that is None has the value of the scale."""
 
     scale: str
     """Name of a scale (`train.scales`)."""
@@ -40,29 +40,29 @@ class TrainConfig(Config):
     weight_decay: float | None = Field(default=None, ge=0)
     """AdamW's, on every parameter."""
     warmup_steps: int | None = Field(default=None, ge=0)
-    """Steps in which the rate rises to its peak."""
+    """Number of steps in which the learning rate rises to its peak."""
     z_loss: float | None = Field(default=None, ge=0)
-    """Weight of the mean squared log-partition in the loss."""
+    """Weight of the mean squared log-partition (the z-loss) in the loss."""
     vocab_size: int | None = Field(default=None, ge=2)
     """Rows of the embedding and of the output matrix; must hold the tokenizer's ids."""
     seed: int = 0
-    """Of the initial weights and of the order of the data."""
+    """Seed of the initial weights and of the order of the data."""
     num_checkpoints: int = Field(default=5, ge=1)
     """Evenly spaced; the last is the trained model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes a GPU when there is one."""
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads; None = as many as prove fastest when measured at the start."""
+    """Number of CPU threads; None = the fastest number, which is measured at the start."""
     compile: bool = False
     """Compile the model with torch.compile: pays off from about 50 M parameters on a GPU."""
     multiple_data_passes: bool = False
-    """Go over the data again, reshuffled, when it holds fewer tokens than the training takes."""
+    """Repeat the data, shuffled again, when it has fewer tokens than the training needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A training in numbers: settings resolved against the scale and the data. `fingerprint` covers all that decides
-    the weights but round-off (device, threads, compilation, micro-batches)."""
+    """The settings of a training, resolved with the scale and the data. `fingerprint` covers everything that the
+    weights depend on, except for sources of round-off (device, threads, compilation, micro-batches)."""
 
     scale: Scale
     num_steps: int
@@ -81,7 +81,8 @@ class Training:
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """Settings other than size and length that decide the weights: equal ones make two trainings comparable."""
+        """The settings other than size and length on which the weights depend: two trainings with equal ones can be
+        compared."""
         left_out = ("name", "shape", "multiplier", "sequence_length", "accumulation")
         return {name: value for name, value in asdict(self.scale).items() if name not in left_out}
 
@@ -108,7 +109,7 @@ class Training:
 
 
 def check(config: TrainConfig) -> Scale:
-    """Fill in `config` from its scale, and refuse what can be told to be wrong before there is any data.
+    """Complete `config` from its scale, and refuse settings that are known to be wrong before there is any data.
 
     Raises ConfigError when there is no such scale, or when the settings contradict each other.
     """
@@ -187,12 +188,12 @@ def _check_enough(num_tokens: int, num_steps: int, scale: Scale, wanted: int) ->
 
 
 MIN_STEPS = 100
-"""Optimizer steps aimed at when data are too small for a scale's own batches."""
+"""Number of optimizer steps that are planned when the data are too few for the batch size of the scale."""
 
 
 def fit_to_data(settings: Mapping[str, Any], num_tokens: int) -> dict[str, Any]:
-    """`settings` for a data set of `num_tokens`: as many tokens as it has, at most as many as the scale takes. Small
-    data get smaller batches and a shorter warm-up, so that there are steps to take.
+    """`settings` for a data set of `num_tokens`: as many tokens as it has, at most as many as the scale takes. For few
+    tokens, the batch size and the warm-up are reduced, so that there are enough steps.
 
     Raises ConfigError when there are not even enough tokens for one batch.
     """

@@ -1,8 +1,9 @@
-"""How many CPU threads a training uses: measured at the start, because the number of cores is a poor guess.
+"""The number of CPU threads of a training. It is measured at the start, because the number of cores is often not the
+fastest.
 
-A small model's step has little to share out, and on a machine with other work two threads that wait for each other can
+A step of a small model has little work to distribute, and on a busy machine two threads that wait for each other can
 take many times as long as one. So forward and backward passes are timed at several numbers of threads, on a copy of the
-model, and the fastest number is used: the fewest threads, where several are about as fast. The number can change
+model, and the fastest number is used, or the smallest of several that are about as fast. The number can change
 round-off, so a training records it and keeps it when it is resumed.
 """
 
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
     from tamis.train.loop import Trainer
 
 MEASURING_SECONDS = 1.0
-"""After this no further turn begins; the first turn may take longer."""
+"""Seconds after which no further round of measurements begins; the first round may take longer."""
 STEPS_PER_TURN = 3
 TURN_SECONDS = 0.2
-"""A turn of slow steps is cut short."""
+"""Seconds after which a round of slow steps is stopped."""
 SLOW_RATIO = 1.5
-"""A number of threads whose steps take this many times the shortest is not tried again."""
+"""A number of threads whose steps take this many times as long as the fastest is not measured again."""
 TIE_RATIO = 1.05
 STEP_FLOPS = 1e10
-"""A measured step is cut to about this many operations, 0.1 to 0.5 seconds of one core."""
+"""Approximate number of operations of a measured step: 0.1 to 0.5 seconds of one core."""
 FEWEST_TOKENS = 32
-"""A model so large that even a step of this many tokens takes more operations is not measured."""
+"""Smallest number of tokens in a measured step. A model that needs more operations even for these is not measured."""
 FLOPS_PER_TOKEN_AND_PARAMETER = 6
 
 
@@ -40,12 +41,13 @@ TakeStep = Callable[[int, float], None]
 
 
 class _TooSlowError(Exception):
-    """Ends a step that is not worth finishing."""
+    """Raised to stop a step that takes too long."""
 
 
 @dataclass(frozen=True)
 class ThreadChoice:
-    """`seconds` of a step by the number of threads, at least; empty when nothing was measured."""
+    """`seconds`: the duration of a step, or a lower bound of it, by the number of threads; empty when nothing was
+    measured."""
 
     threads: int
     seconds: dict[int, float]
@@ -64,16 +66,16 @@ def available_cores() -> int:
 
 
 def candidates(num_cores: int) -> list[int]:
-    """The powers of two below `num_cores`, and `num_cores`, rising."""
+    """The powers of two below `num_cores`, and `num_cores`, in ascending order."""
     return sorted({num_cores, *(1 << n for n in range(num_cores.bit_length()) if 1 << n <= num_cores)})
 
 
 def choose(numbers: Sequence[int], take_step: TakeStep, clock: Callable[[], float] = time.perf_counter) -> ThreadChoice:
-    """Time `take_step(number of threads, limit)` in turns, and choose by the median. A step may be given up when it
-    has taken `limit` seconds.
+    """Time `take_step(number of threads, limit)` in several rounds, and choose the number by the median. A step may
+    stop when it has taken `limit` seconds.
 
-    The `numbers` rise. A turn ends at the first that is clearly slower than a smaller one, so that a busy machine,
-    where a step on all cores can take a hundred times as long, is found out at the cost of one such step.
+    `numbers` must be in ascending order. A round ends at the first number that is clearly slower than a smaller one, so
+    that on a busy machine, where a step on all cores can take a hundred times as long, only one such step is taken.
     """
     seconds: dict[int, list[float]] = {number: [] for number in numbers}
     began, remaining = clock(), list(numbers)
@@ -91,7 +93,7 @@ def choose(numbers: Sequence[int], take_step: TakeStep, clock: Callable[[], floa
 
 
 def _take_turn(number: int, take_step: TakeStep, limit: float, clock: Callable[[], float]) -> list[float]:
-    """Seconds of a few steps. The first counts only where it is slow: it also starts or stops threads."""
+    """Seconds of a few steps. The first is counted only where it is slow, because it also starts or stops threads."""
     seconds = []
     began = before = clock()
     for _ in range(1 + STEPS_PER_TURN):
@@ -113,8 +115,8 @@ def _is_slow(number: int, medians: dict[int, float]) -> bool:
 
 
 def measure(trainer: "Trainer", num_cores: int) -> ThreadChoice:
-    """The best number of threads for the steps of `trainer`, of which nothing is changed: forward and backward passes
-    are those of a copy of its model, on made-up windows. Leaves PyTorch's number of threads as it was."""
+    """The best number of threads for the steps of `trainer`, which is not changed: forward and backward passes are
+    those of a copy of its model, on random windows. PyTorch's number of threads is restored."""
     import torch
 
     from tamis.train.model import losses
@@ -144,7 +146,7 @@ def measure(trainer: "Trainer", num_cores: int) -> ThreadChoice:
 
     before = torch.get_num_threads()
     try:
-        # The very first step allocates memory and selects kernels: what that takes says nothing about threads.
+        # The very first step also allocates memory and selects kernels, so it is not timed.
         take_step(1, math.inf)
         return choose(candidates(num_cores), take_step)
     finally:

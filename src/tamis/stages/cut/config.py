@@ -16,10 +16,11 @@ class CutConfig(Config):
     column: str
     """Any column of numbers (for `op`, of strings too), or `extra.NAME`, a field that came with the data."""
     op: str | None = None
-    """With `threshold`: documents go where `column op threshold` holds, as in a rule of `filter`."""
+    """With `threshold`: documents are removed where `column op threshold` holds, as in a rule of `filter`."""
     threshold: float | bool | str | list[float | str] | None = None
     keep_fraction: float | None = Field(default=None, gt=0, le=1)
-    """Keep this share, those with the highest values; the threshold follows from the values of the whole corpus."""
+    """Keep this share of the documents, those with the highest values; the threshold is computed from the values of the
+    whole corpus."""
     of: str = DOCUMENTS
     """What `keep_fraction` is a share of: `documents`, `bytes` (UTF-8, of the texts), `tokens`, or the sum of a column
     of numbers such as `num_words`."""
@@ -30,7 +31,7 @@ class CutConfig(Config):
     value of it, and each group has a threshold of its own. Documents without a value are a group too."""
     keep: Literal["highest", "lowest"] = "highest"
     reason: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]*$")
-    """Why documents go; null = `cut_<column>`."""
+    """The reason for which documents are removed; null = `cut_<column>`."""
 
     @model_validator(mode="after")
     def _one_kind_of_cut(self) -> Self:

@@ -1,8 +1,9 @@
 """The generic cut: remove documents by one column, whatever step measured it.
 
-A given threshold becomes a Map that drops. A share to keep becomes a Group that finds the threshold from all values,
-overall or in every group of documents that share the value of another column. A document that has no value (null or
-NaN: it was not measured) can be neither compared nor ranked: it goes under a reason of its own, outside of any share.
+A given threshold becomes a Map. A share to keep becomes a Group, which computes the threshold from all values, overall
+or in every group of documents with the same value of another column. A document without a value (null or NaN: it was
+not measured) can be neither compared nor ranked. It is removed with a reason of its own, and does not count in any
+share.
 """
 
 import json
@@ -23,13 +24,14 @@ from tamis.stages.cut.thresholds import ShareThreshold, find_threshold
 
 VALUE, WEIGHT, GROUP = "value", "weight", "group"
 MOST_SHOWN_GROUPS = 100
-"""Groups whose thresholds are on the card, the largest first; all of them are in the decision."""
+"""Largest number of groups whose thresholds are on the card, the largest groups first. The decision has all of them."""
 BYTES_PER_DOCUMENT = 96
-"""Held while a share is found: values, weights, groups, an order. 42 to 66 were measured beside the table itself."""
+"""Bytes of memory per document while a threshold is computed: values, weights, groups and an order. Measured were 42 to
+66, beside the table itself."""
 
 
 class Cut(Map):
-    """Drops documents for which `column op threshold` holds."""
+    """Removes documents for which `column op threshold` holds."""
 
     name: ClassVar[str] = "cut"
     version: ClassVar[int] = 1
@@ -58,7 +60,7 @@ class Cut(Map):
 
 class ShareCut(Group):
     """Keeps a share of the documents, of their bytes or of their tokens: those whose values are the highest, or the
-    lowest. Documents that tie with the last one inside the share are all kept, so that ties can keep more."""
+    lowest. Documents that tie with the last one inside the share are all kept, so more than the share can be kept."""
 
     name: ClassVar[str] = "cut"
     version: ClassVar[int] = 1
@@ -104,7 +106,7 @@ class ShareCut(Group):
             self._tokenizer = Tokenizer.from_str(context.assets["tokenizer"].read_text())
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
-        """One line per document: `value`, and where they matter its `weight` and `group`."""
+        """One line per document: `value` and, where the settings need them, its `weight` and `group`."""
         lines: dict[str, pa.Array] = {VALUE: pa.array(numbers_in(batch, self.config.column), pa.float64())}
         if self.config.of != DOCUMENTS:
             lines[WEIGHT] = pa.array(self._weights(batch), pa.int64())
@@ -128,7 +130,7 @@ class ShareCut(Group):
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         """One line per group: `group` (null: all documents, or those without a value of `by`) and `threshold`.
 
-        Raises DataError when there is no value to decide from.
+        Raises DataError when no document has a value.
         """
         names = [VALUE, *([WEIGHT] if self.config.of != DOCUMENTS else []), *([GROUP] if self.config.by else [])]
         table = sketches.table(names)
@@ -195,7 +197,7 @@ class ShareCut(Group):
 
 
 def _drawing(name: str, present: Mapping[str, pa.DataType]) -> tuple[Signal, ...]:
-    """A histogram of the column that the cut is on, where it is a column of numbers."""
+    """The histogram of the column that is cut by, where it is a column of numbers."""
     if stored_column(name) != name or kind_of(name, present, "cut.column") != "number":
         return ()
     return (MeasuredSignal(column=name, label=name.replace("_", " ")),)
@@ -206,7 +208,7 @@ def _groups(batch: pa.RecordBatch, by: str) -> list[str | None]:
 
 
 def _rows_by_group(table: pa.Table, measured: np.ndarray) -> list[tuple[str | None, np.ndarray]]:
-    """(value of `by`, line numbers) of every group that has a measured document, in the order of their names."""
+    """(value of `by`, line numbers) of every group that has a document with a value, sorted by name."""
     if GROUP not in table.schema.names:
         return [(None, np.flatnonzero(measured))]
     encoded = table[GROUP].combine_chunks().dictionary_encode(null_encoding="encode")
@@ -222,7 +224,7 @@ def _rows_by_group(table: pa.Table, measured: np.ndarray) -> list[tuple[str | No
 
 
 def _drop(batch: pa.RecordBatch, config: CutConfig, values: np.ndarray, gone: np.ndarray) -> pa.RecordBatch:
-    """`batch` with the reasons of documents that are `gone` (bool[rows]), or have no value."""
+    """`batch` with the drop reasons of documents that are `gone` (bool[rows]), or have no value."""
     reasons = np.array(batch.column(columns.DROP_REASON).to_pylist(), object)
     reasons[gone] = config.removed_as
     reasons[[value is None or value != value for value in values.tolist()]] = config.unmeasured_as
@@ -231,8 +233,8 @@ def _drop(batch: pa.RecordBatch, config: CutConfig, values: np.ndarray, gone: np
 
 
 def make_cut(config: CutConfig, signal: Signal | None = None, source: str = "set in the recipe") -> Stage:
-    """The stage of one cut; `signal` is how to draw its column, where the caller knows better than the histogram
-    does."""
+    """The stage of one cut. `signal` describes the histogram of the column, where the caller knows its range or
+    label."""
     return ShareCut(config, signal) if config.keep_fraction is not None else Cut(config, signal, source)
 
 

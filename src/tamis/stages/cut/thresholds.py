@@ -1,4 +1,4 @@
-"""Exact thresholds for a share: from all values, with ties kept, and in arithmetic that does not round."""
+"""Exact thresholds for a share to keep: from all values, with ties kept, and in exact arithmetic."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,7 +10,7 @@ import numpy as np
 @dataclass(frozen=True, kw_only=True)
 class ShareThreshold:
     """The threshold of one group: documents with a value of at least `threshold` are kept. Counts are of documents,
-    `weight` and `kept_weight` of what the share is of."""
+    `weight` and `kept_weight` are sums of the quantity that the share is of."""
 
     threshold: float
     num_documents: int

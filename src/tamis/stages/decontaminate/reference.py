@@ -7,10 +7,10 @@ from tamis.base.lines import Line, json_object, numbered_lines
 from tamis.base.stage import Asset
 
 STEMS = ("text", "query", "context", "context_options", "prompt")
-"""Fields that open an item: documents, and the questions of llm-foundry's four layouts and of code tasks."""
+"""Fields with the text or the question of an item: documents, llm-foundry's four layouts, and code tasks."""
 
 ENDINGS = ("choices", "continuation", "answer", "canonical_solution")
-"""Fields that answer it."""
+"""Fields with the answers of an item."""
 
 
 def read_items(file: Asset) -> list[str]:

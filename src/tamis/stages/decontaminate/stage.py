@@ -1,9 +1,10 @@
-"""Decontamination by long word n-grams: a page that holds an item of the evaluation data does not train.
+"""Decontamination by long word n-grams: removes pages that contain items of the evaluation data from the training data.
 
-DCLM published no decontamination code. Its paper asks of every evaluation example which share of it long n-gram
-matches with the training data cover, and calls more than 80 % of the tokens dirty. This is that test turned round: for
-every document, the largest share of any one reference text's 13-word runs that the document holds. Counting shared runs
-instead (GPT-3, arXiv 2005.14165, appendix C) removes pages for phrases that half a corpus repeats.
+DCLM published no decontamination code. Its paper measures for every evaluation example which share of its tokens is
+covered by long n-gram matches with the training data, and calls an example with more than 80 % dirty. Here the test is
+applied to documents: for every document, the largest share of any one reference text's runs of 13 words that the
+document contains. A test on the number of shared runs (GPT-3, arXiv 2005.14165, appendix C) would remove pages for
+common phrases.
 """
 
 from itertools import pairwise
@@ -23,10 +24,11 @@ from tamis.base.stage import Map, Stage, StageContext
 from tamis.stages.decontaminate.reference import read_items
 
 CONTAMINATED_NGRAMS = "contaminated_ngrams"
-"""int32, written by decontaminate: distinct runs of words that the reference has too; null = no reference given."""
+"""int32, written by decontaminate: number of distinct runs of words that are also in the reference; null = no reference
+given."""
 
 CONTAMINATED_FRACTION = "contaminated_fraction"
-"""float32, written by decontaminate: largest share of one reference text's runs that the document holds; null = no
+"""float32, written by decontaminate: largest share of one reference text's runs that the document contains; null = no
 reference given."""
 
 
@@ -44,12 +46,12 @@ class DecontaminateConfig(Config):
     """Reference texts of fewer than `ngram` words match as a whole if they have at least this many; shorter ones are
     left out, since everyday sentences would match them."""
     max_overlap_fraction: float = Field(default=0.5, ge=0, lt=1)
-    """Remove documents that hold more than this share of the runs of any reference text. One changed word breaks
-    `ngram` runs, so half the runs are most of a text. 0 = any shared run removes."""
+    """Remove documents that contain more than this share of the runs of any reference text. One changed word changes
+    `ngram` runs, so a document with half of the runs contains most of the text. 0 = one shared run is enough."""
 
 
 class Decontaminate(Map):
-    """Measures what a document shares with the reference; drops it as `contaminated`."""
+    """Measures how much of the reference a document contains, and removes it as `contaminated`."""
 
     name: ClassVar[str] = "decontaminate"
     version: ClassVar[int] = 1
@@ -77,7 +79,7 @@ class Decontaminate(Map):
         return {f"reference_{place:03d}": path for place, path in enumerate(self.config.reference)}
 
     def identity(self) -> list[Any]:
-        """Without the paths: the files' contents are covered as assets."""
+        """Leaves out the paths, because the contents of the files are covered as assets."""
         return [self.name, self.version, self.config.model_dump(mode="json", exclude={"reference"})]
 
     def open(self, context: StageContext) -> None:

@@ -1,1 +1,1 @@
-"""Dedup: remove documents that say again what an earlier document of the corpus already said."""
+"""Dedup: remove documents and text that repeat an earlier document of the corpus."""

@@ -1,4 +1,4 @@
-"""Documents without some of their bytes: what every method that cuts spans out of texts does in the end."""
+"""Cuts spans of bytes out of documents, for every method that removes parts of texts."""
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +10,8 @@ from tamis.kernels.text.decoding import from_buffers, views
 def without_spans(
     text: pa.Array, documents: np.ndarray, starts: np.ndarray, ends: np.ndarray, bridged: np.ndarray | None = None
 ) -> pa.Array:
-    """`text` (string or large_string) without the bytes `starts[k]:ends[k]` (int64) of document `documents[k]`, which
-    come in order and do not overlap; a blank takes the place of each that is `bridged` (bool; None = of none)."""
+    """`text` (string or large_string) without the bytes `starts[k]:ends[k]` (int64) of document `documents[k]`. The
+    spans are in order and do not overlap. A blank replaces every span that is `bridged` (bool; None = no span is)."""
     if not len(documents):
         return text
     data, offsets = views(text)

@@ -1,7 +1,7 @@
-"""Exact deduplication over the whole corpus: of every set of equal documents one stays.
+"""Exact deduplication over the whole corpus: of every set of equal documents, one is kept.
 
-A document's key is a 128-bit hash of its text or its address after a normaliser. Keys are split over buckets, which
-are decided apart; each needs memory for its own keys only.
+A document's key is a 128-bit hash of its text or its URL after normalisation. Keys are split over buckets, which are
+decided independently; each needs memory for its own keys only.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class ExactConfig(Config):
     `dclm`: as DCLM's exact dedup, texts lower-cased and stripped; URLs without scheme, `www.`, tracking query and last
     slashes. `ccnet` (texts): also without punctuation, accents and digits' values."""
     keep: str = "first"
-    """Which copy stays: first, longest, highest:COLUMN or lowest:COLUMN."""
+    """Which copy is kept: first, longest, highest:COLUMN or lowest:COLUMN."""
     num_buckets: int = Field(default=1, ge=1, le=4096)
     """Keys are split into this many parts, decided in parallel: more parts, less memory each. The result does not
     depend on it."""
@@ -45,7 +45,7 @@ class ExactConfig(Config):
 
 def normalize_url(url: str) -> str:
     """`url` with scheme and host in lower case and without fragment: forms that always name the same page (RFC 3986,
-    section 6.2.2.1). Paths and queries keep their case. What is no URL is only stripped."""
+    section 6.2.2.1). Paths and queries keep their case. A string that is not a URL is only stripped."""
     url = url.strip()
     try:
         parts = urlsplit(url)
@@ -55,21 +55,22 @@ def normalize_url(url: str) -> str:
 
 
 def dclm_text(text: str) -> str:
-    """DCLM's `normalize_whitespace_and_lowercase`, which squeezes nothing: stripped and lower-cased."""
+    """DCLM's `normalize_whitespace_and_lowercase`: stripped and lower-cased. In spite of its name it does not collapse
+    white space."""
     return text.strip().lower()
 
 
 def dclm_url(url: str) -> str:
-    """DCLM's `normalize_url` (C4's rule): `http://` and a `www.` after it go wherever they stand, then everything from
-    `?utm_`, `?ref` or `?feed` to the end of the line, then slashes at the end."""
+    """DCLM's `normalize_url` (C4's rule): deletes `http://` and a `www.` after it wherever they stand, then everything
+    from `?utm_`, `?ref` or `?feed` to the end of the line, then slashes at the end."""
     url = re.sub(r"https?://(www\.)?", "", url)
     return re.sub(r"\?(utm_|ref|feed).*", "", url).rstrip("/")
 
 
 def ccnet_text(text: str) -> str:
     """CCNet's paragraph normaliser, applied to a whole text: lower case, digits as 0, no punctuation, control
-    characters or accents. Accents go by Unicode decomposition; letters of other scripts stay what they are, where CCNet
-    through DCLM spells them in ASCII."""
+    characters or accents. Accents are removed by Unicode decomposition. Letters of other scripts are not changed,
+    whereas CCNet, as DCLM calls it, transliterates them to ASCII."""
     text = re.sub(r"\d", "0", text.strip().lower())
     text = _PUNCTUATION_OR_CONTROL.sub("", text)
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
@@ -107,7 +108,8 @@ class ExactDedup(DocumentDedup):
         self.num_buckets = config.num_buckets
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
-        """One line per document: `low, high` (uint64: the key; null = none), `id`, `row`; `rank` where it matters."""
+        """One line per document: `low, high` (uint64: the key; null = none), `id`, `row`; and `rank`, where it decides
+        which copy is kept."""
         digests = b"".join(map(self._key, batch.column(self.column).to_pylist()))
         keys = np.frombuffer(digests, "<u8").reshape(-1, 2)
         none = ~keys.any(axis=1)
@@ -121,7 +123,7 @@ class ExactDedup(DocumentDedup):
         return pa.table(lines if ranks is None else lines | {RANK: ranks})
 
     def _key(self, value: str | None) -> bytes:
-        """16 bytes, all 0 for a document that is never a duplicate."""
+        """The key of each document: 16 bytes, which are all 0 for a document that is never a duplicate."""
         if value is None or (value == "" and self.config.key == "url"):
             return bytes(16)
         value = NORMALIZERS[self.config.key, self.config.normalize](value)
@@ -142,7 +144,7 @@ class ExactDedup(DocumentDedup):
         return decision_table(sketches, lines[shared], keepers)
 
     def cost(self, corpus: Corpus) -> Cost:
-        """Per document: two key halves, a line number, their sort order and groups; and its id on disk."""
+        """Memory per document: two halves of the key, a line number, sort order and group; on disk also its id."""
         share = -(-corpus.num_documents // self.num_buckets)
         return Cost(memory_bytes=80 * share, sketch_bytes=45 * corpus.num_documents)
 
@@ -157,7 +159,7 @@ def equal_groups(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def build_exact(config: ExactConfig) -> ExactDedup:
-    """Raises ConfigError for a normaliser that the key has not."""
+    """Raises ConfigError for a normaliser that does not exist for the key."""
     if (config.key, config.normalize) not in NORMALIZERS:
         raise ConfigError(f"dedup.normalize: {config.normalize} is for texts; for URLs give none, standard or dclm")
     return ExactDedup(config)

@@ -1,10 +1,10 @@
-"""Near-duplicates made one document: the survivor takes in the paragraphs of those removed that it lacks.
+"""Merges near-duplicates into one document: the survivor gets the paragraphs of the removed documents that it lacks.
 
 A paragraph is a line that is not blank. Two count as the same when they are equal but for case and white space, when
-the Jaccard similarity of their word 3-grams is 0.8 or more, or when one, of five words or more, stands whole in the
-other. Then the survivor's stays, but a longer one takes the place of the one it contains. What the survivor lacks is
-put after the paragraph that it follows in its own document. Nothing of the survivor is lost and, where nothing is new,
-its text stays as it is to the byte.
+the Jaccard similarity of their word 3-grams is 0.8 or more, or when the other contains one of them, of five words or
+more, completely. Then the survivor's paragraph is kept, but a longer paragraph replaces one that it contains. A
+paragraph that the survivor lacks is inserted after the paragraph that it follows in its own document. No text of the
+survivor is lost and, where nothing is new, its text is not changed by a byte.
 """
 
 from dataclasses import dataclass, field
@@ -19,16 +19,17 @@ from tamis.base.words import normalize, words
 from tamis.stages.dedup.survivors import MERGED_FROM, pick
 
 MAX_MEMBERS = 100
-"""Documents of a group that are merged: the survivor and the first others."""
+"""Largest number of documents of a group that are merged: the survivor and the first of the others."""
 MAX_BYTES = 4 << 20
-"""UTF-8 bytes of a group that are merged: later documents with which it would have more are left out."""
+"""Largest number of UTF-8 bytes of a group that are merged: further documents are left out."""
 
 MIN_JACCARD = 0.8
 GRAM_WORDS = 3
 MIN_CONTAINED_WORDS = 5
-"""Shorter paragraphs, such as headings, are not taken for a part of a longer one."""
+"""Words that a paragraph needs to count as part of a longer one; shorter ones, such as headings, do not."""
 MAX_PER_GRAM = 16
-"""Paragraphs remembered per 3-gram: one that stands in more tells little, and pages of one word would cost hours."""
+"""Largest number of paragraphs that are stored per 3-gram. A 3-gram of more paragraphs tells little about similarity,
+and pages that repeat one word would take hours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ _IDS = pa.list_(pa.string())
 
 
 def _within(places: list[int], texts: pa.ChunkedArray) -> list[int]:
-    """The first place, and those after it with which the texts hold no more than `MAX_BYTES`."""
+    """The first place, and the places after it as long as their texts hold no more than `MAX_BYTES` in all."""
     taken: list[int] = []
     total = 0
     for place in places:
@@ -83,8 +84,8 @@ def _within(places: list[int], texts: pa.ChunkedArray) -> list[int]:
 
 
 def add_merged(table: pa.Table, places: np.ndarray, merged: Merged) -> pa.Table:
-    """A decision table with the columns `text` and `merged_from`, null but in the rows `places` (int64[k]) of the
-    merged survivors."""
+    """A decision table with the columns `text` and `merged_from`, which are null except in the rows `places` (int64[k])
+    of the merged survivors."""
     rows = np.full(table.num_rows, -1)
     rows[places] = np.arange(len(places))
     chosen = merged.table.take(pa.array(rows, mask=rows < 0))
@@ -105,8 +106,8 @@ def merge_texts(texts: list[str]) -> str:
 
 
 def paragraphs(text: str) -> tuple[list[tuple[str, str]], str]:
-    """The lines of `text` that are not blank, each after what stands before it (line ends and blank lines), and what
-    stands after the last. Joined, they are `text`."""
+    """Pairs of the separator before each line of `text` that is not blank (line ends and blank lines) and the line, and
+    what follows the last line. Joined, they are `text`."""
     found, before = [], ""
     for number, line in enumerate(text.split("\n")):
         if number:
@@ -121,7 +122,8 @@ def paragraphs(text: str) -> tuple[list[tuple[str, str]], str]:
 
 @dataclass
 class _Paragraph:
-    """One paragraph of the merged text, with what stands before it; `previous` and `next` are places of others."""
+    """One paragraph of the merged text, with the separator before it; `previous` and `next` are the places of its
+    neighbours."""
 
     before: str
     text: str
@@ -133,7 +135,7 @@ class _Paragraph:
 
 @dataclass
 class _Merge:
-    """Paragraphs in a linked list, found again by their normal form and by their 3-grams."""
+    """Paragraphs in a linked list, with an index by their normal form and one by their 3-grams."""
 
     nodes: list[_Paragraph] = field(default_factory=list)
     head: int = -1
@@ -143,7 +145,7 @@ class _Merge:
     _by_gram: dict[str, list[int]] = field(default_factory=dict)
 
     def take_first(self, text: str) -> str:
-        """All paragraphs of the survivor; returns what stands after the last."""
+        """Add all paragraphs of the survivor; returns what follows the last."""
         found, tail = paragraphs(text)
         for before, paragraph in found:
             normal = normalize(paragraph)
@@ -151,8 +153,9 @@ class _Merge:
         return tail
 
     def take(self, text: str) -> None:
-        """The paragraphs of another document that are not there yet, each after the one that it follows there. Those
-        that follow none go before the first that was there already, or to the end."""
+        """Add the paragraphs of another document that are not in the list yet, each after the paragraph that it follows
+        in that document. Those that follow none are put before the first that was in the list already, or at the
+        end."""
         last, seen, leading = -1, set(), []
         for before, paragraph in paragraphs(text)[0]:
             normal = normalize(paragraph)
@@ -167,7 +170,7 @@ class _Merge:
                     self._link(place, last)
             elif _is_part(self.nodes[place].normal, normal):
                 self._replace(place, paragraph, normal, grams)
-            if place in seen or place in leading:  # a repeated paragraph leads the reader back to no earlier place
+            if place in seen or place in leading:  # A repeated paragraph does not move the place of insertion back.
                 continue
             if last < 0:
                 self._link_all(leading, self.nodes[place].previous)
@@ -219,7 +222,7 @@ class _Merge:
                 places.append(place)
 
     def _find(self, normal: str, grams: frozenset[str]) -> int:
-        """The place of the paragraph that says the same, -1 for none; of several the first in the order of coming."""
+        """The place of the paragraph that counts as the same, or -1; of several, the one that was added first."""
         if normal in self._by_normal:
             return self._by_normal[normal]
         for place in sorted({place for gram in grams for place in self._by_gram.get(gram, ())}):
@@ -232,7 +235,7 @@ class _Merge:
         return -1
 
     def _replace(self, place: int, text: str, normal: str, grams: frozenset[str]) -> None:
-        """Let a longer paragraph stand for the one at `place` and for all others that it contains."""
+        """Replace the paragraph at `place`, and all others that the longer paragraph contains, by the longer one."""
         self.changed = True
         others = {other for gram in grams for other in self._by_gram.get(gram, ())}
         for other in sorted(others - {place}):
@@ -247,7 +250,7 @@ class _Merge:
 
 
 def _is_part(short: str, long: str) -> bool:
-    """Whether a paragraph stands whole in a longer one, word by word."""
+    """Whether a longer paragraph contains all words of a shorter one, in the same order and without gaps."""
     if len(short) >= len(long) or short.count(" ") + 1 < MIN_CONTAINED_WORDS:
         return False
     return f" {short} " in f" {long} "

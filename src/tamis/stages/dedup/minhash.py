@@ -1,11 +1,13 @@
 """Near-duplicate documents by MinHash with locality-sensitive hashing, over the whole corpus.
 
-Each document is the set of its word n-grams. A signature of bands x rows minima of that set becomes one 64-bit key per
-band; documents that share the key of any band are linked, and of every connected component one document stays. Two
-documents of Jaccard similarity J share a key with probability 1 - (1 - J^rows)^bands. Found links are not verified, as
-in the pipelines of RefinedWeb, DCLM and FineWeb; links chain, so two documents of a component may be less alike.
+Each document is represented by the set of its word n-grams. A signature of bands x rows minima of that set becomes one
+64-bit key per band; documents that share the key of any band are linked, and of every connected component one document
+is kept. Two documents of Jaccard similarity J share a key with probability 1 - (1 - J^rows)^bands. Links are not
+verified, as in the pipelines of RefinedWeb, DCLM and FineWeb. As links form chains, two documents of a component may be
+less similar than two linked ones.
 
-Every band is decided apart, and `num_parts` splits a band's keys further, so memory grows with documents / parts.
+Every band is decided independently, and `num_parts` splits a band's keys further, so memory grows with documents /
+parts.
 """
 
 import json
@@ -38,10 +40,12 @@ JACCARD = "jaccard"
 """float32 sketch column: exact similarity of a planted copy to the document it was made from; null = a real one."""
 
 REMOVED_FRACTION, MEMBERS_PER_REMOVED, LINKED_BANDS_FRACTION = 0.3, 1.5, 0.7
-"""What `cost` expects of web pages that passed quality filters: documents removed, documents with a partner for each of
-them, and bands in which a removed document is linked (FineWeb and RefinedWeb report a quarter to a half removed)."""
+"""What `cost` assumes of web pages that passed quality filters: the share of documents that are removed, the number of
+documents with a partner per removed one, and the share of bands in which a removed document is linked (FineWeb and
+RefinedWeb report that a quarter to a half is removed)."""
 DECIDE_BYTES, READING_BYTES, COMBINE_START_BYTES = 30, 12 << 20, 48 << 20
-"""Per key: key and line, their order, sorted keys, marks; beyond them, buffers of the files that are read."""
+"""Bytes of memory per key (key and line, their order, sorted keys, marks), and those of the buffers of the files that
+are read."""
 
 MAX_LINES = 2**32 - 1
 """Lines are numbered in 32 bits; the last number means none."""
@@ -57,29 +61,29 @@ class MinHashConfig(Config):
     rows: int = Field(default=8, ge=1, le=1024)
     """Minima that make one key: all must be equal."""
     ngram: int = Field(default=5, ge=1, le=1000)
-    """Units in a shingle. A text of fewer units is one shingle; one without any is never a duplicate."""
+    """Number of units in a shingle. A text of fewer units is one shingle; a text without units is never a duplicate."""
     unit: Literal["word", "character"] = "word"
-    """What shingles are runs of: words (lower-cased runs of letters and digits), or characters of those words with one
-    blank between, for languages that part no words; then `ngram` should be 15 to 25."""
+    """The units of a shingle: words (lower-cased runs of letters and digits), or the characters of these words with one
+    blank between words, for languages that are written without blanks; then `ngram` should be 15 to 25."""
     keep: str = "first"
-    """Which copy stays: first, longest, highest:COLUMN or lowest:COLUMN."""
+    """Which copy is kept: first, longest, highest:COLUMN or lowest:COLUMN."""
     num_parts: int = Field(default=1, ge=1, le=4096)
     """Keys of a band are split into this many parts, decided in parallel: more parts, less memory each. The result does
     not depend on it."""
     merge: bool = False
-    """The survivor takes in the paragraphs of those removed that it lacks; sketches then hold the texts."""
+    """Add to the survivor the paragraphs of the removed documents that it lacks. The sketches then hold the texts."""
     self_check: float = Field(default=0.0, ge=0, le=1)
     """Fraction of documents of which a near-copy is planted, to measure recall on this corpus; nothing is removed for
     it."""
 
 
 def match_probability(similarity: np.ndarray, bands: int, rows: int) -> np.ndarray:
-    """`float64[n]`: chance that documents of Jaccard `similarity` share a key: the S-curve of LSH banding."""
+    """`float64[n]`: probability that documents of Jaccard `similarity` share a key, the S-curve of LSH banding."""
     return np.asarray(1 - (1 - np.asarray(similarity, np.float64) ** rows) ** bands)
 
 
 class MinHashDedup(DocumentDedup):
-    """Removes documents linked to one that stays, as `near_duplicate`."""
+    """Removes documents that are linked to one that is kept, as `near_duplicate`."""
 
     version: ClassVar[int] = 1
     kernels = ("minhash",)
@@ -105,8 +109,9 @@ class MinHashDedup(DocumentDedup):
         self._multipliers, self._increments = drawn[0] | np.uint64(1), drawn[1]
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
-        """One line per document: `band_00`, `band_01`, ... (uint64; null = no word in it), `id`, `row`; `rank` where it
-        matters. Under self-check also `rate` and `jaccard`, and a planted copy's line after its document's."""
+        """One line per document: `band_00`, `band_01`, ... (uint64; null = no word in it), `id`, `row`; and `rank`,
+        where it decides which copy is kept. With `self_check` also `rate` and `jaccard`, and a planted copy's line
+        after its document's."""
         ranks = self.keep.rank(batch)
         lines = self.keys(batch.column(columns.TEXT)) | {columns.ID: batch.column(columns.ID), "row": rows}
         if ranks is not None:
@@ -148,12 +153,12 @@ class MinHashDedup(DocumentDedup):
         likeness = np.zeros(len(left), np.float32)
         (units, starts), (other_units, other_starts) = self._units(left), self._units(right)
         for pair in range(len(left)):
-            one = units[starts[pair] : starts[pair + 1]]
+            first = units[starts[pair] : starts[pair + 1]]
             other = other_units[other_starts[pair] : other_starts[pair + 1]]
-            if len(one) and len(other):
-                one, other = (np.unique(run_hashes(each, min(self.config.ngram, len(each)))) for each in (one, other))
-                common = len(np.intersect1d(one, other, assume_unique=True))
-                likeness[pair] = common / (len(one) + len(other) - common)
+            if len(first) and len(other):
+                sets = [np.unique(run_hashes(each, min(self.config.ngram, len(each)))) for each in (first, other)]
+                common = len(np.intersect1d(*sets, assume_unique=True))
+                likeness[pair] = common / (len(sets[0]) + len(sets[1]) - common)
         return likeness
 
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
@@ -182,7 +187,7 @@ class MinHashDedup(DocumentDedup):
     def _bucket(self, name: str, part: int, sketches: Sketches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`(lines uint32[n], keys uint64[n], planted bool[n])` of one part of a band; `planted` empty without any."""
         checked = self.config.self_check > 0
-        # As long as the corpus, but memory that is never written to is never taken.
+        # The arrays are as long as the corpus, but the operating system gives memory only to the part that is written.
         lines, keys = np.empty(sketches.num_lines, np.uint32), np.empty(sketches.num_lines, np.uint64)
         planted = np.empty(sketches.num_lines if checked else 0, np.bool_)
         start = count = 0
@@ -250,13 +255,14 @@ class MinHashDedup(DocumentDedup):
         return lines, rates, likeness
 
     def _curve(self) -> dict[str, float]:
-        """Similarity -> chance of a link, for the card."""
+        """Similarity -> probability of a link, for the card."""
         at = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
         chances = match_probability(at, self.config.bands, self.config.rows)
         return {f"{s:.1f}": round(float(chance), 4) for s, chance in zip(at, chances, strict=True)}
 
     def _recall(self, rates: np.ndarray, likeness: np.ndarray, caught: np.ndarray) -> list[dict[str, Any]]:
-        """Per rate what was caught, beside what the S-curve expects of copies that are as alike as these."""
+        """Per rate the recall on planted copies, and the recall that the S-curve predicts for copies of their
+        similarity."""
         expected = match_probability(likeness, self.config.bands, self.config.rows)
         found = recall_by_rate(rates, caught)
         for entry in found:
@@ -266,7 +272,7 @@ class MinHashDedup(DocumentDedup):
         return found
 
     def cost(self, corpus: Corpus) -> Cost:
-        """With the averages of web text for what is linked."""
+        """Computed with the averages of web text for the number of links."""
         removed = int(REMOVED_FRACTION * corpus.num_documents)
         links = int(removed * LINKED_BANDS_FRACTION * self.config.bands)
         combine = combine_bytes(corpus.num_documents, int(removed * MEMBERS_PER_REMOVED), links)
@@ -280,5 +286,6 @@ class MinHashDedup(DocumentDedup):
 
 
 def combine_bytes(num_documents: int, num_members: int, num_links: int) -> int:
-    """Memory of `combine`: the forest; links of all buckets; for documents that have a partner the choice, ids."""
+    """Bytes of memory of `combine`: the union-find forest, the links of all buckets, and for documents that have a
+    partner the choice and the ids."""
     return 8 * num_documents + 8 * num_links + 160 * num_members + COMBINE_START_BYTES

@@ -1,8 +1,9 @@
-"""A self-check that users switch on for their own data: near-copies of known likeness are planted, and counted.
+"""A self-check that users can switch on for their own data: near-copies of known similarity are planted, and those that
+the method detects are counted.
 
-Planted copies are asked about and never answered for: they ride along in the sketches with the row number `~row`
-(negative) of the document they were made from, a method looks whether it would have removed them, and no decision about
-a real document takes notice of them.
+A planted copy is a line in the sketches with the row number `~row` (negative) of the document that it was made from. A
+method determines whether it would have removed the copy, but a planted copy never changes the decision on a real
+document.
 """
 
 import re
@@ -19,16 +20,17 @@ from tamis.base.seeds import named_rng, unit_hash
 from tamis.base.words import WORD
 
 RATES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4)
-"""Shares of words replaced in planted copies; each copy gets one of them."""
+"""The shares of words that are replaced in planted copies; each copy gets one of them."""
 RATE = "rate"
-"""float32 sketch column: words replaced in a planted copy; null = a real document."""
+"""float32 sketch column: the share of words that were replaced in a planted copy; null = a real document."""
 
 _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plants:
-    """Copies planted for one batch: place in the batch of the document each was made from, rate, text."""
+    """The copies that are planted for one batch: for each, the place in the batch of the document that it was made
+    from, its rate and its text."""
 
     places: np.ndarray
     rates: np.ndarray
@@ -36,8 +38,8 @@ class Plants:
 
 
 def plant(batch: pa.RecordBatch, fraction: float, seed: int) -> Plants:
-    """Copies of about `fraction` of the batch's documents, chosen by their ids, each word replaced by a made-up one
-    with the copy's rate. The same documents give the same copies however they are batched."""
+    """Copies of about `fraction` of the batch's documents, chosen by their ids, in which each word is replaced by a
+    random one with the probability of the copy's rate. The same documents give the same copies in any batches."""
     places, rates, texts = [], [], []
     for place, document in enumerate(batch.column(columns.ID).to_pylist() if fraction else []):
         drawn = unit_hash(document, f"planted:{seed}")
@@ -66,8 +68,8 @@ def replace_words(text: str, rate: float, rng: np.random.Generator) -> str:
 def add_copies(lines: pa.Table, plants: Plants, measured: dict[str, pa.Array]) -> pa.Table:
     """Sketch `lines`, one per document of a batch, with the line of every planted copy right after its document's.
 
-    A copy's line has the row number `~row`, its `rate`, and what was `measured` on it; all else is its document's, but
-    it carries no text. Columns that only copies have are null for documents.
+    The line of a copy has the row number `~row`, its `rate`, and the columns that were `measured` on it. Its other
+    columns are those of its document, but it has no text. Columns that only copies have are null for documents.
     """
     copies = lines.take(pa.array(plants.places))
     own = {"row": pc.bit_wise_not(copies["row"]), RATE: pa.array(plants.rates, pa.float32()), **measured}

@@ -16,7 +16,7 @@ METHODS: dict[str, tuple[str, str, str]] = {
     "semantic": ("semantic.stage", "SemanticConfig", "build_semantic"),
     "within_page": ("within_page", "WithinPageConfig", "WithinPageDedup"),
 }
-"""Method -> (module of this package, its settings, what makes the stage of them)."""
+"""Method -> (module of this package, class of its settings, function that makes the stage from them)."""
 
 
 def dedup_config(settings: dict[str, Any]) -> Config:

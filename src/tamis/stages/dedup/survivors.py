@@ -1,8 +1,9 @@
-"""Which copy survives, and how the others are told: shared by every method that removes whole documents.
+"""The choice of the copy that is kept, and the columns about the others: shared by every method that removes whole
+documents.
 
 A method finds groups of equal or near-equal documents as line numbers (the place of a document among all sketch lines).
-Here one of each group is chosen, and the decision is written down: who goes, whose copy it is, and for whom a survivor
-stands.
+Here one document of each group, the survivor, is chosen. The decision names the removed documents with their survivor,
+and for each survivor the number of its copies.
 """
 
 from dataclasses import dataclass
@@ -21,19 +22,20 @@ from tamis.base.stage import Group, Sketches
 DUPLICATE_OF = "duplicate_of"
 """string, nullable: id of the kept document that this one repeats; null = kept."""
 NUM_COPIES = "num_copies"
-"""int32: documents that this one stands for, itself included; 1 = nothing repeats it."""
+"""int32: number of documents in the group of a survivor, itself included; 1 = no other document repeats it."""
 MERGED_FROM = "merged_from"
 """list<string>, nullable: ids of the documents whose paragraphs were merged into this one, itself first."""
 RANK = "rank"
-"""float64 sketch column: the document with the highest stays; absent where the first one does."""
+"""float64 sketch column: the document with the highest rank is kept. The column is absent where the first document is
+kept."""
 
 FIRST, LONGEST = "first", "longest"
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Which document of a group stays: `first` by (shard, row), `longest` by UTF-8 bytes, or `highest:COLUMN` /
-    `lowest:COLUMN` of a numeric column; ties, and documents without a value, fall to the first."""
+    """Which document of a group is kept: `first` by (shard, row), `longest` by UTF-8 bytes, or `highest:COLUMN` /
+    `lowest:COLUMN` of a numeric column. Of ties, and of documents without a value, the first is kept."""
 
     setting: str
 
@@ -55,7 +57,7 @@ class Keep:
         return (self.column,) if self.column else ()
 
     def rank(self, batch: pa.RecordBatch) -> pa.Array | None:
-        """float64 per document, the highest stays; None where the order decides alone."""
+        """float64 per document (the document with the highest is kept); None where the order alone decides."""
         if self.setting == FIRST:
             return None
         longest = self.setting == LONGEST
@@ -65,7 +67,7 @@ class Keep:
 
 
 def choose(members: np.ndarray, groups: np.ndarray, ranks: np.ndarray | None) -> np.ndarray:
-    """`int64[k]`: for every member the line that survives of its group.
+    """`int64[k]`: for every member the line of the survivor of its group.
 
     `members` (int64, ascending) are lines that have a partner, `groups` (int64) equal numbers for partners, `ranks`
     (float64) theirs, None = the first line survives.
@@ -107,9 +109,10 @@ def decision_table(sketches: Sketches, members: np.ndarray, keepers: np.ndarray)
 
 
 class DocumentDedup(Group):
-    """A group that removes whole documents as decided in a `decision_table`, with `self.reason`.
+    """A Group that removes whole documents according to a `decision_table`, with `self.reason`.
 
-    A decision may also carry `text` and `merged_from` for survivors that take in paragraphs of those removed.
+    A decision may also have the columns `text` and `merged_from`, for survivors into which paragraphs of removed
+    documents are merged.
     """
 
     name: ClassVar[str] = "dedup"

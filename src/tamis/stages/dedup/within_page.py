@@ -1,4 +1,4 @@
-"""Repetition within one page: later copies of a line or paragraph go. No other document is looked at."""
+"""Deduplication within one page: later copies of a line or paragraph are deleted, whatever other documents contain."""
 
 from typing import ClassVar, Literal
 
@@ -17,12 +17,12 @@ class WithinPageConfig(Config):
 
     method: Literal["within_page"] = "within_page"
     unit: Literal["line", "paragraph"] = "line"
-    """What is compared: lines, or paragraphs, which an empty line parts. Equal but for case and outer blanks counts as
-    equal (DCLM's `within_page_dedup`); empty units stay."""
+    """What is compared: lines, or paragraphs, which are separated by an empty line. Case and outer blanks are ignored
+    (DCLM's `within_page_dedup`); empty units are kept."""
 
 
 class WithinPageDedup(Map):
-    """Deletes every unit that stood earlier in the same page; removes no page. A page of blanks alone stays too."""
+    """Deletes every unit that occurs earlier in the same page. No page is removed, not even a page of blanks alone."""
 
     name: ClassVar[str] = "dedup"
     version: ClassVar[int] = 1

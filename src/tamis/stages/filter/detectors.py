@@ -1,4 +1,5 @@
-"""Which detector answers for `filter.language_model`, which language codes it knows, and langdetect as one of them."""
+"""The language detector that `filter.language_model` names, the language codes that it knows, and the detector
+langdetect."""
 
 import importlib
 import importlib.util
@@ -14,12 +15,13 @@ from tamis.stages.filter.language import Detector, FastTextDetector, LangidDetec
 
 LANGDETECT = "langdetect"
 PY3LANGID = "py3langid"
-"""Values of `filter.language_model` that ask the package of that name; null asks PY3LANGID."""
+"""Values of `filter.language_model` that use the package of that name; null uses PY3LANGID."""
 
 
 class LangdetectDetector(Detector):
-    """The package langdetect (naive Bayes over character n-grams, 55 languages), which DCLM's c4.yaml asks: the most
-    probable of its candidates. It samples n-grams; with the seed fixed, a page always gets the same answer."""
+    """The package langdetect (naive Bayes over character n-grams, 55 languages), which DCLM's c4.yaml uses; the most
+    probable of its candidates counts. It samples n-grams, but with the seed fixed a page always gets the same
+    result."""
 
     name = LANGDETECT
 
@@ -27,7 +29,7 @@ class LangdetectDetector(Detector):
         factory: Any = importlib.import_module("langdetect.detector_factory")
         self._failed: Any = importlib.import_module("langdetect.lang_detect_exception").LangDetectException
         self._factory = factory.DetectorFactory()
-        # in the order of names: the package takes them as the file system lists them
+        # Sorted by name, because the package takes them in the order in which the file system lists them.
         profiles = sorted(files("langdetect").joinpath("profiles").iterdir(), key=lambda file: file.name)
         self._factory.load_json_profile([file.read_text("utf-8") for file in profiles])
         self._factory.set_seed(0)
@@ -42,24 +44,24 @@ class LangdetectDetector(Detector):
         shares = np.zeros(len(self.labels))
         try:
             found = detector.get_probabilities()
-        except self._failed:  # no letter that any of its languages has
+        except self._failed:  # The page has no letter that occurs in any of its languages.
             found = []
-        for one in found:
-            shares[self.labels.index(one.lang)] = one.prob
+        for candidate in found:
+            shares[self.labels.index(candidate.lang)] = candidate.prob
         return shares if found else np.full(len(self.labels), np.nan)
 
 
 def open_detector(model: str | None, file: Asset | None, *, paper: bool) -> Detector:
-    """The detector of `filter.language_model`; `file` is the model, if it is one. Raises ConfigError where a file is no
-    model."""
+    """The detector that `filter.language_model` names; `file` is the model's file, where it names a file. Raises
+    ConfigError when the file is not a model."""
     if model == LANGDETECT:
         return LangdetectDetector()
     return LangidDetector() if file is None else FastTextDetector(file, glue_lines=paper)
 
 
 def check_languages(languages: list[str], model: str | None) -> None:
-    """Raises ConfigError where the detector is not installed or does not know one of the languages; of fastText models,
-    only what lid.176 knows is known."""
+    """Raises ConfigError when the detector is not installed or does not know one of the languages. Of a fastText model,
+    the languages are assumed to be those of lid.176."""
     if model == LANGDETECT and importlib.util.find_spec(LANGDETECT) is None:
         raise ConfigError(
             "filter.language_model: langdetect is not installed. `pip install langdetect`, or remove this setting "
@@ -77,7 +79,7 @@ def check_languages(languages: list[str], model: str | None) -> None:
 
 @cache
 def _codes() -> dict[str, tuple[str, ...]]:
-    """Language codes by detector."""
+    """Name of a detector -> the language codes that it knows."""
     text = files("tamis.stages.filter").joinpath("language_codes.txt").read_text("utf-8")
     parts = (line.split(": ") for line in text.splitlines())
     return {name: tuple(codes.split()) for name, codes in parts}

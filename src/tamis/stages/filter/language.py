@@ -1,7 +1,7 @@
-"""Which language a page is in, and how surely: DCLM's fastText lid.176 where its file is given, else py3langid.
+"""The language of a page and its probability: by DCLM's fastText lid.176 where its file is given, else by py3langid.
 
-py3langid's model comes with its package, so the rule works offline; the scores of the two are not on one scale, so the
-source of the language rules, on the card, names the model that answered. Both look at the whole page, as DCLM does.
+py3langid's model comes with its package, so the rule works offline. The scores of the two models are not on one scale,
+so the card names the model as the source of the language rules. Both models read the whole page, as in DCLM.
 """
 
 import math
@@ -21,30 +21,31 @@ _NOTHING_TO_READ = string.punctuation + " \n"
 
 
 class Detector(ABC):
-    """A model that knows languages."""
+    """A model that detects languages."""
 
     name: str
     labels: list[str]
-    """ISO 639-1 where there is one."""
+    """Language codes, from ISO 639-1 where it has one."""
 
     @abstractmethod
     def probabilities(self, pages: list[str]) -> np.ndarray:
-        """float[pages, labels]; NaN for a page of which the model knows nothing."""
+        """Probabilities, float[pages, labels]; NaN for a page in which the model finds no feature."""
 
     def detect(self, page: str) -> tuple[str, float]:
-        """The most probable language of one page and its probability; ('', 0.0) for a page with nothing to read."""
+        """The most probable language of one page and its probability; ('', 0.0) for a page without text that a model
+        can use."""
         (language,), (score,) = detect_all(self, [page])
         return language, float(score)
 
 
 def is_blank(page: str) -> bool:
-    """Nothing but ASCII punctuation, spaces and newlines: DCLM asks no model about such a page."""
+    """Matches a page of ASCII punctuation, spaces and newlines alone, for which DCLM does not call the model."""
     return not page.strip(_NOTHING_TO_READ)
 
 
 class LangidDetector(Detector):
     """py3langid's model (naive Bayes over byte n-grams, 140 languages) with its normalised probabilities, scored by our
-    kernel; the package itself answers the same at a fiftieth of the speed."""
+    kernel, which gives the same results as the package at fifty times the speed."""
 
     name = "py3langid"
 
@@ -62,11 +63,12 @@ class LangidDetector(Detector):
     def probabilities(self, pages: list[str]) -> np.ndarray:
         texts = [_composed(page.lower() if page.isupper() else page).encode() for page in pages]
         scores = langid.scores(texts, self._automaton, self._weights, self._priors).astype(np.float64)
-        scores[np.isnan(scores[:, 0])] = 0.0  # no feature known: all languages alike, as py3langid has it
+        # Without a known feature all languages are equally probable, as in py3langid.
+        scores[np.isnan(scores[:, 0])] = 0.0
         lengths = np.array([[len(text)] for text in texts])
         shares = np.exp((scores - scores.max(axis=1, keepdims=True)) / np.sqrt(lengths))
         shares /= shares.sum(axis=1, keepdims=True)
-        # some languages have one column per script
+        # Some languages have one column per script.
         out = np.zeros((len(pages), len(self.labels)))
         np.add.at(out.T, self._label_of_column, shares.T)
         return out
@@ -102,8 +104,8 @@ class FastTextDetector(Detector):
 
 
 def detect_all(detector: Detector, pages: list[str]) -> tuple[list[str], np.ndarray]:
-    """The most probable languages and their probabilities (float64) of `pages`; '' and 0.0 where there is nothing to
-    read."""
+    """The most probable languages and their probabilities (float64) of `pages`; '' and 0.0 for pages without text that
+    a model can use."""
     languages, scores = [""] * len(pages), np.zeros(len(pages))
     asked = [i for i, page in enumerate(pages) if not is_blank(page)]
     if not asked:

@@ -1,4 +1,5 @@
-"""A published table with the recipe's own edits, rules, word lists and thresholds: the chain that a run applies."""
+"""Combines a published table with the recipe's own edits, rules, word lists and thresholds to the table that a run
+applies."""
 
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ BANNED_WORDS = "banned_words"
 
 
 def effective_table(config: FilterConfig) -> Table:
-    """The chain in force. `config` has passed `settings.check`."""
+    """The table that the run applies. `config` has passed `settings.check`."""
     table = TABLES[config.rules]
     phases = [Phase(tuple(map(_edit, config.edits)))] if config.edits else []
     phases += [replace(phase, checks=_in_force(phase.checks, config)) for phase in table.phases]
@@ -73,7 +74,7 @@ def as_rule(own: OwnRule) -> Rule:
 
 
 def _insert(phases: list[Phase], check: Check, lists: list[PhraseList]) -> None:
-    """Put a check where its column is measured already, else into a last phase without edits."""
+    """Add a check to the phase that already measures its column, else to a last phase without edits."""
     for number, phase in enumerate(phases):
         if check.rule.column in measured_columns(phase, lists):
             phases[number] = replace(phase, checks=(*phase.checks, check))

@@ -1,8 +1,8 @@
 """Signals of the user's own: a Python function of a text, named in the recipe.
 
-It is called once per document that the table kept, which is slow beside a kernel, and nothing else than the function
-has to be written. What it says it returns decides the type of the column: `-> int`, `-> str`, `-> bool`, and a number
-with fractions without a word. `None` means that the signal could not be measured on that text.
+The function is called once per document that the table kept, which is slow compared with a kernel, but nothing else has
+to be written. Its return annotation decides the type of the column: `-> int`, `-> str` or `-> bool`; without an
+annotation the column is float64. A result of `None` means that the signal could not be measured on that text.
 """
 
 import inspect
@@ -42,11 +42,11 @@ class OwnSignal:
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the function, which a worker makes again."""
+        """The state without the function, which each worker loads again."""
         return {"plugin": self.plugin, "type": self.type}
 
     def drawing(self) -> MeasuredSignal | None:
-        """How to draw it; None where its values are no numbers."""
+        """The histogram of the column; None where its values are not numbers."""
         if self.type not in (pa.float64(), pa.int64()):
             return None
         return MeasuredSignal(
@@ -54,8 +54,8 @@ class OwnSignal:
         )
 
     def measure(self, texts: Sequence[str | None], rows: np.ndarray, errors: np.ndarray) -> pa.Array:
-        """The column: null where `rows` (bool[len(texts)]) is False. Where the function raises, or returns something
-        else than it says, `errors` (object[len(texts)]) gets the error."""
+        """The column, which is null where `rows` (bool[len(texts)]) is False. Where the function raises an exception,
+        or returns a value of another type than annotated, the error is written into `errors` (object[len(texts)])."""
         values: list[Any] = [None] * len(texts)
         for row in np.flatnonzero(rows).tolist():
             try:
@@ -65,7 +65,7 @@ class OwnSignal:
         return pa.array(values, self.type)
 
     def _checked(self, value: Any) -> Any:
-        """`value` as the column takes it. Raises TypeError where it is something else."""
+        """`value` in the type of the column. Raises TypeError where it has another type."""
         if value is None:
             return None
         if self.type == pa.string() and isinstance(value, str):
@@ -85,8 +85,8 @@ class OwnSignal:
 def own_signals(specs: Sequence[str], taken: Sequence[str]) -> list[OwnSignal]:
     """The signals that `filter.signals` names; `taken` are the columns that the filter itself writes.
 
-    Raises ConfigError for what is no function, says it returns something that no column can hold, or has the name of
-    another column.
+    Raises ConfigError for an object that is not a function, has a return annotation that no column can hold, or has the
+    name of another column.
     """
     found: list[OwnSignal] = []
     for number, spec in enumerate(specs):

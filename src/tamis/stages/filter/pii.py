@@ -1,8 +1,8 @@
-"""Personal data masked in the texts that are kept: e-mail addresses, public IP addresses, telephone numbers.
+"""Masks personal data in the texts that are kept: e-mail addresses, public IP addresses and telephone numbers.
 
-DCLM masks nothing; FineWeb masks e-mail and public IP addresses, and the placeholders for these follow it: addresses
-that nobody can own (RFC 2606, RFC 5737, RFC 3849). Telephone numbers are masked only where their form leaves little
-doubt: with a country code, or in the North American form with separators.
+DCLM masks nothing. FineWeb masks e-mail and public IP addresses; as in FineWeb, the placeholders are addresses that
+nobody can own (RFC 2606, RFC 5737, RFC 3849). Telephone numbers are masked only where their form leaves little doubt:
+with a country code, or in the North American form with separators.
 """
 
 import ipaddress
@@ -35,11 +35,12 @@ _PHONE = re.compile(
     re.ASCII,
 )
 _UNICAST = ipaddress.ip_network("2000::/3")
-"""IPv6 addresses in public use; outside of it, what looks like one is mostly something else (`a::b`)."""
+"""The range of public IPv6 addresses; most strings outside of it that look like an address are something else
+(`a::b`)."""
 _MIN_PHONE_DIGITS, _MAX_PHONE_DIGITS = 9, 15
 """Digits of a number with its country code (ITU-T E.164 allows 15 at most)."""
 _HINTS = {"email": r"@", "ip": r"\d\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:", "phone": r"\d{4}|\d \d|\d-\d"}
-"""A text without a match of this, which Arrow looks for, has nothing of the kind."""
+"""Kind -> a pattern that Arrow searches first: a text without a match contains no data of that kind."""
 
 
 def mask_email(text: str) -> tuple[str, int]:
@@ -107,7 +108,7 @@ class MaskPii(Map):
         return [self.name, self.version, self.kinds]
 
     def open(self, context: StageContext) -> None:
-        """Nothing to load."""
+        """Does nothing, because there is nothing to load."""
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         text = batch.column(columns.TEXT)

@@ -1,4 +1,4 @@
-"""A rule table turned into kernel programs, one per phase, so that rows that a phase removes cost the next nothing."""
+"""Turns a rule table into kernel programs, one per phase, so that later phases do no work on rows that are removed."""
 
 import re
 from collections.abc import Sequence
@@ -30,7 +30,8 @@ def top_level_domains() -> list[str]:
 
 
 def measured_columns(phase: Phase, lists: Sequence[PhraseList]) -> list[str]:
-    """Signals that the phase measures for its checks, with those that come at no further cost, in order."""
+    """The signals that the phase measures for its checks, and those that are measured in the same step at no further
+    cost, in order."""
     asked = [check.rule.column for check in phase.checks]
     names = [name for group in _groups(asked) for name in program.MEASURES[group]]
     for listed in lists:
@@ -40,7 +41,8 @@ def measured_columns(phase: Phase, lists: Sequence[PhraseList]) -> list[str]:
 
 
 def _groups(columns: Sequence[str]) -> tuple[int, ...]:
-    """The measuring steps with the fewest columns that give all of `columns` that the kernels measure."""
+    """The measuring steps that measure all of `columns` (those that the kernels measure), and the fewest further
+    columns."""
     wanted = {DERIVED_FROM.get(column, column) for column in columns}
     needed = {name for names in program.MEASURES.values() for name in names} & wanted
     choices = (c for size in range(len(program.MEASURES) + 1) for c in combinations(program.MEASURES, size))
@@ -50,7 +52,7 @@ def _groups(columns: Sequence[str]) -> tuple[int, ...]:
 
 @dataclass
 class PhaseRun:
-    """One phase, or a part of one, as a program or as a plain edit of each text, and what its outcome means."""
+    """One phase, or a part of one, as a kernel program or as a Python edit of each text, and what its outcome means."""
 
     program: Program = field(default_factory=Program)
     plain: Edit | None = None
@@ -70,7 +72,7 @@ class PhaseRun:
         return {reason: np.isin(outcome.emptied, numbers) for reason, numbers in steps.items()}
 
     def values(self, outcome: Outcome, added: dict[str, pa.Array]) -> dict[str, np.ndarray]:
-        """Signals that this phase measured, by column; they are put into `added` too."""
+        """The signals that this phase measured, by column. They are also written into `added`."""
         values = {name: outcome.column(name) for name in self.columns}
         if WORDS_REMOVED in self.derived:
             before, after = added["num_words"].to_numpy(zero_copy_only=False), values["num_words" + AFTER]
@@ -81,7 +83,7 @@ class PhaseRun:
 
 
 class TablePrograms:
-    """The programs of a table. `paper` keeps what DCLM's code does where it differs from its description;
+    """The kernel programs of a table. `paper` reproduces DCLM's code where it differs from its description;
     `banned_words` fills the phrase list of that name."""
 
     def __init__(self, table: Table, *, paper: bool, banned_words: Sequence[str] = ()) -> None:
@@ -162,8 +164,9 @@ class TablePrograms:
             target.drop_phrase_lines(entries, kind, _PLACES[edit.place], edit.max_words).strip()
 
     def link_gate(self, column: pa.Array, live: np.ndarray) -> np.ndarray:
-        """Rows whose links by name are removed (bool[rows]): all, or as DCLM's code has it those whose text starts with
-        the letters of a top-level domain, because its test whether a text has any is anchored at the start."""
+        """The rows (bool[rows]) in which links by name are removed: all of them or, as in DCLM's code, only those whose
+        text starts with the letters of a top-level domain, because its test for links is anchored at the start of the
+        text."""
         if not self.paper:
             return np.ones(len(column), np.bool_)
         data, offsets = decoding.views(column)

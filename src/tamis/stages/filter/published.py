@@ -1,7 +1,8 @@
-"""The published rule tables: RefinedWeb and C4 as DCLM has them, Gopher, FineWeb; every number with its source.
+"""The published rule tables: RefinedWeb's and C4's as DCLM applies them, Gopher's and FineWeb's, every number with its
+source.
 
-RULES names every rule with a setting of its own. A new rule is one entry there and one `published(...)` in a table; the
-setting of that name, its check and its place in reports follow from them.
+RULES lists every rule that has its own setting. A new rule needs one entry there and one `published(...)` in a table;
+the setting of that name, its check and its place in reports follow from these.
 """
 
 from tamis.base.signals import Rule
@@ -43,11 +44,11 @@ RULES: dict[str, RuleKind] = {
     "max_banned_words": RuleKind("banned_words", "num_banned_words", ">"),
     "max_banned_words_per_word": RuleKind("banned_words", "banned_words_per_word", ">"),
 }
-"""Every rule with a setting, by the setting that holds its threshold."""
+"""Setting that holds the threshold -> the rule."""
 
 
 def published(setting: str, threshold: float, source: str) -> Check:
-    """The check of a rule with a setting, at a published threshold."""
+    """The check of the rule that `setting` names, with a published threshold."""
     kind = RULES[setting]
     rule = Rule(reason=kind.reason, column=kind.column, op=kind.op, threshold=threshold, source=source)
     return Check(rule, setting)

@@ -1,4 +1,5 @@
-"""What the filter takes from a record's own fields: the text of records in parts, file names, the sample."""
+"""What the filter reads from a record's own fields: the text of records in several parts, file names, and the
+sampling."""
 
 import json
 from typing import Any
@@ -23,7 +24,7 @@ def columns_read(config: FilterConfig) -> tuple[str, ...]:
 
 
 def assemble(batch: pa.RecordBatch, config: FilterConfig, seed: int) -> pa.Array:
-    """The texts: the column as it came, or built from the fields of records that come in parts."""
+    """The texts: the column as it came, or texts built from the fields of records that have several parts."""
     text = batch.column(columns.TEXT)
     if config.text_from == "text":
         return text

@@ -1,6 +1,6 @@
-"""The settings of a filter with every value that is in force: what the resolved recipe says.
+"""The settings of a filter with every value that it applies, as the resolved recipe shows them.
 
-A recipe with these values parses to the same filter, whatever a later version of Tamis has in its tables.
+A recipe with these values parses to the same filter, even if a later version of Tamis changes its tables.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from tamis.stages.filter.tables import DEFAULT_LIMITS, Table
 
 
 def resolved_settings(config: FilterConfig, table: Table, signals: Sequence[Plugin]) -> dict[str, Any]:
-    """`config` as JSON, with the thresholds of `table` (the chain in force), without those of rules that it lacks."""
+    """`config` as JSON, with the thresholds of `table` (the table that the run applies), but without thresholds of
+    rules that are not in it."""
     settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in RULES}
     if config.keep_languages and config.language_model is None:
         settings["language_model"] = PY3LANGID

@@ -24,28 +24,28 @@ class OwnRule(Config):
     threshold: float | bool | str | list[float | str]
     reason: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     source: str = "recipe"
-    """Where the threshold is from."""
+    """The source of the threshold, for reports."""
 
 
 class OwnEdit(Config):
-    """An edit that the recipe asks for before the table's."""
+    """An edit of the recipe's own, which comes before those of the table."""
 
     kind: str
     """One of `tables.EDIT_KINDS`."""
     limit: float | None = None
-    """How much is too much, for the kinds of `tables.DEFAULT_LIMITS`, which are the defaults."""
+    """The limit of a kind of edit that has one; the defaults are in `tables.DEFAULT_LIMITS`."""
     phrases: list[str] = Field(default=[])
-    """For `phrase_lines` (the line goes) and `remove_phrases` (only the phrase goes; ASCII)."""
+    """For `phrase_lines`, which deletes the line, and `remove_phrases`, which deletes only the phrase (ASCII)."""
     place: PhrasePlace = "anywhere"
     """Where in the line a phrase counts."""
     whole_words: bool = False
-    """Whether a phrase counts inside a longer word; for `phrase_lines`."""
+    """Whether a phrase must stand as whole words, and does not count inside a longer word; for `phrase_lines`."""
     max_words: float | None = None
-    """Lines of more words are left alone; null = no line is."""
+    """Lines with more words are not changed; null = no limit."""
 
 
 class PhraseListConfig(Config):
-    """Phrases to count: they give the signals `num_<name>` and `<name>_per_word`."""
+    """Phrases to count, which give the signals `num_<name>` and `<name>_per_word`."""
 
     phrases: list[str] = Field(min_length=1)
     place: PhrasePlace = "anywhere"
@@ -57,12 +57,12 @@ class UrlRule(Config):
 
     reason: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     hosts: list[str] = Field(default=[])
-    """Host names without `www.`; their subdomains are not meant."""
+    """Host names without `www.`; their subdomains do not match."""
     words: list[str] = Field(default=[])
     whole_words: bool = True
     min_matches: int = Field(default=1, ge=1)
     ignore: list[str] = Field(default=[])
-    """Strings deleted from the URL before it is looked at."""
+    """Strings that are deleted from the URL before it is tested."""
 
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ else:
 
 
 class FilterConfig(_Thresholds):
-    """Which rule table, which thresholds differ from the published ones, which languages, which ban-lists.
+    """Settings of `filter`: the rule table, thresholds that differ from the published ones, languages and ban-lists.
 
     Every key of `published.RULES` is a setting too: the threshold of that rule, null = the table's own.
     """
@@ -82,10 +82,10 @@ class FilterConfig(_Thresholds):
     rules: str = "refinedweb"
     """Rule table: refinedweb (DCLM-Baseline's heuristics), gopher, c4, fineweb, or none."""
     skip_rules: list[str] = Field(default=[])
-    """Reasons never to remove for, such as `too_few_stop_words`; the signals are measured all the same."""
+    """Reasons of rules that are switched off, such as `too_few_stop_words`. Their signals are still measured."""
     own_rules: list[OwnRule] = Field(default=[])
-    """Further rules, on any column. One on a signal that the table measures is tested there, one on another signal on
-    the final text, one on a column that the documents came with before anything is measured."""
+    """Further rules, on any column. A rule on a signal that the table measures is tested there, a rule on another
+    signal on the final text, and a rule on a column that came with the documents before anything is measured."""
     signals: list[str] = Field(default=[])
     """Signals of your own: functions of a text, as `./file.py:name` or `package.module:name`, measured on the final
     text. The column has the function's name."""
@@ -94,19 +94,20 @@ class FilterConfig(_Thresholds):
     phrase_lists: dict[str, PhraseListConfig] = Field(default={})
     """Phrases to count, by name; `own_rules` test what is counted."""
     keep_languages: list[str] = Field(default=["en"])
-    """Codes of the language model, ISO 639-1 where there is one; empty = keep every language and detect none."""
+    """Language codes of the language model, from ISO 639-1 where it has one; empty = keep every language and detect
+    none."""
     min_language_score: float = Field(default=0.65, ge=0, lt=1)
     """Pages at or below this probability are removed."""
     language_model: str | None = None
     """Path of fastText's lid.176.bin or lid.176.ftz; `langdetect` = that package, where it is installed;
     null or `py3langid` = that package, which comes with Tamis."""
     sentence_languages: bool = False
-    """Ask for the language of every sentence too: column `sentence_languages`, a JSON object as DCLM's enricher has it,
-    language -> average probability and number of sentences."""
+    """Also detect the language of every sentence: the column `sentence_languages` holds a JSON object as DCLM's
+    enricher writes it, language -> average probability and number of sentences."""
     banlists: str | None = None
-    """Folder with DCLM's three URL word lists; null = no URL is banned for its words."""
+    """Folder with DCLM's three URL word lists; null = no URL is removed for its words."""
     banned_domains: str | None = None
-    """File of host names, one per line; null = no host is banned."""
+    """File of host names, one per line; null = no host is removed."""
     reserved_hosts: bool = False
     """Remove pages of the sixteen hosts that DCLM keeps for mixing (Wikipedia, arXiv, GitHub, ...)."""
     url_rules: list[UrlRule] = Field(default=[])
@@ -122,11 +123,12 @@ class FilterConfig(_Thresholds):
     tokenizer: str | None = None
     """A tokenizer.json; with it the signal `letters_per_token` can be tested in `own_rules`."""
     text_from: Literal["text", "stackexchange", "repository"] = "text"
-    """Where the text is: as it came, or put together from the input's `question` and `answers`, or `files`."""
+    """The source of the text: the column as it came, or a text built from the input's `question` and `answers`, or from
+    `files`."""
     file_name_probability: float = Field(default=0.5, ge=0, le=1)
     """With `text_from: repository`: the share of repositories whose files are preceded by their names."""
     mask_pii: list[Literal["email", "ip", "phone"]] = Field(default=[])
-    """What to replace by placeholders in the texts that are kept."""
+    """Kinds of personal data to replace by placeholders in the texts that are kept."""
 
     @field_validator("edits", mode="before")
     @classmethod
@@ -146,7 +148,7 @@ _WORD_SOURCES = "filter.banned_words, a file of words, or filter.own_banned_word
 
 
 def check(config: FilterConfig) -> None:
-    """Raises ConfigError where names do not fit together."""
+    """Raises ConfigError where a name is unknown, or settings contradict each other."""
     if config.rules not in TABLES:
         raise ConfigError(f"filter.rules: no table '{config.rules}'{did_you_mean(config.rules, TABLES)}")
     _check_thresholds(config)

@@ -1,4 +1,4 @@
-"""How to draw each signal that a rule can test, and which signals there are."""
+"""The signals that a rule can test, and their histograms."""
 
 from tamis.base.signals import MeasuredSignal, Signal
 from tamis.kernels.rules.program import MEASURES
@@ -43,11 +43,11 @@ SIGNALS: dict[str, Signal] = {
         *(Signal(column=column, label=label, low=0, high=1) for column, label in _FRACTION_LABELS.items()),
     )
 }
-"""How to draw the signals whose range is known ahead, or whose name says too little."""
+"""The histograms of signals whose range is known in advance, or whose name needs an explanation."""
 
 
 def drawing(name: str) -> Signal:
-    """How to draw the signal `name`; the histogram finds the range of those that SIGNALS does not know."""
+    """The histogram of the signal `name`. Where the signal is not in SIGNALS, its range is found from its values."""
     label = name.replace("_", " ")
     if name in SIGNALS:
         return SIGNALS[name]

@@ -1,8 +1,9 @@
 r"""Edits for LaTeX sources of arXiv papers, as RedPajama's first version and DCLM make them.
 
-Plain Python: a handful of regular expressions on sources that are few beside web pages. `paper` keeps slips of the
-published code: the character before an inline comment goes with it, an escaped backslash before `%` (`\\%`) hides the
-comment, a macro is not expanded right after another one nor at the end of the text, and `\paragraph` starts no text.
+These are regular expressions in Python, without a kernel, because LaTeX sources are few compared with web pages.
+`paper` reproduces mistakes of the published code: the character before an inline comment is deleted with it, an escaped
+backslash before `%` (`\\%`) hides the comment, a macro is not expanded right after another one nor at the end of the
+text, and `\paragraph` does not count as the start of the text.
 """
 
 import re
@@ -53,7 +54,7 @@ def _expanded(value: str, match: re.Match[str]) -> str:
 
 
 def remove_preamble(text: str, paper: bool) -> str:
-    """The text from its first sectioning command on; nothing where there is none."""
+    """The text from its first sectioning command on; '' where there is none."""
     found = (_SECTION_PAPER if paper else _SECTION).search(text)
     return "" if found is None else text[found.start() :]
 

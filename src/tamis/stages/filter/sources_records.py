@@ -1,4 +1,5 @@
-"""Texts put together from records that come in parts: StackExchange questions with answers, repositories of files.
+"""Texts built from records with several parts: StackExchange questions with their answers, repositories with their
+files.
 
 The parts are in the input's own fields, which the pool keeps in `extra`. Formats are those of RedPajama (StackExchange)
 and of StarCoder2 (repositories) as DCLM writes them.
@@ -17,7 +18,7 @@ REDPAJAMA_EXTENSIONS = (
     ".perl", ".ps1", ".psd1", ".psm1", ".py", ".rb", ".rs", ".sql", ".scala", ".sh", ".bash", ".command", ".zsh", ".ts",
     ".tsx", ".tex", ".vb", "Dockerfile", "Makefile", ".xml", ".rst", ".m", ".smali",
 )  # fmt: skip
-"""Ends of the names of files that RedPajama keeps of GitHub."""
+"""File name extensions that RedPajama keeps of GitHub."""
 _LIST_TAGS = {"<li>": "\n*", "</li>": "", "<ol>": "\n*", "</ol>": ""}
 
 

@@ -1,8 +1,8 @@
 """The filter step: measure every document, edit its text, and remove it for the first rule of a table that it breaks.
 
-One pass over the text per phase of the table: the edits that DCLM makes before asking for the language, then all
-signals, then line edits, which removed rows are spared. A removed row keeps the text it came with, so that one can see
-what removed it.
+Each phase of the table is one pass over the text: first the edits that DCLM makes before it detects the language, then
+all signals, then line edits, which are only made on rows that are still kept. A removed row keeps its original text, so
+that users can see why it was removed.
 """
 
 import json
@@ -65,8 +65,8 @@ class Filter(Map):
         self.signals = (*map(drawing, names), *(signal for signal in drawn if signal is not None))
 
     def _sort_rules(self) -> None:
-        """Rules by when they are tested: on what the documents came with, on what a phase measures, on the final
-        text."""
+        """The rules by the time at which they are tested: on columns of the input, on signals that a phase measures,
+        and on the final text."""
         skipped = set(self.config.skip_rules)
         checks = [check.rule for phase in self.table.phases for check in phase.checks]
         in_phases = self._language_rules() + [rule for rule in checks if rule.reason not in skipped]
@@ -89,15 +89,14 @@ class Filter(Map):
         ]
 
     def _measured_by_kernels(self) -> list[tuple[str, pa.DataType]]:
-        """Columns that the filter writes, but for the recipe's own signals."""
+        """The columns that the filter writes, except for the recipe's own signals."""
         own = [(LANGUAGE, pa.string()), (LANGUAGE_SCORE, pa.float64())] if self.detects_language else []
         if self.config.sentence_languages:
             own.append((SENTENCE_LANGUAGES, pa.string()))
         return own + [(name, pa.float64()) for name in TablePrograms(self.table, paper=self.mode == "paper").columns]
 
     def check_columns(self, present: Mapping[str, pa.DataType]) -> None:
-        """Also completes `signals`: columns of numbers that the documents come with are drawn where a rule tests
-        them."""
+        """Also completes `signals`: a column of numbers of the input gets a histogram where a rule tests it."""
         super().check_columns(present)
         after = {**present, **{field.name: field.type for field in self.adds}}
         after |= {name: pa.float64() for name in kernel_columns(self.config)}
@@ -192,7 +191,7 @@ class Filter(Map):
         reasons: np.ndarray,
         added: dict[str, pa.Array],
     ) -> pa.Array:
-        """The text after one phase; reasons and signals are written into `reasons` and `added`."""
+        """The text after one phase. Reasons and signals are written into `reasons` and `added`."""
         if phase.plain is not None:
             text = self._edit_each(phase, text, live & _open(reasons))
             reasons[live & _open(reasons) & _is_empty(text)] = phase.plain.emptied_reason
@@ -223,7 +222,7 @@ class Filter(Map):
         return pa.array(texts, text.type)
 
     def _letters_per_token(self, text: pa.Array, values: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-        """Letters of a document per token of the tokenizer given; NaN where a row is not measured."""
+        """Letters of a document per token of the configured tokenizer (float64); NaN where a row is not measured."""
         out = np.full(len(text), np.nan)
         pages = text.filter(pa.array(rows)).to_pylist()
         counts = np.array([len(found.ids) for found in self.tokenizer.encode_batch(pages, add_special_tokens=False)])
@@ -282,7 +281,7 @@ def by_sentence(detector: Detector, page: str) -> str:
 
 
 def _is_empty(text: pa.Array) -> np.ndarray:
-    """Rows with a text of no bytes (bool[rows])."""
+    """The rows (bool[rows]) whose text is empty."""
     return pc.equal(pc.binary_length(text), 0).fill_null(False).to_numpy(zero_copy_only=False)
 
 
@@ -294,14 +293,14 @@ def _read(file: Asset | None, setting: str) -> list[str] | None:
 
 
 def _open(reasons: np.ndarray) -> np.ndarray:
-    """Rows that no rule has removed so far."""
+    """The rows (bool[rows]) that no rule has removed so far."""
     nothing: Any = None
     return np.equal(reasons, nothing).astype(np.bool_)
 
 
 def build(settings: dict[str, Any] | None, recipe: Recipe) -> Sequence[Stage]:
-    """One Map, and a second one where personal data are to be masked. Raises ConfigError on an unknown table, rule or
-    setting."""
+    """The stages of a recipe's `filter` step: one Map, and a second one where personal data are masked. Raises
+    ConfigError for an unknown table, rule or setting."""
     config = FilterConfig.parse(settings, "filter")
     stages: list[Stage] = [Filter(config, recipe.mode)]
     return [*stages, MaskPii(config)] if config.mask_pii else stages

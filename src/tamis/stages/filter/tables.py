@@ -1,7 +1,7 @@
-"""What rule tables are made of: checks on signals, edits of the text, and phases that order the two.
+"""The parts of rule tables: checks on signals, edits of the text, and phases, which put the two in order.
 
 A table is data: a tuple of phases, each of which edits the text and then checks it. The published tables are in
-`published`, with every rule that has a setting of its own; a recipe's own edits and rules join in `own`.
+`published`, with every rule that has its own setting; `own` adds a recipe's own edits and rules.
 """
 
 from dataclasses import dataclass, field
@@ -31,15 +31,16 @@ DEFAULT_LIMITS: dict[str, float] = {
     "collapse_newlines": 2, "uppercase_lines": 0.5, "numeric_lines": 0.999999, "short_lines": 2, "long_lines": 1000,
     "long_word_lines": 1000,
 }  # fmt: skip
-"""What `limit` means and is: newlines kept in a row; largest share of the line; fewest and most words of a line; most
-characters of a word. Kinds that are not here take none."""
+"""The default of `limit` for each kind of edit that has one. Its meaning, in this order: newlines in a row that are
+kept; largest share of a line (twice); fewest words of a line; most words of a line; most characters of a word."""
 PHRASE_EDITS = ("phrase_lines", "remove_phrases")
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit of the text. `name` ends the reason of documents of which it leaves nothing; `limit` as DEFAULT_LIMITS;
-    the rest is for PHRASE_EDITS, which look at lines of at most `max_words` words only."""
+    """One edit of the text. `name` is the end of the reason of documents that the edit leaves empty; `limit` is
+    explained at DEFAULT_LIMITS; the other fields are for PHRASE_EDITS, which only change lines of at most `max_words`
+    words."""
 
     kind: str
     name: str = ""
@@ -51,18 +52,18 @@ class Edit:
 
     @property
     def emptied_reason(self) -> str:
-        """Reason of a document of which this edit left nothing."""
+        """The reason of a document that this edit left empty."""
         return f"empty_after_{self.name or self.kind}"
 
     @property
     def strength(self) -> float:
-        """The limit in force."""
+        """The limit that is applied: `limit`, or the default."""
         return DEFAULT_LIMITS[self.kind] if self.limit is None else self.limit
 
 
 @dataclass(frozen=True)
 class PhraseList:
-    """Phrases to count; they give the signals `num_<name>` and `<name>_per_word`."""
+    """Phrases to count, which give the signals `num_<name>` and `<name>_per_word`."""
 
     name: str
     phrases: tuple[str, ...]
@@ -76,7 +77,7 @@ class PhraseList:
 
 @dataclass(frozen=True)
 class Check:
-    """One rule of a table; `setting`, a key of `published.RULES`, moves its threshold."""
+    """One rule of a table. `setting`, a key of `published.RULES`, is the setting that changes its threshold."""
 
     rule: Rule
     setting: str | None = None
@@ -93,7 +94,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Table:
-    """A chain of phases, with the phrase lists that its checks count."""
+    """A sequence of phases, with the phrase lists that its checks count."""
 
     name: str
     title: str

@@ -1,6 +1,7 @@
 """URL ban-lists: three word lists matched against the whole URL, and a list of host names.
 
-The lists are DCLM's (reverse-engineered from RefinedWeb's appendix G.1) and come as files; none is shipped.
+The lists are DCLM's (reverse-engineered from RefinedWeb's appendix G.1). They are read from files, and none comes with
+Tamis.
 """
 
 import re
@@ -18,7 +19,7 @@ HARD = "refinedweb_banned_words_hard_reverse_engineered.txt"
 SOFT = "refinedweb_banned_words_soft_reverse_engineered.txt"
 
 REASONS = ("banned_domain", "reserved_host", "banned_url_part", "banned_url_word", "suspect_url_words")
-"""Reasons in the order of the chain: host lists, strict, hard and soft words."""
+"""The reasons in the order in which they are tested: host lists, strict, hard and soft words."""
 MIN_SOFT_WORDS = 2
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _NO_HOST = re.compile(r"^.*(?:://|[^\S\n]).*$", re.MULTILINE)
@@ -61,7 +62,7 @@ def read_hosts(file: Asset | None) -> list[str] | None:
 
 
 def _bad_line(setting: str, file: Asset, number: int, wrong: str, remedy: str) -> ConfigError:
-    """The error on the line `number`, counted from 0."""
+    """The error message about the line `number`, counted from 0."""
     return ConfigError(f"filter.{setting}: line {number + 1} of {file} {wrong}. {remedy}")
 
 
@@ -73,12 +74,12 @@ def any_of(entries: Iterable[str], *, whole_words: bool) -> re.Pattern[str]:
 
 
 def reserved_hosts() -> list[str]:
-    """Hosts that DCLM's refinedweb.yaml sets aside for mixing."""
+    """The hosts whose pages DCLM's refinedweb.yaml removes, because it mixes these sources in later."""
     return files("tamis.stages.filter").joinpath("reserved_hosts.txt").read_text("utf-8").split()
 
 
 class UrlTest:
-    """One rule on URLs: on one of `hosts`, or at least `min_matches` different ones of `words` in it."""
+    """One rule on URLs. It removes URLs on one of `hosts`, or with at least `min_matches` different ones of `words`."""
 
     def __init__(
         self,
@@ -108,8 +109,9 @@ class UrlTest:
 
 
 class BanLists:
-    """The lists in force; an absent list bans nothing. `paper` keeps a slip of DCLM's configuration: it deletes `www`
-    without its dot from host names, so that `www.host` never equals the banned `host`."""
+    """The URL lists that the run applies; where a list is absent, it removes nothing. `paper` reproduces a mistake of
+    DCLM's configuration, which deletes `www` without its dot from host names, so that `www.host` never equals the
+    banned `host`."""
 
     def __init__(
         self,
@@ -132,7 +134,7 @@ class BanLists:
         self._paper = paper
 
     def host(self, url: str) -> str:
-        """The host as the lists write it; '' where the URL has none."""
+        """The host in the form of the lists; '' where the URL has none."""
         if not self._paper:
             return host_of(url)
         try:
@@ -141,7 +143,7 @@ class BanLists:
             return ""
 
     def reason(self, url: str) -> str | None:
-        """Why the URL is removed (one of REASONS, or the reason of a further test), or None."""
+        """The reason why the URL is removed (one of REASONS, or the reason of a further rule), or None."""
         if self.empty:
             return None
         if self._domains or self._reserved:

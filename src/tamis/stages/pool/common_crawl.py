@@ -93,7 +93,8 @@ class _Answer:
 
 
 def _fetch(url: str, start: int, num_bytes: int) -> tuple[bytes, _Answer]:
-    """`num_bytes` of `url` from `start` (fewer at its end), and the size of the whole file as the server reports it."""
+    """`num_bytes` of `url` from `start` (fewer at its end), and the size and ETag of the whole file as the server
+    reports them."""
     request = urllib.request.Request(
         url, headers={"Range": f"bytes={start}-{start + num_bytes - 1}", "User-Agent": "tamis"}
     )

@@ -144,7 +144,7 @@ class Pool(Source):
         batches: list[pa.RecordBatch] = []
         for batch in self._read(shard, watched):
             batches.append(batch)
-            count = sum(one.num_rows for one in batches)
+            count = sum(part.num_rows for part in batches)
             if count >= most:
                 if readers.kind_of(shard.uri, opener) == "parquet":
                     return batches, count / readers.count_documents(shard.uri, "parquet", opener, 1 << 62)

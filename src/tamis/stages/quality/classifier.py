@@ -1,4 +1,4 @@
-"""The fastText classifier: DCLM's way of feeding it text and reading its score, by our own kernel."""
+"""The fastText classifier, run by our own kernel: texts are prepared and scores are read as in DCLM."""
 
 import io
 
@@ -21,7 +21,7 @@ def flatten(text: str) -> str:
 
 
 class Classifier:
-    """A loaded model, from a file or the bytes of one. Raises ConfigError when it is no fastText classifier, or has
+    """A model, loaded from a file or from its bytes. Raises ConfigError when it is not a fastText classifier, or has
     other labels than DCLM's."""
 
     def __init__(self, model: Asset | bytes) -> None:
@@ -42,12 +42,13 @@ class Classifier:
         """float32, shape (len(texts),): p of the more likely label if that is `__label__hq`, else 1 - p.
 
         `texts` is a string or large_string array, each fed as `flatten` gives it. fastText adds 1e-5 to every
-        probability, so scores go from -0.00001 to 1.00001. Empty texts and nulls are scored as an empty line; a text in
-        which the model knows nothing at all (fastText gives no answer) scores 0.
+        probability, so scores range from -0.00001 to 1.00001. Empty texts and nulls are scored as an empty line; a text
+        without any feature that the model knows, for which fastText gives no label, scores 0.
         """
         probabilities = self._model.probabilities(*views(texts), is_page=True)
         good, pool = probabilities[:, self._good], probabilities[:, self._pool]
-        is_good = good >= pool if self._good > self._pool else good > pool  # of equals fastText names the later label
+        # Of equal labels fastText names the later one.
+        is_good = good >= pool if self._good > self._pool else good > pool
         return np.nan_to_num(np.where(is_good, good, np.float32(1) - pool), nan=0.0)
 
     @property

@@ -1,4 +1,4 @@
-"""Settings of `quality`, and which of them go together."""
+"""Settings of `quality`, and which of them can be combined."""
 
 from typing import Any, Self
 
@@ -11,17 +11,17 @@ FASTTEXT = "fasttext"
 FASTTEXT_SETTINGS = ("dim", "epoch", "lr", "word_ngrams", "buckets", "min_count")
 """How fastText is trained."""
 TRAINING_SETTINGS = ("positives", "candidate_fraction", "num_train_documents", *FASTTEXT_SETTINGS)
-"""Settings that mean something only when the scorer is trained by the run."""
+"""Settings that only have an effect when the run trains the scorer."""
 SHARE_SETTINGS = ("of", "tokenizer", "by")
-"""How `keep_fraction` is meant."""
+"""Settings that only have an effect with `keep_fraction`."""
 
 
 class QualityConfig(Config):
     """Settings of `quality`: a scorer, and one cut, `keep_fraction` or `threshold`."""
 
     scorer: str = FASTTEXT
-    """What scores the documents: `fasttext`, or yours as `./file.py:name` or `package.module:name`: a function of a
-    text, or a class as `scorers.Scorer` describes it."""
+    """The scorer of the documents: `fasttext`, or one of your own as `./file.py:name` or `package.module:name`, which
+    is a function of a text, or a class as `scorers.Scorer` describes it."""
     options: dict[str, Any] = Field(default={})
     """Keyword arguments for the class that `scorer` names."""
     model: str | None = None
@@ -29,9 +29,9 @@ class QualityConfig(Config):
     positives: str = "python-topics"
     """Without `model`, the classifier is trained in the run on these good documents against documents of the pool: a
     file (JSONL with a field `text`, or one document per line; plain, gzip, LZ4 or zstd), or `python-topics`, the
-    English prose of this Python's own library: a stand-in that works offline. DCLM: OpenHermes 2.5 and ELI5."""
+    English prose of this Python's own library: a substitute that works offline. DCLM: OpenHermes 2.5 and ELI5."""
     keep_fraction: float | None = Field(default=None, gt=0, le=1)
-    """Keep this share of the documents, those that score highest; the threshold follows from the pool."""
+    """Keep this share of the documents, those with the highest scores; the threshold is computed from the pool."""
     threshold: float | None = None
     """Keep documents that score at least this; 0.018112 is DCLM-Baseline's, for DCLM's model."""
     of: str = DOCUMENTS
@@ -39,25 +39,26 @@ class QualityConfig(Config):
     tokenizer: str | None = None
     """With `of: tokens`: the tokenizer.json that counts them."""
     by: str | None = None
-    """With `keep_fraction`: the column, such as `language`, in every group of which the share is kept."""
+    """With `keep_fraction`: a column such as `language`; the share is kept in every group of documents with the same
+    value."""
     annotate: bool = False
-    """Only write the score; remove nothing. A `cut` further on can."""
+    """Only write the score and remove nothing; a later `cut` step can use it."""
     candidate_fraction: float = Field(default=1.0, gt=0, le=1)
-    """Share of the pool's documents, chosen by a hash of their ids, among which the negatives are looked for. Their
-    texts are in memory while the classifier is trained: lower it for a pool larger than memory."""
+    """Share of the pool's documents, chosen by a hash of their ids, from which the negatives are taken. Their texts are
+    in memory while the classifier is trained: lower the share for a pool larger than memory."""
     num_train_documents: int = Field(default=10_000, ge=20)
-    """Largest number of positives, and of negatives; the larger class is cut to the size of the smaller. DCLM:
-    200000."""
+    """Largest number of positives, and of negatives; of the larger class only as many documents as in the smaller one
+    are used. DCLM: 200000."""
     dim: int = Field(default=32, ge=1)
     """Width of the word vectors. DCLM: 100."""
     epoch: int = Field(default=5, ge=1)
-    """Times the training documents are seen. DCLM: 5."""
+    """Number of passes over the training documents. DCLM: 5."""
     lr: float = Field(default=0.1, gt=0)
-    """Learning rate at the start; falls linearly to 0. DCLM: 0.1."""
+    """Learning rate at the start, which falls linearly to 0. DCLM: 0.1."""
     word_ngrams: int = Field(default=2, ge=1, le=5)
     """Longest run of words that is a feature. DCLM: 2."""
     buckets: int = Field(default=50_000, ge=1)
-    """Rows that word runs are hashed into. DCLM: 2000000."""
+    """Number of rows into which word n-grams are hashed. DCLM: 2000000."""
     min_count: int = Field(default=1, ge=1)
     """Words rarer than this in the training documents have no vector. DCLM: 1."""
 

@@ -1,6 +1,6 @@
-"""Whether a classifier learned anything: a tenth of its documents is held out of training and tells.
+"""Tests whether a classifier learned anything, on a tenth of its documents that is held out of training.
 
-A cut by a classifier that learned nothing removes documents at random and looks like any other cut, so such a
+A cut by a classifier that learned nothing removes documents at random, which its result does not show, so such a
 classifier is refused.
 """
 
@@ -13,24 +13,25 @@ from tamis.base.errors import DataError
 
 EVERY = 10
 LEVEL = 0.1
-"""A classifier passes when guessing would tell as many held-out documents apart with at most this probability. No
-smaller, because of the fewest documents that are trained on, four are held out, and guessing tells four apart with
-1/16."""
+"""A classifier passes when guessing would classify as many held-out documents correctly with at most this probability.
+It cannot be smaller: of the smallest training set four documents are held out, and guessing classifies all four
+correctly with probability 1/16."""
 
 
 def training_part(texts: Sequence[str]) -> list[str]:
-    """All but the held-out tenth."""
+    """All texts except the held-out tenth."""
     return [text for place, text in enumerate(texts) if place % EVERY]
 
 
 def held_out_part(texts: Sequence[str]) -> list[str]:
-    """Every tenth text, from the first."""
+    """The held-out texts: every tenth one, from the first."""
     return list(texts[::EVERY])
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """How a classifier did on documents that it was not trained on: `right` of `number`, with scores `low`..`high`."""
+    """The result of a classifier on documents that it was not trained on: `right` of `number` are classified correctly,
+    and the scores range from `low` to `high`."""
 
     right: int
     number: int
@@ -43,14 +44,15 @@ class HeldOut:
 
     @property
     def chance(self) -> float:
-        """Probability that guessing tells at least as many apart (binomial test, one-sided)."""
+        """Probability that guessing classifies at least as many documents correctly (one-sided binomial test)."""
         from scipy.stats import binomtest
 
         return float(binomtest(self.right, self.number, 0.5, alternative="greater").pvalue)
 
 
 def judge(good: np.ndarray, pool: np.ndarray, boundary: float | None) -> HeldOut:
-    """From scores of held-out documents of both kinds (float64); `boundary` None = the median of all."""
+    """Computed from the scores (float64) of held-out documents of both kinds; `boundary` None = the median of all
+    scores."""
     both = np.concatenate([good, pool])
     middle = float(np.median(both)) if boundary is None else boundary
     right = int(np.count_nonzero(good > middle) + np.count_nonzero(pool <= middle))
@@ -58,7 +60,7 @@ def judge(good: np.ndarray, pool: np.ndarray, boundary: float | None) -> HeldOut
 
 
 def check_learned(found: HeldOut, least_spread: float, what_to_change: str) -> None:
-    """Raises DataError when the scores are all alike, or tell no more documents apart than guessing would.
+    """Raises DataError when all scores are equal, or classify no more documents correctly than guessing would.
 
     A score that is not a number fails both tests.
     """

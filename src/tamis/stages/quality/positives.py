@@ -1,6 +1,6 @@
-"""Where good documents come from: a file, or the English prose that every Python brings along.
+"""Reads the good documents (positives): from a file, or from the English prose that comes with every Python.
 
-`python-topics` is a stand-in that works offline: instructive English prose (Python's language reference, which is in
+`python-topics` is a substitute that works offline: instructive English prose (Python's language reference, which is in
 `pydoc_data.topics`), read as source text without importing anything. It is not DCLM's choice, which was OpenHermes 2.5
 and ELI5 (give those as a file).
 """
@@ -62,7 +62,7 @@ def python_topics() -> tuple[str, ...]:
 
 
 def python_topics_fingerprint() -> str:
-    """Covers every text of `python_topics`: another Python version is another set of positives."""
+    """A hash of all texts of `python_topics`, since another version of Python has other texts."""
     return fingerprint(list(python_topics()))
 
 
@@ -84,8 +84,8 @@ def _topics() -> list[str]:
 
 
 def _pieces(text: str) -> list[str]:
-    """`text` cut between paragraphs into documents of 100 to 400 words; a paragraph of more than 400 words is cut
-    inside, and an end of less than 80 words is left out."""
+    """`text` split between paragraphs into documents of 100 to 400 words. A paragraph of more than 400 words is split
+    inside, and a rest of fewer than 80 words is left out."""
     pieces: list[str] = []
     held: list[str] = []
     num_words = 0

@@ -1,7 +1,7 @@
-"""What scores documents: one small interface, and the fastText classifier as the scorer that Tamis brings along.
+"""The interface of scorers, and the fastText classifier, which is the scorer that comes with Tamis.
 
-A scorer of the user's own is a function of a text that returns a number, or a class like `Scorer`. Scorers are made
-anew in every worker from their settings, so they need not pickle.
+A scorer of the user's is a function of a text that returns a number, or a class like `Scorer`. Every worker makes its
+scorer from the settings, so scorers are not pickled.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,19 +19,21 @@ from tamis.stages.quality.config import FASTTEXT, FASTTEXT_SETTINGS, QualityConf
 
 
 class Scorer:
-    """What a scorer has. `scores` is the one method it needs; a class without `fit` is not trained in the run."""
+    """The methods and attributes of a scorer. Only `scores` is required; a scorer whose class has no `fit` is not
+    trained in the run."""
 
     boundary: float | None = None
     """The score above which a document is taken for a good one; None = the median of the held-out documents'."""
     least_spread: float = 0.0
-    """A trained scorer whose scores of held-out documents differ by no more than this has learned nothing."""
+    """A trained scorer is refused as one that learned nothing when its scores of held-out documents differ by no more
+    than this."""
 
     def assets(self) -> dict[str, str]:
         """Name -> path of every file it needs; their contents are in the fingerprint."""
         return {}
 
     def open(self, assets: Mapping[str, Asset]) -> None:
-        """Called once per worker, with the assets, wherever they lie."""
+        """Called once per worker, with the assets by name."""
 
     def scores(self, texts: pa.Array) -> Any:
         """One number per text (an Arrow array of strings; null = no text); NaN where it cannot be scored."""
@@ -70,7 +72,7 @@ class FastTextTrained(Scorer):
         self._settings = settings
 
     def fit(self, good: list[str], pool: list[str], seed: int, folder: ScratchFolder) -> bytes:
-        """As a scorer's of the user's own, but with a folder for the files that fastText reads and writes."""
+        """As `fit` of a scorer of the user's, with a folder for the files that fastText reads and writes."""
         from tamis.stages.quality.training import FastTextSettings, train
 
         return train(good, pool, FastTextSettings(**self._settings), seed, folder)
@@ -84,7 +86,7 @@ class FastTextTrained(Scorer):
         return self._classifier.scores(texts)
 
     def details(self) -> dict[str, Any]:
-        """For the card."""
+        """What the card says of the training."""
         return {"num_words": self._classifier.num_words}
 
 
@@ -101,7 +103,7 @@ class OfEachText(Scorer):
 
 @dataclass
 class Scoring:
-    """How to make the scorer of some settings, in any process."""
+    """Makes the scorer that some settings describe, in any process."""
 
     config: QualityConfig
     plugin: Plugin | None
@@ -111,7 +113,7 @@ class Scoring:
 
     @cached_property
     def scorer(self) -> Any:
-        """A Scorer, or an object with the same methods that are needed."""
+        """A Scorer, or an object with the required methods."""
         if self.plugin is not None:
             return _own(self.plugin, self.config.options)
         if self.config.model is not None:
@@ -123,8 +125,8 @@ class Scoring:
         return hasattr(self.scorer, "fit")
 
     def fitted(self, good: list[str], pool: list[str], context: StageContext) -> bytes:
-        """The model from texts of the two kinds; the scorer is ready then. Raises ConfigError where one of the user's
-        own fails."""
+        """Train the scorer on texts of the two kinds, and return the model. Raises ConfigError where a scorer of the
+        user's fails."""
         if self.plugin is None:
             with context.scratch() as folder:
                 trained: bytes = self.scorer.fit(good, pool, context.seed, folder)
@@ -155,7 +157,7 @@ class Scoring:
         return found.astype(np.float64)
 
     def identity(self) -> list[Any]:
-        """What decides the scores, apart from assets."""
+        """What the scores depend on, apart from assets."""
         if self.plugin is not None:
             return [self.plugin.identity(), self.config.options]
         named = [] if self.config.model is not None else [getattr(self.config, name) for name in FASTTEXT_SETTINGS]

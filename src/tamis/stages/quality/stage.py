@@ -1,8 +1,8 @@
-"""The quality step: get a scorer, score every document, cut.
+"""The quality step: load or train a scorer, score every document, and cut by the score.
 
-A scorer that is not trained becomes one Map; one that is trained becomes a Group that trains it on the pool first. The
-cut is the generic one (`stages.cut`) on the column that both write, so that the threshold can be moved and every
-removal explained.
+A scorer that needs no training becomes a Map, and one that is trained in the run becomes a Group, which trains it on
+the pool first. The cut is the generic one (`stages.cut`) on the column that both write, so that the threshold can be
+changed without new scores, and every removal can be explained.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from tamis.stages.quality.positives import PYTHON_TOPICS, python_topics, python_
 from tamis.stages.quality.scorers import Scoring, scoring_for
 
 QUALITY_SCORE = "quality_score"
-"""float32, written by quality, null where the scorer gave none. Of the fastText classifier: the probability that the
-document is a good one; -0.00001 to 1.00001."""
+"""float32, written by quality; null where the scorer gave no score. The score of the fastText classifier is the
+probability that the document is a good one, from -0.00001 to 1.00001."""
 
 MIN_TRAIN_DOCUMENTS = 20
-"""Fewer positives or negatives than this make no classifier worth the name."""
+"""Smallest number of positives, and of negatives, on which a classifier is trained."""
 
 REASON = "low_quality"
 _SCORE_SCHEMA = pa.schema([(QUALITY_SCORE, pa.float32())])
@@ -39,7 +39,7 @@ _FASTTEXT_SIGNAL = Signal(column=QUALITY_SCORE, label="fastText quality score", 
 
 
 def _append_scores(batch: pa.RecordBatch, scoring: Scoring) -> pa.RecordBatch:
-    """`batch` with its scores, in place of those of an earlier step."""
+    """`batch` with its scores, which replace those of an earlier step."""
     scores = pa.array(scoring.scores(batch.column(columns.TEXT)), pa.float32(), from_pandas=True)
     place = batch.schema.get_field_index(QUALITY_SCORE)
     if place >= 0:
@@ -48,7 +48,7 @@ def _append_scores(batch: pa.RecordBatch, scoring: Scoring) -> pa.RecordBatch:
 
 
 class _Scores(Stage):
-    """What the two kinds of scoring share."""
+    """What the stages with and without training have in common."""
 
     config: QualityConfig
 
@@ -63,7 +63,7 @@ class _Scores(Stage):
 
 
 class QualityScore(_Scores, Map):
-    """Scores every document with a scorer that is ready as it is."""
+    """Scores every document with a scorer that needs no training."""
 
     name: ClassVar[str] = "quality_score"
     version: ClassVar[int] = 2
@@ -84,10 +84,11 @@ class QualityScore(_Scores, Map):
 
 
 class QualityFit(_Scores, Group):
-    """Trains the scorer, positives against documents of the pool, and scores every document with it.
+    """Trains the scorer on positives and on documents of the pool, and scores every document with it.
 
-    Negatives are the candidates whose hashed ids come first: a sample that does not depend on sharding or order. One
-    document in ten, of either class, is held out of training and tells how well the classes can be told apart.
+    Negatives are the candidates with the smallest hashes of their ids: a sample that does not depend on shards or
+    order. One document in ten, of either class, is held out of training, to measure how well the classes can be
+    distinguished.
     """
 
     name: ClassVar[str] = "quality_fit"
@@ -101,8 +102,8 @@ class QualityFit(_Scores, Group):
         return named | self.scoring.assets()
 
     def identity(self) -> list[Any]:
-        """Without the settings of the cut: moving it does not train again. Covers the texts of `python-topics`, which
-        are no asset: they are read from the Python that runs."""
+        """Leaves out the settings of the cut, so that a changed cut does not train again. Includes the texts of
+        `python-topics`, which are not an asset, because they are read from the running Python."""
         config = self.config
         texts = python_topics_fingerprint() if config.positives == PYTHON_TOPICS else None
         training = [config.candidate_fraction, config.num_train_documents]
@@ -150,7 +151,7 @@ class QualityFit(_Scores, Group):
         return table.replace_schema_metadata({"details": json.dumps(details)})
 
     def _trained(self, good: list[str], pool: list[str], context: StageContext) -> tuple[bytes, dict[str, Any]]:
-        """The model, and what the card says of it. Raises DataError when it learned nothing."""
+        """The trained model, and what the card says of it. Raises DataError when it learned nothing."""
         scorer = self.scoring.scorer
         train_good, train_pool = training_part(good), training_part(pool)
         model = self.scoring.fitted(train_good, train_pool, context)
@@ -194,7 +195,7 @@ class QualityFit(_Scores, Group):
 
 
 def _distinct(texts: Iterable[str], limit: int) -> list[str]:
-    """The first `limit` texts that are not empty and were not there before."""
+    """The first `limit` texts that are not empty, without repetitions."""
     seen: dict[str, None] = {}
     for text in texts:
         if len(seen) == limit:
@@ -232,7 +233,7 @@ def _cut(config: QualityConfig) -> Stage:
 
 
 def build(settings: dict[str, Any], recipe: Recipe) -> list[Stage]:
-    """The stages of a recipe's `quality` step: one that scores, and one that cuts unless it only annotates.
+    """The stages of a recipe's `quality` step: one that scores and, unless the step only annotates, one that cuts.
 
     Raises ConfigError for wrong settings, or a scorer that cannot be used.
     """

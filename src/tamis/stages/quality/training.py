@@ -1,4 +1,4 @@
-"""Training of the classifier with fastText itself, in a way that can be repeated to the byte.
+"""Trains the classifier with fastText itself, so that the same inputs give the same bytes.
 
 fastText reads and writes files only, so the training set and the model pass through a temporary folder.
 """
@@ -14,7 +14,7 @@ from tamis.stages.quality.classifier import GOOD, POOL, flatten
 
 @dataclass(frozen=True, kw_only=True)
 class FastTextSettings:
-    """As the settings of `quality` with these names."""
+    """Hyper-parameters, as the settings of `quality` with the same names."""
 
     dim: int = 32
     epoch: int = 5
@@ -27,10 +27,12 @@ class FastTextSettings:
 def train(
     positives: list[str], negatives: list[str], config: FastTextSettings, seed: int, folder: ScratchFolder
 ) -> bytes:
-    """The bytes of a fastText model told to tell `positives` from `negatives`; its files pass through `folder`.
+    """Train fastText to distinguish `positives` from `negatives`, with its files in `folder`; returns the bytes of the
+    model.
 
-    The same texts, settings and seed give the same bytes: one thread (fastText's threads race on the weights), and an
-    order of the documents that depends on `seed` alone. The rest are the defaults of DCLM's trainer (softmax loss).
+    The same texts, settings and seed give the same bytes: there is only one thread, because fastText's threads race on
+    the weights, and the order of the documents depends on `seed` alone. All else are the defaults of DCLM's trainer
+    (softmax loss).
     """
     lines = [f"{GOOD} {_unlabelled(text)}" for text in positives] + [f"{POOL} {_unlabelled(t)}" for t in negatives]
     order = named_rng(seed, "quality_fit", "order").permutation(len(lines))
@@ -52,5 +54,6 @@ def train(
 
 
 def _unlabelled(text: str) -> str:
-    """One line in which no word can pass for a label: a page that says `__label__hq` must not vote for itself."""
+    """The text on one line in which no word is read as a label: a page that contains `__label__hq` must not count as a
+    good one."""
     return flatten(text).replace("__label__", "label ")

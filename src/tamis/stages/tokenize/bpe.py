@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer made from one's own documents, for scales too small for a published vocabulary.
+"""Trains a byte-level BPE tokenizer on documents, for scales that are too small for a published vocabulary.
 
 At `nano` scale GPT-NeoX's 50,432 embeddings would be more than 95 % of the model. The tokenizer is of the same kind as
 GPT-NeoX's: bytes, GPT-2's word pattern, merges by frequency; without a normaliser, so that decoding gives back every
@@ -13,7 +13,7 @@ from tamis.base.errors import ConfigError
 
 END_OF_TEXT = "<|endoftext|>"
 SMALLEST_VOCABULARY = 257
-"""The end-of-text token and the 256 bytes."""
+"""The smallest vocabulary: the end-of-text token and the 256 bytes."""
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> bytes:

@@ -1,7 +1,7 @@
 """Text to token ids: the last stage of a recipe, whose output is what a model is trained on.
 
-The library's own encoder does the work, one call per batch; the stage adds the end-of-text id, and the arrays. Which
-files the ids end up in is the runner's business (`store.tokens`).
+The encoder of the library `tokenizers` is called once per batch; the stage adds the end-of-text id and makes the
+arrays. The runner writes the ids to files (`store.tokens`).
 """
 
 import json
@@ -29,7 +29,8 @@ class TokenizeConfig(Config):
     """Path of a Hugging Face `tokenizers` JSON file, as a published model's `tokenizer.json`; null: a byte-level BPE is
     trained on the documents that reach this stage. Runs that are compared must share one tokenizer."""
     own_vocab_size: int = Field(default=2048, ge=257, le=1 << 20)
-    """Ids of the tokenizer that is trained where none is named; the default is what the scale `nano` has room for."""
+    """Number of ids of the tokenizer that is trained where none is named. Default: the vocabulary of the scale
+    `nano`."""
     end_of_text: str = "<|endoftext|>"
     """The token that ends every document; GPT-NeoX's, which DCLM uses, by default."""
 
@@ -46,8 +47,8 @@ class Tokenize(Map):
     config: TokenizeConfig
 
     def __init__(self, config: TokenizeConfig, literal_special_tokens: bool) -> None:
-        """`literal_special_tokens`: the characters `<|endoftext|>` in a page are text like any other, so that no page
-        can end a document early. DCLM's tokenizer turns them into the end-of-text id."""
+        """`literal_special_tokens`: the characters `<|endoftext|>` in a page are tokenized as ordinary text, so that a
+        page cannot end its document early. DCLM's tokenizer turns them into the end-of-text id."""
         super().__init__(config)
         if config.tokenizer is None:
             raise ConfigError(
@@ -59,7 +60,7 @@ class Tokenize(Map):
         self.literal_special_tokens = literal_special_tokens
 
     def identity(self) -> list[object]:
-        # The path is not part of what the ids depend on: the file's content is, and the runner hashes assets.
+        # The ids do not depend on the path but on the content of the file, and the runner hashes assets.
         return [self.name, self.version, self.config.end_of_text, self.literal_special_tokens]
 
     def assets(self) -> dict[str, str]:

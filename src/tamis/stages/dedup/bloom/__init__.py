@@ -1,1 +1,1 @@
-"""DCLM's BFF: paragraphs and documents whose n-grams a Bloom filter has seen before."""
+"""DCLM's BFF: removes paragraphs and documents whose n-grams are already in a Bloom filter."""

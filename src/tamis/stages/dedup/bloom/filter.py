@@ -1,4 +1,5 @@
-"""How large a blocked Bloom filter must be, exactly: its false-positive rate averaged over unevenly filled blocks."""
+"""The exact size that a blocked Bloom filter needs, from its false-positive rate averaged over unevenly filled
+blocks."""
 
 import math
 from dataclasses import dataclass
@@ -7,9 +8,10 @@ import numpy as np
 
 BLOCK_BYTES = 64
 WORDS, WORD_BITS = 8, 64
-"""Of a block, as in kernels.dedup.bloom."""
+"""Bits in a block, as in kernels.dedup.bloom."""
 MARGIN = 0.99
-"""Filters are sized for this share of the rate asked for, so that chance in how blocks fill does not lift it above."""
+"""Filters are sized for this share of the requested rate, so that random differences in how blocks fill do not lift it
+above the requested rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,8 @@ class FilterShape:
         return np.zeros(WORDS * self.num_blocks, np.uint64)
 
     def false_positive_rate(self, num_ngrams: int) -> float:
-        """Share of unseen n-grams that are taken for seen after `num_ngrams` different ones were put in.
+        """The false-positive rate: the share of new n-grams that are taken for seen after `num_ngrams` different ones
+        were added.
 
         The n-grams of a block follow Poisson's distribution. With j of them, a bit of a word is still 0 with
         probability q = (1 - 1/64)^j for one bit per word; the words of a block fill independently, so the look-up
@@ -71,7 +74,8 @@ def size_filter(num_ngrams: int, fp_rate: float) -> FilterShape:
 
 
 def largest_filter(num_bytes: int, num_ngrams: int) -> FilterShape:
-    """The filter of at most `num_bytes` (at least one block) that is wrong least often once it holds `num_ngrams`."""
+    """The filter of at most `num_bytes` (at least one block) that has the lowest false-positive rate once it holds
+    `num_ngrams`."""
     num_blocks = max(num_bytes // BLOCK_BYTES, 1)
     shapes = [FilterShape(num_blocks=num_blocks, per_word=per_word) for per_word in (1, 2)]
     return min(shapes, key=lambda shape: shape.false_positive_rate(num_ngrams))

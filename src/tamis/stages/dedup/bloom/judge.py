@@ -1,4 +1,5 @@
-"""The decision of one group: sketches pass in order, each asked of the filter and, as far as it stays, put into it."""
+"""The decision of one group: the n-grams of each sketch, in order, are looked up in the filter, and those of text that
+stays are added to it."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +13,8 @@ from tamis.stages.dedup.bloom.lists import from_lists, to_lists
 from tamis.stages.dedup.planted import RATE
 
 NGRAMS, UNIT_NUMBERS, UNIT_NGRAMS = "ngrams", "unit_numbers", "unit_ngrams"
-"""Sketch columns: list<uint64>, hashes of n-grams; list<int32> each, of units with n-grams their numbers, how many."""
+"""Sketch columns: the hashes of the n-grams (list<uint64>), and of each unit that has n-grams its number and how many
+it has (two list<int32>)."""
 
 DECISION_SCHEMA = pa.schema(
     [
@@ -24,15 +26,16 @@ DECISION_SCHEMA = pa.schema(
         ("removed", pa.list_(pa.int32())),
     ]
 )
-"""`removed`: numbers of the units that go, or in substring mode start and end in tokens of each stretch, in turn."""
+"""`removed`: the numbers of the units that are removed; in substring mode the start and the end of each removed span in
+tokens, alternately."""
 
 
 @dataclass(kw_only=True)
 class Judge:
-    """Decides batches of sketches one after the other against one filter, and counts what it found.
+    """Decides batches of sketches one after the other with one filter, and counts what it found.
 
-    `whole`: documents too are judged, by all their n-grams; `one_unit`: the document is the only unit. `least_tokens`,
-    where given, looks for stretches of at least as many tokens instead of units.
+    `whole`: whole documents are decided as well, by all their n-grams. `one_unit`: the document is the only unit. Where
+    `least_tokens` is given, spans of at least that many tokens are looked for instead of units.
     """
 
     table: np.ndarray
@@ -73,7 +76,7 @@ class Judge:
         return decided
 
     def _units(self, batch: pa.RecordBatch, inserts: np.ndarray, contained: np.ndarray) -> tuple[pa.Array, np.ndarray]:
-        """Numbers of the units that go, and the share of a document's n-grams in them."""
+        """The numbers of the units that are removed, and the share of a document's n-grams in them."""
         ngrams, _ = from_lists(batch.column(NGRAMS))
         sizes, offsets = from_lists(batch.column(UNIT_NGRAMS))
         numbers, _ = from_lists(batch.column(UNIT_NUMBERS))
@@ -88,7 +91,7 @@ class Judge:
     def _substrings(
         self, batch: pa.RecordBatch, inserts: np.ndarray, contained: np.ndarray
     ) -> tuple[pa.Array, np.ndarray]:
-        """Stretches that go, and the share of a document's tokens in them."""
+        """The spans that are removed, and the share of a document's tokens in them."""
         ngrams, offsets = from_lists(batch.column(NGRAMS))
         spans, ends = np.empty(2 * len(ngrams), np.int32), np.empty(len(offsets), np.int64)
         assert self.least_tokens is not None

@@ -1,4 +1,5 @@
-"""Between Arrow's list columns and flat arrays: n-grams of texts as lists, and lists as values with offsets."""
+"""Converts between Arrow's list columns and flat arrays: n-grams of texts as lists, and lists as values with
+offsets."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +10,9 @@ from tamis.kernels.text.uax_tokens import uax_tokens
 
 
 def ngram_lists(texts: pa.Array, size: int, least: int, by_line: bool) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Per document: hashes of its n-grams (list<uint64>), and for each unit that has any its number in the document and
-    how many (two list<int32>). A unit is a line if `by_line`, otherwise the document; see `kernels.dedup.bloom`."""
+    """Per document: the hashes of its n-grams (list<uint64>), and of each unit that has n-grams its number in the
+    document and how many it has (two list<int32>). A unit is a line if `by_line`, otherwise the document; see
+    `kernels.dedup.bloom`."""
     data, offsets = views(texts)
     tokens = uax_tokens(texts)
     room = len(tokens.hashes)

@@ -1,4 +1,5 @@
-"""What a Bloom filter's decision does to documents: text cut out, documents removed, or both only told in columns."""
+"""Applies a Bloom filter's decision to documents: it cuts text out and removes documents, or only writes both into
+columns."""
 
 import numpy as np
 import pyarrow as pa
@@ -14,20 +15,20 @@ from tamis.stages.dedup.cutting import without_spans
 from tamis.stages.dedup.survivors import taken
 
 CONTAINED, TOTAL, FRACTION = "contained_ngrams", "total_ngrams", "contained_fraction"
-"""int32 and int32: n-grams of the document that the filter had, and all; float64: their ratio, NaN where there are
-none."""
+"""int32: n-grams of the document that were in the filter; int32: all its n-grams; float64: their ratio, NaN where there
+are none."""
 PARAGRAPHS, SUBSTRINGS = "removed_paragraphs", "removed_substrings"
-"""int32: units or stretches cut out, also of documents that went whole."""
+"""int32: units or spans that were cut out, also of documents that were removed as a whole."""
 SPANS, VERDICT = "duplicate_spans", "duplicate_reason"
-"""Where nothing is changed, list<list<int64>>: [start, end] in bytes of what would have been cut; string, nullable: the
-reason that would have removed the document."""
+"""Columns that are written with `annotate`. list<list<int64>>: [start, end) in bytes of the text that would have been
+cut; string, nullable: the reason for which the document would have been removed."""
 
 NGRAMS_REASON, PARAGRAPHS_REASON, SUBSTRINGS_REASON = (
     "duplicate_ngrams", "duplicate_paragraphs", "duplicate_substrings",
 )  # fmt: skip
 
 WHITE_SPACE = "".join(c for c in map(chr, [*range(0x3001)]) if c.isspace() and not "\x1c" <= c <= "\x1f")
-"""Unicode's property White_Space."""
+"""Characters with Unicode's property White_Space."""
 
 
 def added_columns(substring: bool, annotate: bool) -> pa.Schema:
@@ -41,8 +42,8 @@ def added_columns(substring: bool, annotate: bool) -> pa.Schema:
 def mark(batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table, mode: str, annotate: bool) -> pa.RecordBatch:
     """`batch` with the columns of `added_columns`, its `text` cut and `drop_reason` set unless `annotate`.
 
-    A document that goes keeps its text, so that what was removed can be looked at; one of which nothing is cut stays
-    byte for byte. In substring mode, as in BFF, a text that is cut also loses white space at both ends.
+    A removed document keeps its text, so that users can inspect it. A document from which nothing is cut is not changed
+    by a byte. In substring mode, as in BFF, a text that is cut also loses white space at both ends.
     """
     substring = mode == "substring"
     decided = decisions.combine_chunks()
@@ -88,7 +89,7 @@ def _line_spans(texts: pa.Array, removed: pa.Array) -> tuple[np.ndarray, np.ndar
 
 
 def _token_spans(texts: pa.Array, removed: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """The same of stretches of tokens: from the first token to where the token after the last one begins."""
+    """As `_line_spans`, for spans of tokens: from the first token to the beginning of the token after the last one."""
     _, text_offsets = views(texts)
     tokens = uax_tokens(texts)
     ends, offsets = from_lists(removed)
@@ -108,7 +109,8 @@ def _replaced(texts: pa.Array, edited: np.ndarray, remaining: list[str], empty: 
 def _span_lists(
     batch: pa.RecordBatch, places: np.ndarray, spans: np.ndarray, offsets: np.ndarray, whole: pa.Array | None
 ) -> pa.Array:
-    """list<list<int64>> per document of the batch: its spans, or all of it where it is `whole`ly a duplicate."""
+    """list<list<int64>> per document of the batch: its spans, or the whole text where the document is a duplicate
+    (`whole`)."""
     lists: list[list[list[int]]] = [[] for _ in range(batch.num_rows)]
     for place, first, last in zip(places.tolist(), offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         lists[place] = spans[first:last].tolist()

@@ -1,7 +1,8 @@
-"""Deduplication by n-grams seen before, in one Bloom filter: DCLM's BFF, for paragraphs and documents.
+"""Deduplication by n-grams that occurred before, with a Bloom filter: DCLM's BFF, for paragraphs and documents.
 
-Documents come in the order of the pool. A paragraph most of whose n-grams earlier text already had is cut out; of what
-stays the n-grams are remembered. No pairs are compared, so nobody knows whose copy a paragraph was.
+Documents are read in the order of the pool. A paragraph is cut out when most of its n-grams occurred in earlier text;
+the n-grams of paragraphs that stay are added to the filter. No pairs are compared, so it is not known which document a
+paragraph was copied from.
 """
 
 import json
@@ -26,12 +27,13 @@ from tamis.stages.dedup.planted import RATE, add_copies, plant, recall_by_rate
 OLD_BOTH, PARAGRAPH, DOCUMENT, SUBSTRING = "old-both", "paragraph", "document", "substring"
 NUM_NGRAMS = "num_ngrams"
 NGRAMS_PER_BYTE = {"line": 0.11, "document": 0.2}
-"""Of web text, n-grams of 13 tokens, by what they may not cross: 0.10 to 0.12 and 0.17 to 0.20 on news, blogs and
-manuals."""
+"""N-grams of 13 tokens per byte of web text, by the unit that they may not cross. Measured on news, blogs and manuals:
+0.10 to 0.12 and 0.17 to 0.20."""
 SKETCH_BYTES_PER_NGRAM = 8.0
 DECISION_BYTES = 40
 STREAM_BYTES = 190_000_000
-"""Measured: memory for a line of the decision, and for the sketches on their way through, whatever their number."""
+"""Measured bytes of memory: for one line of the decision, and for the sketches that are being read, whatever their
+number."""
 
 
 class BloomConfig(Config):
@@ -39,33 +41,36 @@ class BloomConfig(Config):
 
     method: Literal["bloom"] = "bloom"
     mode: Literal["old-both", "paragraph", "document", "substring"] = "old-both"
-    """What is removed. `paragraph`: lines with more than `threshold` of their n-grams seen before. `document`: whole
-    documents by the same test. `old-both`: lines, then the document if more than `threshold` of all its n-grams were
-    seen. `substring`: stretches of at least `substring_tokens` tokens made of n-grams seen before."""
+    """What is removed. `paragraph`: lines in which more than `threshold` of the n-grams were seen before. `document`:
+    whole documents by the same test. `old-both`: lines, and then the document if more than `threshold` of all its
+    n-grams were seen. `substring`: spans of at least `substring_tokens` tokens that consist of n-grams seen before."""
     ngram: int = Field(default=13, ge=1, le=1000)
-    """Tokens in an n-gram; tokens are those of Unicode's annex 29, as they are, without white space."""
+    """Tokens in an n-gram. Tokens are the words of Unicode's annex 29, not normalised, without white space."""
     min_ngram: int | None = Field(default=None, ge=1)
     """A unit with fewer tokens than `ngram`, but at least as many as this, is compared as one n-gram; shorter ones are
-    never removed. Default: as `ngram`. No use in substring mode."""
+    never removed. Default: the value of `ngram`. Not used in substring mode."""
     threshold: float = Field(default=0.8, gt=0, le=1)
-    """Share of seen n-grams above which a unit goes; in substring mode share of tokens that joined stretches need."""
+    """Share of seen n-grams above which a unit is removed; in substring mode the share of tokens that joined spans
+    need."""
     fp_rate: float = Field(default=0.01, gt=0, le=0.5)
-    """Share of new n-grams taken for seen ones when the filter is full."""
+    """False-positive rate: the share of new n-grams that are taken for seen ones when the filter holds all n-grams."""
     shards: int = Field(default=1, ge=1, le=4096)
-    """Shard i of the pool belongs to group i mod `shards`; each group has a filter of its own and is decided by itself,
-    in parallel. Duplicates in different groups stay. 1 = everything is compared with everything."""
+    """Shard i of the pool belongs to group i mod `shards`; each group has a filter of its own and is decided
+    independently, in parallel. Duplicates in different groups stay. 1 = all documents are compared with each other."""
     expected_ngrams: int | None = Field(default=None, ge=1)
-    """Size the filter for this many n-grams per group. Default: as many as there are, which are counted first."""
+    """Number of n-grams per group for which the filter is sized. Default: the actual number, which is counted first."""
     max_memory_gb: float | None = Field(default=None, gt=0)
-    """Largest filter of a group, 10^9 bytes. Where more is needed the run stops and says how much."""
+    """Largest size of a group's filter in 10^9 bytes. Where more is needed, the run stops and reports how much."""
     allow_undersized: bool = False
-    """Go on with a filter too small for its n-grams: more than `fp_rate` of new n-grams will be taken for seen ones."""
+    """Continue with a filter that is too small for its n-grams: more than `fp_rate` of the new n-grams will be taken
+    for seen ones."""
     substring_tokens: int = Field(default=50, ge=1)
-    """Least length of a stretch that substring mode removes, in tokens."""
+    """Smallest length, in tokens, of a span that substring mode removes."""
     annotate: bool = False
-    """Remove and change nothing; say in columns what would have been."""
+    """Remove and change nothing, but write into columns what would have been removed."""
     self_check: float = Field(default=0, ge=0, le=1)
-    """Share of documents from which near-copies are made to measure how many are caught; they change nothing."""
+    """Share of documents of which near-copies are planted, to measure how many of them are detected; nothing is removed
+    for them."""
 
     @property
     def least_ngram(self) -> int:
@@ -81,10 +86,11 @@ class BloomConfig(Config):
 
 
 class BloomDedup(Group):
-    """Cuts duplicate paragraphs out of documents and removes duplicate documents, as `duplicate_ngrams`, and those of
-    which nothing is left, as `duplicate_paragraphs` or `duplicate_substrings`.
+    """Cuts duplicate paragraphs out of documents. Removes duplicate documents, as `duplicate_ngrams`, and documents
+    that are empty after the cuts, as `duplicate_paragraphs` or `duplicate_substrings`.
 
-    Source: BFF of DCLM (Li et al. 2024), whose rules these are; deciding in a fixed order makes them repeatable.
+    Source: the rules are those of BFF in DCLM (Li et al. 2024); here they are applied in a fixed order, so that the
+    result is reproducible.
     """
 
     name: ClassVar[str] = "dedup"
@@ -110,8 +116,8 @@ class BloomDedup(Group):
         self._seed = context.seed
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
-        """One line per document with n-grams, and after it its planted copy if it has one: their hashes, and how many
-        each unit has that has any."""
+        """One line per document with n-grams, followed by that of its planted copy if it has one: the hashes of the
+        n-grams, and how many each unit has."""
         texts = batch.column(columns.TEXT)
         lines = pa.table({"row": rows} | self._ngram_columns(texts))
         if self.config.self_check:
@@ -125,8 +131,8 @@ class BloomDedup(Group):
         return {NGRAMS: ngrams, NUM_NGRAMS: pc.list_value_length(ngrams), UNIT_NUMBERS: units, UNIT_NGRAMS: sizes}
 
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
-        """One line per document with n-grams of the group of shards `bucket`. Raises ConfigError when the filter would
-        be too small."""
+        """One line per document with n-grams, of the group of shards number `bucket`. Raises ConfigError when the
+        filter would be too small."""
         shards = range(bucket, sketches.num_shards, self.config.shards)
         check = [RATE] if self.config.self_check else []
         num_ngrams = 0
@@ -144,7 +150,7 @@ class BloomDedup(Group):
         parts = []
         for batch in sketches.batches(names, shards):
             parts.append(judge.decide(batch))
-            del batch  # or it would stay until the next one has been read
+            del batch  # Otherwise it would stay in memory until the next batch has been read.
             pa.default_memory_pool().release_unused()
         found: dict[str, Any] = {
             "num_ngrams": num_ngrams,
@@ -187,8 +193,9 @@ class BloomDedup(Group):
         return marks.mark(batch, rows, decisions, self.config.mode, self.config.annotate)
 
     def cost(self, corpus: Corpus) -> Cost:
-        """The filter, what is decided per document, and a few batches of sketches; on disk 8 bytes per n-gram, which
-        are random and do not compress, and a little per paragraph. N-grams per byte are those of English web text."""
+        """Memory for the filter, the decision per document and a few batches of sketches. On disk 8 bytes per n-gram,
+        because hashes do not compress, and a few per paragraph. The number of n-grams per byte is that of English web
+        text."""
         per_byte = NGRAMS_PER_BYTE["line" if self.config.by_line else "document"]
         num_ngrams = int(corpus.text_bytes * per_byte)
         shards = self.config.shards

@@ -1,1 +1,1 @@
-"""SemDeDup: embeddings, clusters, and documents too alike inside a cluster."""
+"""SemDeDup: removes documents whose embedding is too similar to another one in the same cluster."""

@@ -1,4 +1,4 @@
-"""SemDeDup's rule inside one cluster, and how clusters are cut and grouped so that memory is bounded.
+"""SemDeDup's rule inside one cluster, and the way in which clusters are split and grouped so that memory is bounded.
 
 Abbas et al. 2023 (arXiv 2303.09540) and the released code (facebookresearch/SemDeDup, semdedup.py): the documents of a
 cluster are put in order, and each is compared with all before it, removed or not; it is removed when the greatest of
@@ -14,7 +14,7 @@ from tamis.stages.dedup.semantic.vectors import cosines
 
 BLOCK_ROWS = 1024
 BLOCK_COLUMNS = 4096
-"""Similarities held at once: 16 MB of float32."""
+"""Largest number of similarities in memory: 16 MB of float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +27,11 @@ class Earlier:
 
 
 def compare_earlier(vectors: np.ndarray, threshold: float) -> Earlier:
-    """Compare each of `vectors` (int16[n, d]) with those before it; one with a similarity above `threshold` goes.
+    """Compare each of `vectors` (int16[n, d]) with those before it; a document with a similarity above `threshold` is
+    removed.
 
-    A removed document may be similar only to others that are removed; then the most similar kept one before it is
-    still its original. Of equally similar ones the first counts.
+    A removed document may be similar only to other removed ones; its original then is still the most similar kept
+    document before it. Of equally similar documents the first counts.
     """
     count = len(vectors)
     similarity, original = np.zeros(count, np.float32), np.full(count, -1)
@@ -54,7 +55,8 @@ def compare_earlier(vectors: np.ndarray, threshold: float) -> Earlier:
 
 
 def _nearest_kept(found: np.ndarray, kept: np.ndarray, left: int, best: np.ndarray, nearest: np.ndarray) -> None:
-    """Improve `best` and `nearest` by the kept columns of `found`, which start at document `left`; spoils `found`."""
+    """Update `best` and `nearest` by the kept columns of `found`, which start at document `left`. `found` is
+    overwritten."""
     found[:, ~kept] = -2
     column = found.argmax(axis=1)
     value = found[np.arange(len(found)), column]
@@ -74,9 +76,9 @@ def greatest_similarity(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def cut(sizes: np.ndarray, most: int) -> tuple[list[tuple[int, int]], int]:
-    """Pieces of at most `most` documents, given the sizes (int64[k]) of clusters that follow each other, and how many
-    clusters had to be cut. A cluster is cut evenly, as the released code does, so that what is alike in the order of
-    similarity to the centroid mostly stays together."""
+    """Split consecutive clusters of the given sizes (int64[k]) into pieces of at most `most` documents; also returns
+    how many clusters were split. A cluster is split evenly, as in the released code, so that documents that are close
+    in the order of similarity to the centroid mostly stay together."""
     pieces, start, num_cut = [], 0, 0
     for size in sizes.tolist():
         parts = -(-size // most)
@@ -88,7 +90,7 @@ def cut(sizes: np.ndarray, most: int) -> tuple[list[tuple[int, int]], int]:
 
 
 def group(pieces: list[tuple[int, int]], most: int) -> list[list[tuple[int, int]]]:
-    """Consecutive `pieces` together, as many as hold at most `most` documents; one may be larger alone."""
+    """Groups of consecutive `pieces` with at most `most` documents; a single larger piece is a group of its own."""
     parts: list[list[tuple[int, int]]] = []
     for piece in pieces:
         if not parts or piece[1] - parts[-1][0][0] > most:

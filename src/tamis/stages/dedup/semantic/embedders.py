@@ -1,9 +1,8 @@
-"""What turns texts into embeddings: a sentence-transformers model, or a function of the user's own.
+"""Turns texts into embeddings, by a sentence-transformers model or by a function of the user's.
 
-Which weights embed is in the fingerprint: the files of a folder, the commit of a model on the Hugging Face hub, the
-source of a function. Texts are embedded one by one on a processor: batches are no faster there (padding eats what they
-gain), and alone a text gives the same vector whatever stands beside it. torch and sentence-transformers load when the
-first text comes.
+The fingerprint covers the weights that are used: the files of a folder, the commit of a model on the Hugging Face hub,
+or the source of a function. On a CPU texts are embedded one at a time: batches are no faster there, because of padding,
+and a text alone always gives the same vector. torch and sentence-transformers are loaded with the first text.
 """
 
 import importlib
@@ -26,12 +25,13 @@ Embed = Callable[[list[str]], np.ndarray]
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 CHARACTERS_PER_TOKEN = 32
-"""Texts are cut at this many characters per token before a model's own tokenizer cuts them: tokenizing a text of 50 MB
-to use 256 tokens of it would take seconds."""
+"""Texts are cut at this many characters per token before the model's tokenizer cuts them, because it would take seconds
+to tokenize a text of 50 MB of which 256 tokens are used."""
 DEFAULT_TOKENS = 512
-"""For a model that names no limit."""
+"""Limit of tokens for a model that does not name one."""
 DEFAULT_DIMENSIONS = 768
-"""Assumed of a model that is not on this machine, when memory is predicted; BERT's size."""
+"""Length of the embeddings (BERT's) that is assumed when memory is predicted for a model that is not on this
+machine."""
 GPU_BATCH = 64
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -48,26 +48,26 @@ class Embedder:
 
     @property
     def folder(self) -> Path | None:
-        """Where a model on this machine lies."""
+        """The folder of a model on this machine."""
         place = Path(self.name).expanduser()
         return place if self.plugin is None and self.revision is None and place.is_dir() else None
 
     @property
     def spec(self) -> str:
-        """What the setting can say to mean exactly this one."""
+        """The value of the setting that names exactly this embedder."""
         if self.plugin is not None:
             return self.plugin.spec
         return f"{self.name}@{self.revision}" if self.revision is not None else self.name
 
     def identity(self) -> list[Any]:
-        """What decides the embeddings, apart from `files`."""
+        """What the embeddings depend on, apart from `files`."""
         if self.plugin is not None:
             return self.plugin.identity()
         return [] if self.folder is not None else [self.name, self.revision]
 
     def files(self) -> dict[str, str]:
-        """The files of a model that is a folder on this machine, by their names in there, but for those that are read
-        by people; nothing for other embedders."""
+        """The files of a model that is a folder on this machine, by their names in it, without documentation; nothing
+        for other embedders."""
         folder = self.folder
         if folder is None:
             return {}
@@ -77,7 +77,8 @@ class Embedder:
         return {path.relative_to(folder).as_posix(): str(path) for path in files}
 
     def dimensions(self) -> int:
-        """Length of the embeddings: asked of a function, read from a model's folder, else `DEFAULT_DIMENSIONS`."""
+        """Length of the embeddings: found by a call of the function, read from the model's folder, else
+        `DEFAULT_DIMENSIONS`."""
         if self.plugin is not None:
             return int(_embedded(self.plugin.load(), ["word"]).shape[1])
         for file, key in (("1_Pooling/config.json", "word_embedding_dimension"), ("config.json", "hidden_size")):
@@ -87,7 +88,7 @@ class Embedder:
         return DEFAULT_DIMENSIONS
 
     def load(self, device: Device, max_tokens: int | None, batch_size: int | None) -> Embed:
-        """Ready to use. Raises ConfigError where it cannot be loaded."""
+        """Load the embedder. Raises ConfigError where it cannot be loaded."""
         if self.plugin is not None:
             function = self.plugin.load()
             return lambda texts: _embedded(function, texts)
@@ -95,8 +96,8 @@ class Embedder:
 
 
 def find_embedder(name: str) -> Embedder:
-    """The embedder that the setting names. Raises ConfigError where there is no such function or folder, no
-    sentence-transformers, or no telling which weights a model on the hub has."""
+    """The embedder that the setting names. Raises ConfigError when there is no such function or folder, when
+    sentence-transformers is not installed, or when the commit of a model on the hub cannot be found out."""
     if names_plugin(name):
         return Embedder(name=name, plugin=find(name, "dedup.embedder"))
     if importlib.util.find_spec("sentence_transformers") is None:
@@ -113,7 +114,8 @@ def find_embedder(name: str) -> Embedder:
 
 
 def hub_commit(model: str, revision: str | None) -> str:
-    """The commit of a model on the Hugging Face hub: as given, as downloaded before, or asked of the hub.
+    """The commit of a model on the Hugging Face hub: the given one, the one that was downloaded before, or the hub's
+    present one.
 
     Raises ConfigError when the hub cannot be asked.
     """
@@ -135,7 +137,7 @@ def hub_commit(model: str, revision: str | None) -> str:
 
 
 def _embedded(function: Callable[..., Any], texts: list[str]) -> np.ndarray:
-    """What the user's function says of `texts`. Raises ConfigError for anything but one row of numbers per text."""
+    """The result of the user's function for `texts`. Raises ConfigError unless it is one row of numbers per text."""
     found = np.asarray(function(texts))
     if found.ndim != 2 or len(found) != len(texts) or found.dtype.kind not in "fiu":
         raise ConfigError(
@@ -151,7 +153,7 @@ def _sentence_transformer(embedder: Embedder, device: str, max_tokens: int | Non
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    # tqdm's own lock spans processes, and a worker that ends would leave it behind.
+    # tqdm's default lock is shared between processes, and a worker that exits would leak it.
     importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -176,7 +178,7 @@ def _sentence_transformer(embedder: Embedder, device: str, max_tokens: int | Non
     def embed(texts: list[str]) -> np.ndarray:
         cut = [text[:characters] for text in texts]
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the runner has a worker process for every core
+        torch.set_num_threads(1)  # The runner has a worker process for every core.
         try:
             parts = [
                 model.encode(cut[start : start + size], batch_size=size, show_progress_bar=False)

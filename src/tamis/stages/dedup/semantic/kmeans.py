@@ -12,12 +12,12 @@ from tamis.stages.dedup.semantic.vectors import directions, products
 
 BLOCK_ROWS = 8192
 BLOCK_VALUES = 1 << 24
-"""Products held at once: 64 MB of float32."""
+"""Largest number of products in memory: 64 MB of float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clustering:
-    """`centroids` (int16[k, d]), and how they were found: rounds of k-means, and whether the last changed nothing."""
+    """`centroids` (int16[k, d]), the number of rounds of k-means, and whether it converged."""
 
     centroids: np.ndarray
     iterations: int
@@ -27,8 +27,8 @@ class Clustering:
 def spherical_kmeans(points: np.ndarray, num_clusters: int, iterations: int, rng: np.random.Generator) -> Clustering:
     """At most `num_clusters` clusters of `points` (int16[n, d], distinct), by cosine.
 
-    Starts from points drawn at random, as faiss does; ends after `iterations` rounds or when none changes a cluster. A
-    centroid that no point is nearest to stays where it is.
+    It starts from points drawn at random, as faiss does, and ends after `iterations` rounds, or when no point changes
+    its cluster. A centroid without points keeps its place.
     """
     drawn = rng.choice(len(points), min(num_clusters, len(points)), replace=False, shuffle=False)
     centroids, clusters = points[np.sort(drawn)], None

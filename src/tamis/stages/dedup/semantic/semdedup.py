@@ -1,7 +1,8 @@
-"""The decision of semantic deduplication, from sketches to who is alike: distinct embeddings, clusters, comparisons.
+"""The decision of semantic deduplication, from the sketches to the pairs of similar documents: distinct embeddings,
+clusters, comparisons.
 
-Kept in memory are a few numbers per document, the embeddings that k-means learns from, and those of one part of the
-clusters at a time. Equal embeddings are compared once, so a corpus of copies costs no more than one document.
+In memory are a few numbers per document, the embeddings that k-means is fitted to, and those of one part of the
+clusters at a time. Equal embeddings are compared only once.
 """
 
 from bisect import bisect_right
@@ -21,7 +22,7 @@ from tamis.stages.dedup.survivors import RANK
 @dataclass(frozen=True, kw_only=True)
 class SketchLines:
     """What is known of every sketch line: `digest` (uint64[n]), `embedded` and `planted` (bool[n]), and `rank`
-    (float64[n], the highest first), None where order decides."""
+    (float64[n]; the document with the highest is kept), which is None where the order decides."""
 
     digest: np.ndarray
     embedded: np.ndarray
@@ -45,7 +46,8 @@ class SketchLines:
         return cls(digest=digest, embedded=embedded, planted=planted, rank=rank)
 
     def first_rank(self, lines: np.ndarray) -> np.ndarray:
-        """float64: what puts `lines` in order where their similarity to a centroid does not; ties fall to the line."""
+        """The sorting key of `lines` (float64), where they are not sorted by their similarity to a centroid. Ties are
+        sorted by the line number."""
         return np.zeros(len(lines)) if self.rank is None else -np.nan_to_num(self.rank[lines], nan=-np.inf)
 
 
@@ -64,8 +66,9 @@ class Method:
 @dataclass(frozen=True, kw_only=True)
 class SimilarDocuments:
     """For every embedded document: its line (`lines`, int64[n], ascending), `similarity` (float32[n]), `keeper`
-    (int64[n], the line of the document that it goes for, its own for a kept one), `cluster` (int32[n]). For planted
-    copies: their lines `plants` (int64[m]) and `caught` (float32[m]), the greatest similarity to a real document."""
+    (int64[n], the line of the document that is kept in its place, or its own for a kept document), `cluster`
+    (int32[n]). For planted copies: their lines `plants` (int64[m]) and `caught` (float32[m]), the greatest similarity
+    to a real document."""
 
     lines: np.ndarray
     similarity: np.ndarray
@@ -77,7 +80,8 @@ class SimilarDocuments:
 
 
 def find_similar(sketches: Sketches, lines: SketchLines, method: Method, rng: np.random.Generator) -> SimilarDocuments:
-    """SemDeDup over all documents. Planted copies are compared with what is in their cluster and change nothing."""
+    """SemDeDup over all documents. Planted copies are compared with the documents of their cluster, and change no
+    decision."""
     real = np.flatnonzero(lines.embedded & ~lines.planted)
     first, copy_of = _distinct(lines, real)
     plants = np.flatnonzero(lines.embedded & lines.planted)
@@ -86,7 +90,7 @@ def find_similar(sketches: Sketches, lines: SketchLines, method: Method, rng: np
     cluster, nearness = _assign(sketches, active, clustering.centroids)
     similarity, original, details = _compare(sketches, active, cluster, nearness, lines, method)
 
-    # Copies of an embedding go for the first of them, or for what that one goes for.
+    # The keeper of the copies of an embedding is the first of them, or the keeper of that one.
     places = np.searchsorted(active, first)[copy_of]
     keeper = np.where(original[places] < 0, active[places], original[places])
     all_plants = np.flatnonzero(lines.planted)
@@ -188,7 +192,8 @@ def _plants_of(
     firsts = [(int(cluster[order[left]]), float(nearness[order[left]])) for left, _ in pieces]
     for plant in plants.tolist():
         place = bisect_right(firsts, (int(cluster[plant]), float(nearness[plant]))) - 1
-        # One less similar to the centroid than all others of its cluster belongs to that cluster's first piece.
+        # A copy that is less similar to the centroid than all others of its cluster belongs to the cluster's first
+        # piece.
         if place < 0 or firsts[place][0] != cluster[plant]:
             place += 1
         if place < len(firsts) and firsts[place][0] == cluster[plant]:

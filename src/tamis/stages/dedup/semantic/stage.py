@@ -48,17 +48,17 @@ SOURCE = "SemDeDup, arXiv 2303.09540"
 DOCUMENTS_PER_CLUSTER = 8800
 """The released configuration's 50,000 clusters for LAION-440M."""
 SHOWN_EPS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
-"""For which the card tells how many documents would go."""
+"""Values of eps for which the card reports how many documents would be removed."""
 
 
 BYTES_PER_LINE = 200
-"""Numbers kept per document while deciding; measured by bench/semantic.py, as are the next two."""
+"""Bytes of memory per document during the decision; measured by bench/semantic.py, as are the next two."""
 WORKING_BYTES = 50 << 20
-"""One row group of sketches and the blocks of products."""
+"""Bytes of one row group of sketches and of the blocks of products."""
 STORED_SHARE = 0.74
-"""What zstd leaves of quantised embeddings."""
+"""Compressed size over size of quantised embeddings (zstd)."""
 STORED_TEXT_SHARE = 0.4
-"""What zstd leaves of English web text, which is stored where survivors are merged."""
+"""Compressed size over size of English web text (zstd), which is stored where survivors are merged."""
 
 
 class SemanticConfig(Config):
@@ -70,43 +70,49 @@ class SemanticConfig(Config):
     network), or a function of yours, as `./file.py:name` or `package.module:name`, that takes a list of texts and
     returns one row of numbers for each."""
     max_tokens: int | None = Field(default=None, ge=1)
-    """Tokens of a text that a model sees; default and upper limit: the model's own. A function sees whole texts."""
+    """Number of tokens of a text that a model reads; default and upper limit: the model's own. A function gets whole
+    texts."""
     batch_size: int | None = Field(default=None, ge=1)
     """Texts given to a model at once. Default: 1 on a processor, where that costs nothing and makes a vector
     independent of its neighbours; 64 on a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where a model runs; auto: on a GPU where there is one. Vectors from different devices differ in the last bits."""
+    """The device that a model runs on; auto: a GPU where there is one. Vectors from different devices differ in the
+    last bits."""
     eps: float = Field(default=0.1, gt=0, lt=1)
-    """A document goes when its cosine similarity to an earlier one of its cluster exceeds 1 - eps. Its meaning depends
-    on the embedder; the card tells how many documents other values would remove. The default was chosen for
-    all-MiniLM-L6-v2 (bench/results/semantic.md); the released code lists 0.00095 to 0.26 for keeping 80 % to 20 %."""
+    """A document is removed when its cosine similarity to an earlier one of its cluster exceeds 1 - eps. The effect of
+    a value depends on the embedder; the card reports how many documents other values would remove. The default was
+    chosen for all-MiniLM-L6-v2 (bench/results/semantic.md); the released code lists 0.00095 to 0.26 for keeping 80 % to
+    20 %."""
     keep: str = CENTROID
-    """Which document of several alike stays, being put first. `centroid`: the one least similar to the centroid of its
-    cluster, as in the paper; or first, longest, highest:COLUMN, lowest:COLUMN."""
+    """Which of several similar documents comes first and is kept. `centroid`: the one least similar to the centroid of
+    its cluster, as in the paper; or first, longest, highest:COLUMN, lowest:COLUMN."""
     num_clusters: int | None = Field(default=None, ge=1)
-    """Default: one per 8,800 distinct embeddings, as the paper's 50,000 for LAION-440M. Never more than there are."""
+    """Number of clusters. Default: one per 8,800 distinct embeddings, as in the paper (50,000 for LAION-440M). Never
+    more than there are distinct embeddings."""
     kmeans_iterations: int = Field(default=20, ge=1)
-    """Rounds of spherical k-means, fewer when it settles (the released code: 100)."""
+    """Largest number of rounds of spherical k-means; fewer when it converges (the released code: 100)."""
     kmeans_points: int = Field(default=256, ge=1)
     """Distinct embeddings per cluster that k-means learns from, drawn at random (faiss's default, as in the paper)."""
     part_documents: int = Field(default=500_000, ge=2)
-    """Embeddings held at once. Clusters are compared in parts of this size, each reading all embeddings anew; a larger
-    cluster is cut in the order of similarity to its centroid, which the card tells."""
+    """Largest number of embeddings in memory. Clusters are compared in parts of this size, and all embeddings are read
+    again for each part. A larger cluster is split in the order of similarity to its centroid, which the card
+    reports."""
     annotate: bool = False
     """Only write the columns; remove nothing."""
     merge: bool = False
-    """The survivor takes in the paragraphs of those removed that it lacks."""
+    """Add to the survivor the paragraphs of the removed documents that it lacks."""
     self_check: float = Field(default=0, ge=0, le=1)
-    """Fraction of documents of which changed copies are planted, to measure how many are caught. Each costs an
-    embedding more."""
+    """Fraction of documents of which changed copies are planted, to measure how many of them are detected. Each copy
+    needs one more embedding."""
 
 
 class SemanticDedup(DocumentDedup):
-    """Removes documents that say what another of their cluster says, as `duplicate_meaning`.
+    """Removes documents whose embedding is similar to that of another document of their cluster, as
+    `duplicate_meaning`.
 
-    Documents without text, and those whose embedding has no direction, are compared with none. Which document is an
-    original of another is SemDeDup's: the most similar one kept before it, which itself need not exceed the threshold
-    where the document was removed for its likeness to one that was removed.
+    Documents without text, and those whose embedding has no direction, are not compared. The original of a removed
+    document is, as in SemDeDup, the most similar kept document before it. Where the document was removed for its
+    similarity to another removed one, its similarity to the original may be below the threshold.
     """
 
     version: ClassVar[int] = 1
@@ -205,7 +211,8 @@ class SemanticDedup(DocumentDedup):
         return marked
 
     def cost(self, corpus: Corpus) -> Cost:
-        """Numbers per document, the embeddings held at once and, where texts are merged, twice all texts."""
+        """Memory for the numbers per document, for the embeddings in memory and, where texts are merged, for twice all
+        texts."""
         config, size = self.config, 2 * self.embedder.dimensions()
         clusters = self._method().num_clusters(corpus.num_documents)
         held = min(corpus.num_documents, max(config.part_documents, clusters * config.kmeans_points))
@@ -265,7 +272,8 @@ def _all_rows(
 
 
 def _details(found: SimilarDocuments) -> dict[str, Any]:
-    """For the card: what went, the largest group, and what other values of eps would remove."""
+    """For the card: how many documents were removed, the largest group, and how many other values of eps would
+    remove."""
     removed = found.keeper != found.lines
     sizes = np.unique(found.keeper[removed], return_counts=True)[1]
     return {

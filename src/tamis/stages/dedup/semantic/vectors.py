@@ -1,9 +1,10 @@
-"""Embeddings as small integers, so that arithmetic on them is exact: the same bits from any library, thread, machine.
+"""Embeddings as small integers, so that arithmetic on them is exact: any library, number of threads and machine gives
+the same bits.
 
-A vector is scaled to at most 4,096 and rounded. A dot product of two, and every part of the sum on the way, then is an
-integer of at most 2**24, which float32 holds exactly: a matrix product gives the same bits in whatever order it is
-summed. A cosine of two is off by 0.0001 from that of the unrounded vectors (one standard deviation, whatever the number
-of dimensions); stored are 2 bytes per dimension.
+A vector is scaled to a length of at most 4,096 and rounded. The dot product of two vectors, and every partial sum of
+it, then is an integer of at most 2**24, which float32 represents exactly, so a matrix product gives the same bits in
+any order of summation. The standard deviation of the error of a cosine is 0.0001, whatever the number of dimensions. A
+vector takes 2 bytes per dimension on disk.
 """
 
 import hashlib
@@ -22,10 +23,10 @@ DIGEST = "digest"
 """uint64 sketch column, nullable: a hash of `embedding`."""
 
 STREAM_ROWS = 8192
-"""Vectors handed on at once."""
+"""Largest number of vectors that are yielded together."""
 
 LONGEST = 4096
-"""No vector is longer: 4,096 squared is 2**24, up to which float32 holds every integer."""
+"""Largest length of a vector: 4,096 squared is 2**24, up to which float32 represents every integer."""
 
 
 def quantize(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -40,8 +41,8 @@ def quantize(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def directions(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As `quantize`, of the means of quantised vectors, given as their sums (int64[n, d]) and numbers (int64[n]).
-    Sums of squares are taken over integers, so that no order of summing shows."""
+    """As `quantize`, of the means of quantised vectors, given as their sums (int64[n, d]) and numbers (int64[n]). Sums
+    of squares are computed on integers, so that they do not depend on the order of summation."""
     means = np.rint(sums / np.maximum(counts, 1)[:, None] * 256).astype(np.int64)
     lengths = np.sqrt((means * means).sum(axis=1))
     valid = lengths > 0
@@ -50,7 +51,7 @@ def directions(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _scale(num_dimensions: int) -> int:
-    """Length before rounding, which can add half a unit in every dimension."""
+    """The length to which vectors are scaled before rounding, which can add half a unit in every dimension."""
     return LONGEST - math.ceil(math.sqrt(num_dimensions) / 2)
 
 
@@ -92,7 +93,8 @@ def stream_vectors(sketches: Sketches, lines: np.ndarray) -> Iterator[tuple[int,
         if last > first:
             column = batch.column(EMBEDDING)
             values = _values(column)
-            # Null embeddings take no space among the values, so a line's place there is the number of others before it.
+            # Null embeddings take no space among the values, so a line's place there is the number of embeddings before
+            # it.
             places = np.cumsum(column.is_valid().to_numpy(zero_copy_only=False)) - 1
             wanted = places[lines[first:last] - start]
             for left in range(0, len(wanted), STREAM_ROWS):

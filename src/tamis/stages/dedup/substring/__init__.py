@@ -1,1 +1,1 @@
-"""Exact repeated spans of tokens, found by a rolling hash or a suffix array, and cut out."""
+"""Cuts out exact repeated spans of tokens, which are found by a rolling hash or a suffix array."""

@@ -1,4 +1,5 @@
-"""The self-check of substring deduplication: how much of planted copies would be cut, and how much must be."""
+"""The self-check of substring deduplication: how much of planted copies would be cut, and how much must at least be
+cut."""
 
 from typing import Any
 
@@ -13,11 +14,11 @@ from tamis.stages.dedup.planted import RATE, RATES, recall_by_rate
 from tamis.stages.dedup.substring.ranges import NUM_TOKENS
 
 UNCHANGED = "unchanged_tokens"
-"""int32 sketch column: tokens of a planted copy that stand in unchanged runs of `min_tokens` or more."""
+"""int32 sketch column: number of tokens of a planted copy in unchanged runs of `min_tokens` or more."""
 
 
 def unchanged_tokens(originals: pa.Array, copies: pa.Array, min_tokens: int) -> np.ndarray:
-    """`int32[n]`: tokens of each copy in runs of `min_tokens` or more that replaced words leave as they were.
+    """`int32[n]`: number of tokens of each copy in runs of `min_tokens` or more that contain no replaced word.
 
     A copy has as many words as its original, one for one.
     """
@@ -35,7 +36,7 @@ def unchanged_tokens(originals: pa.Array, copies: pa.Array, min_tokens: int) -> 
 
 
 def _changed_bytes(original: str, copy: str) -> np.ndarray:
-    """`int64[k, 2]`: bytes of `copy` that replaced words take."""
+    """`int64[k, 2]`: start and end in bytes of the replaced words of `copy`."""
     places, byte, last = [], 0, 0
     for here, there in zip(WORD.finditer(copy), WORD.finditer(original), strict=True):
         if here.group() != there.group():
@@ -55,8 +56,8 @@ def planted_lines(sketches: Sketches) -> pa.Table:
 
 def self_check(planted: pa.Table, shards: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> list[dict[str, Any]]:
     """For the card, per rate: `planted` copies, those `caught` (more than half of their tokens would be cut), their
-    share `recall`, and the shares of all their tokens that would be cut and that stand in long unchanged runs, which is
-    the least that must be. `shards, rows, lengths` are the ranges found."""
+    share `recall`, the share of all their tokens that would be cut, and the share that stands in long unchanged runs,
+    which is the least that must be cut. `shards, rows, lengths` are the ranges that were found."""
     cut_tokens: dict[tuple[int, int], int] = {}
     for shard, row, length in zip(*(a[rows < 0].tolist() for a in (shards, rows, lengths)), strict=True):
         cut_tokens[shard, row] = cut_tokens.get((shard, row), 0) + length

@@ -1,4 +1,4 @@
-"""From token ranges to texts without them."""
+"""Cuts token ranges out of texts."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -14,9 +14,9 @@ from tamis.stages.dedup.cutting import without_spans
 
 @dataclass(frozen=True, kw_only=True)
 class Cuts:
-    """What is cut from a batch. Per cut, in order: `documents` (int64: place in the batch), `starts`, `ends` (int64:
-    bytes in the document), `bridged` (bool: a blank takes its place). Per document: `num_tokens` (0 where nothing is
-    cut) and `num_cut_tokens` (int64)."""
+    """The spans that are cut from a batch. Per span, in order: `documents` (int64: place in the batch), `starts`,
+    `ends` (int64: bytes in the document), `bridged` (bool: whether a blank replaces it). Per document: `num_tokens` (0
+    where nothing is cut) and `num_cut_tokens` (int64)."""
 
     documents: np.ndarray
     starts: np.ndarray
@@ -27,8 +27,8 @@ class Cuts:
 
     @classmethod
     def of(cls, text: pa.Array, rows: np.ndarray, ranges: pa.Table) -> Self:
-        """Cuts of the token `ranges` (`row, start, end`, ordered by row, those of a row apart) that concern `rows`
-        (int64, ascending), whose texts are `text`."""
+        """The cuts for the token `ranges` (`row, start, end`, ordered by row; those of one row do not touch) of the
+        `rows` (int64, ascending), whose texts are `text`."""
         asked = ranges["row"].to_numpy()
         first, last = np.searchsorted(asked, rows[:1]), np.searchsorted(asked, rows[-1:], side="right")
         mine = slice(int(first[0]), int(last[0])) if len(rows) else slice(0, 0)

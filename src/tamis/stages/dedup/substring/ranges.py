@@ -12,7 +12,7 @@ NUM_TOKENS = "num_tokens"
 """int32 sketch column: tokens of the document."""
 
 _REACH = 1 << 32
-"""More tokens than a document has."""
+"""A number larger than the number of tokens of any document."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class TokenLines:
 
 
 Stream = Callable[[], Iterator[TokenLines]]
-"""The sketch lines of a bucket's shards in their order, from the beginning."""
+"""Returns an iterator over the sketch lines of a bucket's shards, in order and from the beginning."""
 
 
 def read_lines(batches: Iterable[pa.RecordBatch]) -> Iterator[TokenLines]:
@@ -57,7 +57,8 @@ def token_column(hashes: np.ndarray, offsets: np.ndarray) -> pa.Array:
 
 
 class Ranges:
-    """Token ranges as they are found: `lines` of one batch at a time, with `starts` and `ends` in tokens."""
+    """Collects token ranges as they are found, for the `lines` of one batch at a time, with `starts` and `ends` in
+    tokens."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[np.ndarray, ...]] = []
@@ -86,7 +87,7 @@ def ranges_table(shards: np.ndarray, rows: np.ndarray, starts: np.ndarray, ends:
 
 
 def join_ranges(tables: Sequence[pa.Table]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """`shards, rows, starts, ends` of the unions of the tables' ranges: in order, apart, and none touching another."""
+    """`shards, rows, starts, ends` of the union of the tables' ranges, in order; no two of them overlap or touch."""
     names = ("shard", "row", "start", "end")
     shards, rows, starts, ends = (
         np.concatenate([np.zeros(0, np.int64), *(table[name].to_numpy() for table in tables)]) for name in names

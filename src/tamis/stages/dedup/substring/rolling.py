@@ -1,9 +1,8 @@
-"""Repeated windows out of core: one hash table per part, filled as the tokens stream by.
+"""Finds repeated windows without the corpus in memory: one hash table per part is filled while the tokens are streamed.
 
-The table holds 63 bits for every window of the part; where they stand is given by 64 independent bits. A search looks
-at six entries at most, on average, so that a window is taken for a repeat of a different one with a probability of
-6 / 2^63: less than once in 10^12 windows, a thousand times over. Two different tokens have the same hash with a
-probability of 2^-64 a pair.
+The table holds a hash of 63 bits for every window of the part; its position is given by 64 independent bits. A search
+reads six entries at most, on average, so that a window is taken for a repeat of a different one with a probability of 6
+/ 2^63, which is less than 10^-18. Two different tokens have the same hash with a probability of 2^-64 per pair.
 """
 
 import numpy as np
@@ -13,18 +12,18 @@ from tamis.kernels.dedup.spans import ASK, COUNT, FIRST, count_windows, find_run
 from tamis.stages.dedup.substring.ranges import Ranges, Stream, TokenLines
 
 LOAD = 0.7
-"""Share of the table's places that are taken if all windows differ; a search then looks at six entries at most, on
-average (Knuth, vol. 3, 6.4: (1 + 1 / (1 - load)^2) / 2)."""
+"""The load factor: share of the table's entries that are used if all windows differ. A search then reads six entries at
+most, on average (Knuth, vol. 3, 6.4: (1 + 1 / (1 - load)^2) / 2)."""
 
 
 def table_bytes(num_windows: int) -> int:
-    """Bytes of the hash table for so many windows."""
+    """Bytes of the hash table for `num_windows` windows."""
     return 8 * (int(num_windows / LOAD) + 64)
 
 
 def find(stream: Stream, num_windows: int | None, width: int, keeps_first: bool, num_parts: int, part: int) -> pa.Table:
     """The token ranges that the repeated windows of `part` cover, as `ranges_table`. `num_windows` of the part are
-    counted if not known; planted ones are none of them."""
+    counted if they are not given; windows of planted copies are not included."""
     if num_windows is None:
         counts = (count_windows(r.tokens, r.offsets, r.planted, width, num_parts, part) for r in stream())
         num_windows = sum(map(int, counts))

@@ -1,12 +1,13 @@
-"""Exact repeated spans (Lee et al. 2021, "ExactSubstr"; DCLM's `substr`): runs of 50 tokens or more that the corpus has
-twice are cut out of the text.
+"""Exact repeated spans (Lee et al. 2021, "ExactSubstr"; DCLM's `substr`): runs of 50 tokens or more that occur more
+than once in the corpus are cut out of the text.
 
 **What is cut.** Tokens are those of UAX-29 that are not white space, compared byte for byte. A window is `min_tokens`
 tokens that follow one another in one document. With `keep: first` a window is repeated if the same tokens also start at
 an earlier place of the corpus, in the order (shard, row, position); with `keep: none` if they start at any other place.
-A token is cut if a repeated window covers it. Places may overlap: of a page that says one word a thousand times, the
-windows from the second on repeat the first, and one word stays (`keep: first`) or none does. `keep: first` leaves of
-every window at least one occurrence uncut by the window's own account; another repeated window may reach into it.
+A token is cut if a repeated window covers it. Windows may overlap: in a page that repeats one word a thousand times,
+the windows from the second on repeat the first, and one word is kept (`keep: first`) or none is. With `keep: first`,
+the first occurrence of a window is not cut because of that window, but another repeated window that overlaps it may cut
+a part of it.
 
 **How.** `sketch` stores the tokens' 64-bit hashes; each bucket, one part of one group of shards, finds the token ranges
 that its repeated windows cover (`rolling`, `suffixes`); `combine` joins the parts' ranges; `mark`
@@ -49,9 +50,9 @@ SPANS = "duplicate_spans"
 BYTES_PER_TOKEN = 4.8
 """UTF-8 bytes of text for one UAX-29 token: 4.82 on 2,000 pages of documentation and web, English for the most part."""
 SKETCH_BYTES_PER_TOKEN = 1.8
-"""As stored: eight bytes of hash, which repeat as words do."""
+"""Bytes on disk per token: its hash of eight bytes, compressed, since hashes repeat as words do."""
 STREAM_BYTES = 128 << 20
-"""What reading the sketches takes, whatever their size: two row groups, and their decoding."""
+"""Bytes of memory for reading the sketches, whatever their size: two row groups and their decoding."""
 
 
 class SubstringConfig(Config):
@@ -59,20 +60,22 @@ class SubstringConfig(Config):
 
     method: Literal["substring"] = "substring"
     min_tokens: int = Field(default=50, ge=2, le=100_000)
-    """Tokens that a run must have to be cut (Lee et al. 2021: 50 BPE tokens; DCLM's `substr`: 50 UAX-29 tokens)."""
+    """Number of tokens that a run must have to be cut (Lee et al. 2021: 50 BPE tokens; DCLM's `substr`: 50 UAX-29
+    tokens)."""
     algorithm: Literal["rolling", "suffix_array"] = "rolling"
     """`rolling`: a hash table of windows, out of core; `suffix_array`: the paper's, a group of shards in memory, needs
     the package pydivsufsort. Both cut the same."""
     keep: Literal["first", "none"] = "first"
-    """`first`: the first occurrence of a run stays. `none`: every occurrence goes, as Lee et al.'s released code does
+    """`first`: the first occurrence of a run is kept. `none`: every occurrence is cut, as in Lee et al.'s released code
     ("completely striking them from the dataset", README of google-research/deduplicate-text-datasets)."""
     groups: int = Field(default=1, ge=1, le=4096)
-    """Shard i belongs to group i modulo `groups`; each is deduplicated for itself. Repeats across groups stay."""
+    """Shard i belongs to group i modulo `groups`, and each group is deduplicated independently. Repeats across groups
+    are kept."""
     num_parts: int = Field(default=1, ge=1, le=4096)
     """Windows of a group are split into this many parts by content, decided in parallel: more parts, less memory each,
     but each reads the group's sketches. The result does not depend on it. Only for `rolling`."""
     min_kept_tokens: int = Field(default=1, ge=1)
-    """A document of which fewer tokens are left by cuts is removed as `duplicate_substring`."""
+    """A document of which the cuts leave fewer tokens is removed as `duplicate_substring`."""
     annotate: bool = False
     """Change no text and remove nothing; write the spans to the column `duplicate_spans` instead."""
     self_check: float = Field(default=0, ge=0, le=1)
@@ -143,7 +146,7 @@ class SubstringDedup(Group):
         return count
 
     def combine(self, decided: Sequence[pa.Table], sketches: Sketches, context: StageContext) -> pa.Table:
-        """The parts' ranges joined, apart and in order; what was found goes on the card."""
+        """The joined ranges of all parts, in order and without overlaps. The card gets their totals."""
         shards, rows, starts, ends = join_ranges(decided)
         details = self._details(sketches, shards, rows, ends - starts)
         real = rows >= 0
@@ -181,12 +184,12 @@ class SubstringDedup(Group):
             return batch.append_column(self.adds.field(SPANS), list_spans(cuts))
         kept = cuts.num_tokens - cuts.num_cut_tokens
         removed = pa.array((cuts.num_cut_tokens > 0) & (kept < self.config.min_kept_tokens))
-        edited = pc.if_else(removed, text, cut_text(text, cuts))  # a removed row shows what it was
+        edited = pc.if_else(removed, text, cut_text(text, cuts))  # A removed row keeps its text.
         return set_drop_reason(replace_column(batch, columns.TEXT, edited), removed, REASON)
 
     def cost(self, corpus: Corpus) -> Cost:
-        """The largest bucket's table or suffix array and what is being read; eight bytes a token, compressed, on disk.
-        For the rolling table every window is taken to be different."""
+        """Memory for the hash table or suffix array of the largest bucket and for reading; on disk eight bytes per
+        token before compression. For the hash table, all windows are assumed to be different."""
         share = 1 + self.config.self_check
         num_tokens = int(corpus.text_bytes / BYTES_PER_TOKEN)
         sketch_bytes = int(num_tokens * share * SKETCH_BYTES_PER_TOKEN) + 8 * corpus.num_documents
@@ -215,7 +218,7 @@ def _token_columns(text: pa.Array) -> dict[str, pa.Array]:
 
 
 def build_substring(config: SubstringConfig) -> SubstringDedup:
-    """Raises ConfigError for settings that do not go together, and where pydivsufsort is needed and missing."""
+    """Raises ConfigError for settings that contradict each other, and when pydivsufsort is needed but not installed."""
     if config.algorithm == "suffix_array":
         if config.num_parts > 1:
             raise ConfigError("dedup.num_parts: a suffix array cannot be split; set dedup.groups instead")

@@ -1,8 +1,8 @@
 """Repeated windows from a suffix array, as Lee et al. (2021) find them: exact, with all tokens of a group in memory.
 
-Tokens get numbers in place of hashes. Every document ends with a number of its own, so that no window reaches into the
-next one. libdivsufsort sorts the suffixes of the numbers' big-endian bytes; among them, those that begin with a whole
-number stand in the order of the suffixes of tokens.
+Hashes of tokens are replaced by 32-bit numbers. Every document ends with a number of its own, so that no window reaches
+into the next document. libdivsufsort sorts the suffixes of the numbers' big-endian bytes; those of them that begin at a
+whole number are in the order of the suffixes of tokens.
 """
 
 import numpy as np
@@ -14,11 +14,12 @@ from tamis.stages.dedup.substring.ranges import Ranges, Stream
 
 ITEM_BYTES = 4
 MOST_ITEMS = np.iinfo(np.int32).max // ITEM_BYTES
-"""Up to so many tokens and documents libdivsufsort's table has 4 bytes per byte, beyond that 8."""
+"""Up to this number of tokens and documents libdivsufsort's table has 4 bytes per byte, and beyond it 8."""
 
 
 def memory_bytes(num_tokens: int, num_documents: int) -> int:
-    """Peak for a group: numbers, suffix array of their bytes, two flags per token, which also holds what follows."""
+    """Peak memory for a group: the numbers, the suffix array of their bytes and two flags per token. Later steps need
+    no more."""
     items = num_tokens + num_documents
     return items * (ITEM_BYTES + ITEM_BYTES * (4 if items <= MOST_ITEMS else 8) + 2)
 
@@ -47,7 +48,8 @@ def find_sorted(stream: Stream, width: int, keeps_first: bool) -> pa.Table:
 
 
 def _numbered(stream: Stream, vocabulary: np.ndarray, num_items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Big-endian uint32 per token and, after each document, a number that only it has; and what is planted."""
+    """A big-endian uint32 per token and, after each document, one that occurs nowhere else; and which numbers are
+    planted copies'."""
     text, planted = np.empty(num_items, ">u4"), np.zeros(num_items, np.bool_)
     at, separator = 0, len(vocabulary)
     for lines in stream():

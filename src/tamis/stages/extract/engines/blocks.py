@@ -62,6 +62,7 @@ class Tamis:
         if self._model is not None:
             kept = kept[self._model.keeps(features(*page))]
         data = page.text.tobytes()
-        # The text is cut from valid UTF-8 at ASCII bytes, so it decodes; invalid bytes can only come from the parser.
+        # The text is cut at ASCII bytes, so pieces of valid UTF-8 decode; "replace" is for pages whose tree holds
+        # invalid bytes.
         parts = [data[start:end].decode("utf-8", "replace") for start, end in kept[:, (START, END)].tolist()]
         return self._lay_out(parts, kept[:, ELEMENT].tolist(), page.elements)
