@@ -1,1 +1,1 @@
-"""The words of the language: recipe schema, columns, stage shapes, errors, seeds, cards, events."""
+"""What all others share: the schemas of recipes and experiments, columns, stage shapes, errors, seeds, cards, events."""
