@@ -154,6 +154,10 @@ class Source(Stage):
         it all."""
         return list(self.read(shard)), 1.0
 
+    def holds_pages(self, shard: InputShard) -> bool:
+        """Whether the name of a shard says that its documents are pages, whose text is yet to be extracted."""
+        return False
+
     def skipped_files(self) -> list[str]:
         """Files that lie among the inputs and are not read, so that the user can be told."""
         return []
