@@ -122,7 +122,10 @@ def test_all_that_is_shown_was_run(outputs: dict[str, str], place: Path) -> None
     assert shown - NOT_RUN.keys() == outputs.keys()
     assert set(NOT_RUN) <= shown, "NOT_RUN names a command that no page shows"
     assert len(outputs) > 15
-    assert sorted(path.name for path in (place / "runs" / "mine").glob("heldout-*")) == ["heldout-all", "heldout-cleaned"]
+    assert sorted(path.name for path in (place / "runs" / "mine").glob("heldout-*")) == [
+        "heldout-all",
+        "heldout-cleaned",
+    ]
 
 
 def test_the_experiment_ends_with_a_comparison_and_a_report(outputs: dict[str, str], place: Path) -> None:
@@ -169,9 +172,7 @@ def fields(model: type[Config], prefix: str = "") -> dict[str, Any]:
 def test_the_table_of_fields_is_the_model() -> None:
     text = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
     rows = {name: default for name, default in re.findall(r"^\| `([\w.]+)` \| ([^|]+) \|", text, re.MULTILINE)}
-    expected = fields(Experiment) | {
-        f"recipes.NAME.{name}": default for name, default in fields(RecipeChoice).items()
-    }
+    expected = fields(Experiment) | {f"recipes.NAME.{name}": default for name, default in fields(RecipeChoice).items()}
     assert rows.keys() == expected.keys()
     for name, default in expected.items():
         shown = "required" if default == "…" else f"`{json.dumps(default)}`"

@@ -1,1 +1,1 @@
-"""What all others share: the schemas of recipes and experiments, columns, stage shapes, errors, seeds, cards, events."""
+"""What all others share: schemas of recipes and experiments, columns, stage shapes, errors, seeds, cards, events."""

@@ -136,6 +136,7 @@ def make_plan(
     ConfigError for a missing column or asset, or stages in an order that makes no sense.
     """
     renames = _check_columns(source, stages)
+    _check_extracted(source, stages, shards)
     steps = _number(recipe, [source, *stages], renames, shards)
     begins = {position + 1 for position in cuts}
     return Plan(recipe=recipe, shards=list(shards), passes=_cut(steps, begins))
@@ -220,6 +221,19 @@ def _check_columns(source: Source, stages: Sequence[Stage]) -> list[dict[str, st
         for column in stage.drops:
             present.pop(column, None)
     return renames
+
+
+def _check_extracted(source: Source, stages: Sequence[Stage], shards: Sequence[InputShard]) -> None:
+    """Raises ConfigError when a stage reads the text of pages, of which no stage makes text."""
+    reader = next((stage for stage in stages if columns.TEXT in stage.reads), None)
+    if reader is None or any(columns.CONTENT in stage.ends for stage in stages):
+        return
+    page = next((shard for shard in shards if source.holds_pages(shard)), None)
+    if page is not None:
+        raise ConfigError(
+            f"{reader.name}: it reads text, but the pool holds pages of HTML ({page.name}) and no stage makes text of "
+            f"them. Add - extract before '{reader.name}' in the recipe's stages."
+        )
 
 
 def _renames(stage: Stage, makers: dict[str, int], present: dict[str, pa.DataType]) -> dict[str, str]:
