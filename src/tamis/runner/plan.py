@@ -226,7 +226,7 @@ def _check_columns(source: Source, stages: Sequence[Stage]) -> list[dict[str, st
 def _check_extracted(source: Source, stages: Sequence[Stage], shards: Sequence[InputShard]) -> None:
     """Raises ConfigError when a stage reads the text of pages, of which no stage makes text."""
     reader = next((stage for stage in stages if columns.TEXT in stage.reads), None)
-    if reader is None or any(columns.CONTENT in stage.ends for stage in stages):
+    if reader is None or any(columns.CONTENT in stage.drops for stage in stages):
         return
     page = next((shard for shard in shards if source.holds_pages(shard)), None)
     if page is not None:
