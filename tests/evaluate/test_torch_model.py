@@ -13,6 +13,7 @@ tokenizers = pytest.importorskip("tokenizers")
 from evaluate_fakes import make_heldout, make_pages, write_shards  # noqa: E402
 
 from tamis.base.errors import ConfigError  # noqa: E402
+from tamis.evaluate import torch_model  # noqa: E402
 from tamis.evaluate.load import load_model  # noqa: E402
 from tamis.evaluate.model import Request, checkpoint_fingerprint, clip  # noqa: E402
 from tamis.evaluate.run import EvaluateConfig, run_evaluation  # noqa: E402
