@@ -64,6 +64,11 @@ def evaluate_run(
 ) -> list[dict[str, Any]]:
     """Evaluate every present model of a run; returns the results, one per seed."""
     sets = {place.name: heldout_at(place, session.workspace) for place in heldout}
+    if len(sets) < len(heldout):
+        raise ConfigError(
+            f"--heldout: two of the folders have the same name ({', '.join(place.name for place in heldout)}), which is "
+            "what their scores are called. Rename one of them."
+        )
     nodes = [
         products.EvaluationNode(run.name, products.GivenProduct(run, model), sets, settings)
         for model in current_models(run)
