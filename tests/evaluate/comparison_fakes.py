@@ -62,13 +62,8 @@ def write_evaluation(
     identity = fingerprint("evaluation", version, config.model_dump(mode="json"), model, dict(heldout))
     card = Card(
         kind="evaluation", name="heldout", version=version, fingerprint=identity,
-<<<<<<< HEAD
-        parents=[model, *heldout.values()], config=config.model_dump(mode="json"), tamis_version=tamis.__version__,
-        details={"model": about},
-=======
         parents=[model, *heldout.values()], config=config.model_dump(mode="json"),
         tamis_version=tamis.__version__, details={"model": about},
->>>>>>> wt-evaltests
     )  # fmt: skip
     write_json(folder / CARD, card.to_dict())
     return folder
