@@ -117,11 +117,7 @@ _MODE = re.compile(r"[rwxa][bt]?\+?|[bt][rwxa]\+?")
 def modules() -> list[Path]:
     """Every module that the rules hold for."""
     names = {path: path.relative_to(SRC).as_posix() for path in sorted(SRC.rglob("*.py"))}
-    return [
-        path
-        for path, name in names.items()
-        if not name.startswith("store/")
-    ]
+    return [path for path, name in names.items() if not name.startswith("store/")]
 
 
 class Rules(ast.NodeVisitor):

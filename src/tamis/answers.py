@@ -66,7 +66,7 @@ def evaluate_run(
     sets = {place.name: heldout_at(place, session.workspace) for place in heldout}
     if len(sets) < len(heldout):
         raise ConfigError(
-            f"--heldout: two of the folders have the same name ({', '.join(place.name for place in heldout)}), which is "
+            f"--heldout: two folders have the same name ({', '.join(place.name for place in heldout)}), which is "
             "what their scores are called. Rename one of them."
         )
     nodes = [

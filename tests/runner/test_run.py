@@ -136,6 +136,16 @@ def test_text_that_is_extracted_later_cannot_be_read(tmp_path: Path) -> None:
         plan_of(source, [Measure(Measure.Settings()), Shout(Shout.Settings())])
 
 
+def test_another_extraction_reads_the_pool_again_and_rewrites_nothing(tmp_path: Path) -> None:
+    source = ToyPool(ToyPool.Settings(shards=toy_docs(2, 10)))
+    execute(plan_of(source, [Shout(Shout.Settings())]), tmp_path, name="a")
+    pool = step_folder(tmp_path, "01_pool", "a")
+    before = {path: path.stat().st_mtime_ns for path in pool.rglob("*") if path.name != ".lock"}
+    execute(plan_of(source, [Shout(Shout.Settings(log=str(tmp_path.parent / "another.log")))]), tmp_path, name="b")
+    assert step_folder(tmp_path, "01_pool", "b") == pool
+    assert {path: path.stat().st_mtime_ns for path in pool.rglob("*") if path.name != ".lock"} == before
+
+
 def test_row_that_raises_costs_itself(tmp_path: Path) -> None:
     docs: Docs = [[["a", "good one"], ["b", "raise"], ["c", "good two"]]]
     execute(build(docs), tmp_path)

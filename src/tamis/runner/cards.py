@@ -13,7 +13,7 @@ from tamis.runner.ledger import Record, read_record
 from tamis.runner.plan import Plan, Step
 from tamis.runner.split import EXAMPLES_PER_REASON
 from tamis.runner.task import Task
-from tamis.store.atomic import write_json
+from tamis.store.atomic import read_json, write_json
 from tamis.store.rundir import StageDir
 
 
@@ -50,7 +50,8 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
         accounting=accounting,
         details=details,
     )
-    write_json(folder.card, card.to_dict())
+    if not folder.card.exists() or read_json(folder.card) != card.to_dict():
+        write_json(folder.card, card.to_dict())
     return card
 
 

@@ -51,12 +51,16 @@ def opened(step: Step, seed: int, workspace: Workspace, cache: Opened) -> Stage:
 
 
 class Lane:
-    """One step of a pass on one shard."""
+    """One step of a pass on one shard.
+
+    A step that is `finished` already works only because a later one needs its rows: it writes nothing again.
+    """
 
     def __init__(
-        self, *, plan: Plan, step: Step, index: int, workspace: Workspace, files: ExitStack, cache: Opened, stores: bool
-    ) -> None:
-        self.step = step
+        self, *, plan: Plan, step: Step, index: int, workspace: Workspace, files: ExitStack, cache: Opened,
+        stores: bool, finished: bool,
+    ) -> None:  # fmt: skip
+        self.step, self._finished = step, finished
         self.stage = opened(step, plan.recipe.seed, workspace, cache)
         self._plan, self._index, self._files, self._stores = plan, index, files, stores
         self._folder = folder = stage_dir(workspace, step)
@@ -101,6 +105,8 @@ class Lane:
         return out.drop_columns([POSITION]) if POSITION in out.schema.names else out
 
     def _write(self, path: Location, batch: pa.RecordBatch) -> None:
+        if self._finished:
+            return
         if path not in self._writers:
             self._writers[path] = self._files.enter_context(ShardWriter(path, batch.schema))
         self._writers[path].write(batch)
@@ -108,6 +114,8 @@ class Lane:
     def publish_record(self, shard: InputShard, extra: list[Location]) -> None:
         """Write what this step did to the shard. Files that an earlier attempt left and this one had no rows for are
         deleted: the record lists all that belong to the shard."""
+        if self._finished:
+            return
         folder, index = self._folder, self._index
         for place in (
             folder.removed(index),

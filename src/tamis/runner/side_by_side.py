@@ -4,6 +4,7 @@ Their progress comes back over a queue and is shown as one line: that of the slo
 """
 
 import multiprocessing as mp
+import os
 import queue
 import traceback
 from collections import deque
@@ -16,14 +17,18 @@ from tamis.base.events import Event
 from tamis.runner.graph import Context, Node
 from tamis.runner.inline_engine import InlineEngine
 from tamis.runner.lifeline import die_with_parent, without_interrupts
+from tamis.store.system import visible_gpus
 from tamis.store.workspace import Workspace
 
 _POLL_SECONDS = 0.5
 
 
 def run_side_by_side(nodes: Sequence[Node], context: Context) -> None:
-    """Run all nodes, at most one per core at a time. The first failure is raised when the others were stopped."""
-    if context.workspace.root.is_in_memory or context.num_workers == 1:
+    """Run all nodes, at most one per GPU, or, where there is none, one per core at a time. The first failure is raised
+    when the others were stopped."""
+    gpus: list[str | None] = [*visible_gpus()]
+    slots = deque(gpus or [None] * context.num_workers)
+    if context.workspace.root.is_in_memory or len(slots) == 1:
         for node in nodes:
             node.run(context)
         return
@@ -31,17 +36,20 @@ def run_side_by_side(nodes: Sequence[Node], context: Context) -> None:
     news = spawn.Queue()
     their_end, our_end = spawn.Pipe(duplex=False)  # ours is never written to: see `lifeline`
     waiting, running = deque(nodes), dict[str, Any]()
+    taken: dict[str, str | None] = {}
     progress: dict[str, Event] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < context.num_workers:
+            while waiting and slots:
                 node = waiting.popleft()
-                arguments = (node, context.workspace, news, their_end)
+                taken[node.label] = slots.popleft()
+                arguments = (node, context.workspace, news, their_end, taken[node.label])
                 process = spawn.Process(target=_run_one, args=arguments, daemon=True)
                 with without_interrupts():
                     process.start()
                 running[node.label] = process
-            _hear(news, running, progress, context)
+            if ended := _hear(news, running, progress, context):
+                slots.append(taken.pop(ended))
     finally:
         for process in running.values():
             process.kill()
@@ -50,8 +58,8 @@ def run_side_by_side(nodes: Sequence[Node], context: Context) -> None:
         their_end.close()
 
 
-def _hear(news: Any, running: dict[str, Any], progress: dict[str, Event], context: Context) -> None:
-    """Take one message; raise the error of a node that failed."""
+def _hear(news: Any, running: dict[str, Any], progress: dict[str, Event], context: Context) -> str | None:
+    """Take one message; returns the label of a node that is done, and raises the error of one that failed."""
     try:
         label, kind, content = news.get(timeout=_POLL_SECONDS)
     except queue.Empty:
@@ -60,23 +68,27 @@ def _hear(news: Any, running: dict[str, Any], progress: dict[str, Event], contex
                 raise TamisError(
                     f"{label}: its process died (exit code {process.exitcode}). Run again to go on."
                 ) from None
-        return
+        return None
     if kind == "failed":
         raise content
     if kind == "done":
         running.pop(label).join()
         progress.pop(label, None)
-    elif content.kind == "progress":
+        return str(label)
+    if content.kind == "progress":
         progress[label] = content
         slowest = min(progress.values(), key=lambda event: event.fields.get("done", 0))
         context.on_event(slowest)
     else:
         context.on_event(content)
+    return None
 
 
-def _run_one(node: Node, workspace: Workspace, news: Any, lifeline: Connection) -> None:
-    """Body of the process."""
+def _run_one(node: Node, workspace: Workspace, news: Any, lifeline: Connection, gpu: str | None) -> None:
+    """Body of the process; it sees no GPU but `gpu`."""
     die_with_parent(lifeline)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
 
     def tell(event: Event) -> None:
         news.put((node.label, "event", event))

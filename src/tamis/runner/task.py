@@ -69,7 +69,7 @@ def run_task(task: Task, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
         lanes = [
             Lane(
                 plan=task.plan, step=step, index=task.index, workspace=task.workspace, files=files, cache=cache,
-                stores=this_pass.stores(step),
+                stores=this_pass.stores(step), finished=task.step_is_done(step, stored=this_pass.stores(step)),
             )
             for step in this_pass.steps[start:]
         ]  # fmt: skip

@@ -1,5 +1,7 @@
-"""What the operating system tells of memory: free on the machine, and used by a process."""
+"""What the operating system tells: memory that is free, memory that a process uses, and which GPUs there are."""
 
+import os
+import re
 import resource
 import sys
 from pathlib import Path
@@ -20,6 +22,16 @@ def resident_bytes(pid: int | str | None) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
     except (OSError, IndexError):
         return 0
+
+
+def visible_gpus() -> list[str]:
+    """Names of the NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them; found without loading
+    PyTorch."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
+    devices = (re.fullmatch(r"nvidia(\d+)", path.name) for path in Path("/dev").glob("nvidia*"))
+    return sorted((device.group(1) for device in devices if device), key=int)
 
 
 def peak_memory_bytes() -> int:
