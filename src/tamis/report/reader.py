@@ -1,7 +1,7 @@
-"""Reads the files of one run and remembers what was wrong with them, wherever the run's workspace lies.
+"""Reads the files of one run, in a local or remote workspace, and records what is wrong with them.
 
-A report of a failed or half-copied run is when one is needed most: a file that is absent, cut off or not what it should
-be costs a line in `problems`, never the report.
+A report is needed most for a failed or incompletely copied run, so a file that is absent, cut off or invalid gives a
+line in `problems`, and never an error.
 """
 
 import json
@@ -17,7 +17,7 @@ from tamis.store.rundir import Product, RunDir
 
 
 class RunReader:
-    """`name` is how a file is called in `problems`."""
+    """In the methods, `name` is the name of a file in `problems`."""
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
@@ -36,7 +36,7 @@ class RunReader:
         try:
             found = self.run.products(kind)
         except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError):
-            return []  # `steps` has named the problem
+            return []  # `steps` has reported the problem.
         return [one for one in found if isinstance(one.artefact, str) and isinstance(one.settings, dict)]
 
     def artefact(self, name: str) -> Location:
