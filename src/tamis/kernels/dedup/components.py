@@ -1,4 +1,5 @@
-"""Connected components by union-find over line numbers: who is linked, directly or through others.
+"""Connected components of line numbers by union-find: lines are in one component when they are linked, directly or
+through others.
 
 `parents` (uint32[n], at first 0, 1, ..., n - 1) is the forest. A root is joined under the smaller one, so that
 parents[i] <= i always, and the label of a component is its smallest line, whatever the order of the edges.

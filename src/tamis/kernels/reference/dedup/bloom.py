@@ -12,7 +12,7 @@ Interval = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`spans` in bytes are what goes, `duplicate`: the whole document."""
+    """`spans` (in bytes) are cut; `duplicate` says that the whole document is removed."""
 
     contained: int
     total: int
