@@ -113,13 +113,13 @@ def clusters_table(found: dict[str, Any]) -> Table:
     """The largest clusters of a dedup step; where it has none, the lines that occur in the most documents."""
     if found["clusters"]:
         table = Table("documents", "survivor", "beginning", box=None, pad_edge=False, title=_dedup_title(found))
-        for one in found["clusters"]:
-            beginning = " ".join(one["survivor"]["text"][:200].split())[:70]
-            table.add_row(f"{one['documents']:,}", one["survivor"]["id"], escape(beginning))
+        for cluster in found["clusters"]:
+            beginning = " ".join(cluster["survivor"]["text"][:200].split())[:70]
+            table.add_row(f"{cluster['documents']:,}", cluster["survivor"]["id"], escape(beginning))
         return table
     table = Table("documents", "hosts", "line", box=None, pad_edge=False, title=_dedup_title(found))
-    for one in found["paragraphs"]:
-        table.add_row(f"{one['documents']:,}", f"{one['hosts']:,}", escape(one["text"][:100]))
+    for paragraph in found["paragraphs"]:
+        table.add_row(f"{paragraph['documents']:,}", f"{paragraph['hosts']:,}", escape(paragraph["text"][:100]))
     return table
 
 

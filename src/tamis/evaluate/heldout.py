@@ -331,6 +331,6 @@ def _distractors(
     return [texts[place] for place in sorted(chosen)] if len(chosen) == number else None
 
 
-def _alike(one: str, other: str) -> bool:
-    a, b = set(words(one.casefold())), set(words(other.casefold()))
+def _alike(first: str, second: str) -> bool:
+    a, b = set(words(first.casefold())), set(words(second.casefold()))
     return len(a & b) > MAX_WORD_OVERLAP * len(a | b)

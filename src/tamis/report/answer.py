@@ -99,9 +99,9 @@ def _headline_of_many(comparison: Comparison, first: ComparedTask, name: str) ->
     return f"{text}."
 
 
-def _beats(task: ComparedTask, one: str, other: str) -> bool:
-    gain = task.between(one, other)
-    return gain is not None and gain.winner == one
+def _beats(task: ComparedTask, side: str, other: str) -> bool:
+    gain = task.between(side, other)
+    return gain is not None and gain.winner == side
 
 
 def _side_text(task: ComparedTask, side: str) -> str:

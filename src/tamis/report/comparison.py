@@ -56,12 +56,12 @@ class ComparedTask:
     values: dict[str, SideValue]
     gains: list[Gain]
 
-    def between(self, one: str, other: str) -> Gain | None:
-        """Gain of `one` over `other`."""
+    def between(self, side: str, other: str) -> Gain | None:
+        """Gain of `side` over `other`."""
         for gain in self.gains:
-            if (gain.better_of, gain.over) == (one, other):
+            if (gain.better_of, gain.over) == (side, other):
                 return gain
-            if (gain.better_of, gain.over) == (other, one):
+            if (gain.better_of, gain.over) == (other, side):
                 return gain.reversed()
         return None
 

@@ -34,8 +34,11 @@ def _provenance(run: RunView, common: Sequence[tuple[str, Any]]) -> str:
     own = [pair for pair in sorted(_flat(run.provenance)) if pair not in common]
     out = _pairs([("run", run.run.root.name), *own])
     prints = [_fingerprint(stage.folder, stage.artefact, stage.card) for stage in run.stages if stage.status == "done"]
-    prints += [_fingerprint(f"model, seed {one.seed}", one.artefact, one.card) for one in run.trained.models]
-    prints += [_fingerprint(f"evaluation, seed {one.seed}", one.artefact, one.card) for one in run.trained.evaluations]
+    prints += [_fingerprint(f"model, seed {model.seed}", model.artefact, model.card) for model in run.trained.models]
+    prints += [
+        _fingerprint(f"evaluation, seed {evaluation.seed}", evaluation.artefact, evaluation.card)
+        for evaluation in run.trained.evaluations
+    ]
     caption = f"Fingerprints of {run.label}"
     cards = table(caption, ["Made by", "Artefact", "Fingerprint", "Version"], prints, numeric_from=3) if prints else ""
     if cards:

@@ -37,7 +37,9 @@ class RunReader:
             found = self.run.products(kind)
         except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError):
             return []  # `steps` has reported the problem.
-        return [one for one in found if isinstance(one.artefact, str) and isinstance(one.settings, dict)]
+        return [
+            product for product in found if isinstance(product.artefact, str) and isinstance(product.settings, dict)
+        ]
 
     def artefact(self, name: str) -> Location:
         return self.run.workspace.artefact(name)

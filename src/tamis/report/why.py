@@ -99,7 +99,7 @@ def explain(run: RunDir, key: str) -> list[Explanation]:
         raise DataError(
             f"{run.root}: no document with the id or URL '{key}'. URLs are matched whole, as they stand in the crawl."
         )
-    return [_explanation(run, cards, one) for one in found]
+    return [_explanation(run, cards, row) for row in found]
 
 
 def _ends(run: RunDir, cards: Sequence[tuple[str, Card]], match: pc.Expression, first: int = 0) -> Iterator[_Found]:
