@@ -203,7 +203,7 @@ def _check_each_once(sides: Mapping[str, Sequence[Evaluation]]) -> None:
                 other_name, other = seen[evaluation.model]
                 where = f"twice on side '{name}'" if name == other_name else f"on sides '{other_name}' and '{name}'"
                 raise ConfigError(
-                    f"compare: the same model stands {where} ({other} and {evaluation.folder}). Leave one of them out; "
+                    f"compare: the same model is given {where} ({other} and {evaluation.folder}). Leave one out; "
                     "for another training of the same data: tamis train RUN --set seed=N, then tamis eval RUN "
                     "--heldout TASKS"
                 )

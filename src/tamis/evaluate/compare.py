@@ -193,7 +193,7 @@ def _check_resamples(num_resamples: int, num_sides: int) -> None:
     least = round(2 * num_pairs / (1 - CONFIDENCE))
     if num_resamples < least:
         raise ConfigError(
-            f"compare: {num_resamples} resamples can tell no difference between {num_sides} sides ({num_pairs} pairs). "
+            f"compare: {num_resamples} resamples cannot show a difference of {num_sides} sides ({num_pairs} pairs). "
             f"Use num_resamples={least} or more; 10,000 is the default."
         )
 

@@ -168,8 +168,8 @@ def build_heldout(
     if len(pages) < num_choices:
         raise DataError(
             f"{dataset}: only {len(pages)} pages have {context_words + continuation_words} words of running text; a "
-            f"task with {num_choices} choices needs at least {num_choices}, and some hundreds to tell recipes apart. "
-            "Hold out more hosts."
+            f"task with {num_choices} choices needs at least {num_choices}, and some hundreds are needed to compare "
+            "recipes. Hold out more hosts."
         )
     items = _build_items(pages, seed, num_items, context_words, continuation_words, num_choices)
     rows = _cap_documents(documents.pages(), max_bytes, max_document_bytes)
@@ -307,7 +307,7 @@ def _build_items(
         if len(items) == num_items:
             break
     if not items:
-        raise DataError("the held-out pages say too much the same to make one item of them. Hold out more hosts.")
+        raise DataError("the held-out pages are too similar to make a single item of them. Hold out more hosts.")
     return items
 
 

@@ -95,7 +95,8 @@ def _headline_of_many(comparison: Comparison, first: ComparedTask, name: str) ->
         verb = "better than" if gain.clear else "not clearly different from"
         text += f', <span class="numbers">{gain_text(gain, signed=True)}</span> {verb} the baseline {escape(baseline)}'
     if unclear:
-        text += f". It cannot be told from {_listed([other for other in unclear if other != baseline] or unclear)}"
+        others = [other for other in unclear if other != baseline] or unclear
+        text += f". It is not clearly different from {_listed(others)}"
     return f"{text}."
 
 
@@ -216,7 +217,7 @@ def _limits(comparison: Comparison) -> str:
     notes = "".join(f"<li>{escape(note[:1].upper() + note[1:])}.</li>" for note in comparison.notes)
     reading = (
         f'<p class="note">Intervals made this way cover the true difference in {level_text(comparison)} of '
-        "experiments. One that crosses the dashed line at zero cannot tell the two apart.</p>\n"
+        "experiments. One that crosses the dashed line at zero does not show which of the two is better.</p>\n"
     )
     return reading + (f'<div class="limits"><h3>What this cannot say</h3><ul>{notes}</ul></div>\n' if notes else "")
 
