@@ -7,7 +7,7 @@ DONE := $(VENV)/.installed
 .PHONY: demo test check bench clean
 
 demo: $(DONE)  ## the whole story on this machine's own documentation, offline; prints where the report is
-	$(BIN)/tamis demo --output demo
+	$(BIN)/tamis demo --workspace demo
 
 test: check  ## every check and every test
 	$(BIN)/pytest -n 2 --dist loadfile

@@ -36,6 +36,9 @@ import zstandard
 from dedup_peers import datasketch_duplicates, datatrove_duplicates, dolma_left
 
 from tamis import flow
+from tamis.commands import Session, run_recipe
+from tamis.store.location import Location
+from tamis.store.workspace import open_workspace
 
 Texts = dict[str, str]
 """id -> text."""
@@ -60,8 +63,11 @@ def run_tamis(
 ) -> tuple[Texts, Survivors | None, dict[str, Any]]:
     """What is left of every document (nothing of removed ones), who survived for whom, and the decision's details."""
     raw = {"name": "dedup-truth", "stages": [{"dedup": settings}]}
-    run = flow.run_recipe(flow.resolve(raw, [str(docs)]), folder / "run", workers, lambda event: None)
-    stage = run.root / "02_dedup"
+    session = Session(
+        workspace=open_workspace(Location(folder / "runs")), num_workers=workers, on_event=lambda event: None
+    )
+    run = run_recipe(session, flow.compile_run("dedup-truth", flow.resolve(raw, [str(docs)])))
+    stage = run.stage("02_dedup").root.path
     kept = [row for path in sorted((stage / "shards").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
     gone = [row for path in sorted((stage / "removed").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
     given = {row["id"]: json.loads(row["extra"])["id"] for row in kept + gone}

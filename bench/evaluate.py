@@ -20,6 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tamis.evaluate.model import Request
 from tamis.evaluate.torch_model import CheckpointModel
+from tamis.store.location import Location
 from tamis.train import checkpoint
 from tamis.train.data import Position
 from tamis.train.model import Transformer
@@ -33,11 +34,10 @@ def make_checkpoint(folder: Path, scale_name: str) -> Path:
     tokenizer = Tokenizer(models.BPE(vocab={"<|endoftext|>": 0}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
     tokenizer.save(str(folder / "tokenizer.json"))
-    checkpoint.save(
-        folder / "step_00000001", {"sequence_length": scale.sequence_length}, folder / "tokenizer.json", network,
-        torch.optim.AdamW(network.parameters()), Position(),
-    )  # fmt: skip
-    return folder / "step_00000001"
+    config = {"sequence_length": scale.sequence_length, "step": 1}
+    optimizer = torch.optim.AdamW(network.parameters())
+    checkpoint.save(Location(folder), config, Location(folder / "tokenizer.json"), network, optimizer, Position())
+    return folder
 
 
 def make_requests(num_items: int, vocab_size: int, context_tokens: int, choice_tokens: int) -> list[Request]:

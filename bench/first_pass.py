@@ -33,10 +33,11 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Context, Stage
-from tamis.flow import resolve
+from tamis.flow import compile_run, resolve
 from tamis.runner.lane import Heartbeat, Opened
 from tamis.runner.task import Task, run_task
-from tamis.store.rundir import RunDir
+from tamis.store.location import Location
+from tamis.store.workspace import Workspace
 
 
 def bare_loop(paths: list[Path], decode: Callable[[bytes], str]) -> tuple[int, int]:
@@ -70,7 +71,7 @@ class FirstPass:
         stages: list[Any] = [{"extract": {}}, {"filter": {"rules": "refinedweb", "keep_languages": languages}}]
         raw = {"name": "first-pass", "pool": {"inputs": [str(path) for path in paths]}, "stages": stages}
         self.recipe: Recipe = Recipe.parse(raw, "")
-        self.plan = resolve(raw).plan()
+        self.plan = compile_run("first-pass", resolve(raw)).plan
         self.cache: Opened = {}
         self.source, self.extract, self.filter = (step.stage for step in self.plan.passes[0].steps)
         for stage in (self.source, self.extract, self.filter):
@@ -91,11 +92,10 @@ class FirstPass:
         return [batch.filter(pa.compute.is_null(batch["drop_reason"])) for batch in self._text_batches()]
 
     def run(self) -> int:
-        """Every task of the pass into a fresh run directory; returns the rows."""
+        """Every task of the pass into a fresh workspace; returns the rows."""
         with tempfile.TemporaryDirectory() as place:
-            run = RunDir(Path(place))
-            run.prepare(self.plan.folders)
-            tasks = [Task(plan=self.plan, run=run, number=1, index=i) for i in range(len(self.plan.shards))]
+            workspace = Workspace(Location(place))
+            tasks = [Task(plan=self.plan, workspace=workspace, number=1, index=i) for i in range(len(self.plan.shards))]
             return sum(run_task(task, self.cache, Heartbeat())["rows"] for task in tasks)
 
 

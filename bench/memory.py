@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tamis.store.rundir import RunDir
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -44,7 +46,7 @@ def measure_run(path: Path, output: Path) -> dict[str, float]:
         "dclm-baseline",
         "--pool",
         str(path),
-        "-o",
+        "--workspace",
         str(output),
         "-w",
         "1",
@@ -54,10 +56,11 @@ def measure_run(path: Path, output: Path) -> dict[str, float]:
     begin = time.perf_counter()
     subprocess.run([sys.executable, *command], stdout=subprocess.DEVNULL, check=True)
     seconds = time.perf_counter() - begin
-    events = [json.loads(line) for line in (output / "events.jsonl").read_text().splitlines()]
-    card = json.loads((output / "01_pool" / "card.json").read_text())
+    run = RunDir(f"{output}/dclm-baseline")
+    events, card = run.read_events(), run.cards()[0][1]
+    assert card.accounting is not None
     return {
-        "rows": card["counts"]["in"],
+        "rows": card.accounting.rows_in,
         "seconds": round(seconds, 1),
         "worker_peak_megabytes": round(max(e.get("peak_memory_bytes", 0) for e in events) / 2**20),
         "command_peak_megabytes": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),

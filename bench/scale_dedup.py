@@ -28,6 +28,8 @@ import pyarrow.parquet as pq
 import yaml
 import zstandard
 
+from tamis.store.rundir import RunDir
+
 SHARD_DOCUMENTS = 50_000
 MEAN_WORDS, VOCABULARY_WORDS, ZIPF_EXPONENT = 100, 50_000, 1.05
 DUPLICATE_FRACTION = 0.2
@@ -128,7 +130,8 @@ def curate(documents: Path, output: Path, options: argparse.Namespace) -> dict[s
     recipe = {"name": "scale", "pool": {"inputs": [str(documents)]}, "stages": [{"dedup": {"method": options.method}}]}
     path = output.with_suffix(".yaml")
     path.write_text(yaml.safe_dump(recipe))
-    command = [sys.executable, "-m", "tamis", "run", str(path), "-o", str(output), "-w", str(options.workers), "-q"]
+    command = [sys.executable, "-m", "tamis", "run", str(path), "--workspace", str(output), "-q"]
+    command += ["--workers", str(options.workers)]
     for setting in options.set:
         command += ["--set", setting]
     begin = time.perf_counter()
@@ -150,8 +153,7 @@ def curate(documents: Path, output: Path, options: argparse.Namespace) -> dict[s
 def phases(output: Path) -> dict[str, float]:
     """Seconds between start and end of every part of the run, by its name."""
     found, started = {}, 0.0
-    for line in (output / "events.jsonl").read_text().splitlines():
-        event = json.loads(line)
+    for event in RunDir(f"{output}/scale").read_events():
         if event["kind"] == "pass_started":
             started = event["time"]
         elif event["kind"] == "pass_finished":
@@ -163,7 +165,7 @@ def found_by_rate(documents: Path, output: Path) -> dict[str, Any]:
     """How many copies of each rate were removed, and how many others."""
     rates = np.load(documents / "rates.npy")
     removed = np.zeros(len(rates), bool)
-    for path in sorted(output.glob("*_dedup/removed/*.parquet")):
+    for path in sorted(output.glob("artefacts/dedup-*/removed/*.parquet")):
         urls = pq.read_table(path, columns=["url"])["url"].to_pylist()
         removed[[int(url.rpartition("/")[2]) for url in urls]] = True
     by_rate = {f"{rate:g}": round(float(removed[rates == rate].mean()), 4) for rate in RATES if (rates == rate).any()}
@@ -189,10 +191,10 @@ def main() -> None:
             write_documents(documents, options.documents, options.format)
         output = Path(scratch) / "run"
         result = curate(documents, output, options)
-        card = json.loads(next(output.glob("*_dedup/card.json")).read_text())
+        card = json.loads(next(output.glob("artefacts/dedup-*/card.json")).read_text())
         result |= found_by_rate(documents, output)
         result |= {"decisions": card["details"].get("decisions", {}), "disk_megabytes": disk_megabytes(output)}
-        result["sketch_megabytes"] = sum(disk_megabytes(path) for path in output.glob("*_dedup/sketch*"))
+        result["sketch_megabytes"] = sum(disk_megabytes(path) for path in output.glob("artefacts/dedup-*/sketch*"))
         result["input_megabytes"] = disk_megabytes(documents)
         shutil.rmtree(output)
     asked = {"documents": options.documents, "method": options.method, "workers": options.workers, "set": options.set}

@@ -23,11 +23,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tamis.flow import resolve
+from tamis.flow import compile_run, resolve
 from tamis.runner.local_engine import LocalEngine
 from tamis.runner.plan import Plan
 from tamis.runner.task import Task
-from tamis.store.rundir import RunDir
+from tamis.store.location import Location
+from tamis.store.workspace import Workspace
 
 
 def cpu_seconds() -> dict[int, float]:
@@ -47,14 +48,12 @@ def cpu_seconds() -> dict[int, float]:
 
 def one_round(plan: Plan, num_workers: int) -> tuple[float, list[float]]:
     """Wall seconds of all shards, and the processor seconds of each worker."""
-    with tempfile.TemporaryDirectory() as place, LocalEngine(plan, num_workers) as engine:
-        run, warm = RunDir(Path(place) / "run"), RunDir(Path(place) / "warm")
-        for one in (run, warm):
-            one.prepare(plan.folders)
+    with tempfile.TemporaryDirectory() as place, LocalEngine(num_workers) as engine:
+        work, warm = Workspace(Location(place) / "work"), Workspace(Location(place) / "warm")
         silent: Any = lambda *_: None  # noqa: E731
-        first = [Task(plan=plan, run=warm, number=1, index=index) for index in range(num_workers)]
+        first = [Task(plan=plan, workspace=warm, number=1, index=index) for index in range(num_workers)]
         engine.run(first, silent, silent, silent)
-        jobs = [Task(plan=plan, run=run, number=1, index=index) for index in range(len(plan.shards))]
+        jobs = [Task(plan=plan, workspace=work, number=1, index=index) for index in range(len(plan.shards))]
         before, started = cpu_seconds(), time.perf_counter()
         engine.run(jobs, silent, silent, silent)
         wall, after = time.perf_counter() - started, cpu_seconds()
@@ -64,7 +63,8 @@ def one_round(plan: Plan, num_workers: int) -> tuple[float, list[float]]:
 
 def measure(paths: list[Path], num_workers: int, rounds: int) -> dict[str, Any]:
     stages: list[Any] = [{"extract": {}}, {"filter": {"rules": "refinedweb"}}]
-    plan = resolve({"name": "scaling", "pool": {"inputs": [str(path) for path in paths]}, "stages": stages}).plan()
+    raw = {"name": "scaling", "pool": {"inputs": [str(path) for path in paths]}, "stages": stages}
+    plan = compile_run("scaling", resolve(raw)).plan
     alone, together = [], []
     for number in range(rounds):
         for workers in (1, num_workers) if number % 2 else (num_workers, 1):

@@ -1,4 +1,4 @@
-"""Writes the file tree of the README from the docstrings of packages and modules, in the order of the story.
+"""Writes the file tree of the README from the docstrings of packages and modules, in reading order.
 
     python docs/readme_tree.py
 
@@ -12,10 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "tamis"
 ORDER = (
-    "flow.py", "recipes", "base", "kernels", "store",
-    "stages", "stages/pool", "stages/extract", "stages/filter", "stages/dedup", "stages/quality",
+    "flow.py", "experiment.py", "products.py", "commands.py", "answers.py", "recipes", "base", "kernels", "store",
+    "stages", "stages/pool", "stages/extract", "stages/filter", "stages/dedup", "stages/quality", "stages/cut",
     "stages/decontaminate", "stages/tokenize",
-    "runner", "train", "evaluate", "report", "products.py", "fetch.py", "documentation", "demo.py", "console", "cli.py",
+    "runner", "train", "evaluate", "report", "fetch.py", "documentation", "console", "cli",
 )  # fmt: skip
 
 
@@ -36,7 +36,10 @@ def tree() -> str:
             depth = name.count("/") + 1
             label = "  " * depth + path.name + ("/" if path.is_dir() else "")
             rows.append((label, summary(path)))
-    rows += [("docs/", "one page per step, glossary, decisions"), ("tests/", "mirror of src, and the policies")]
+    rows += [
+        ("docs/", "a page per step, on experiments, the workspace and extending; decisions"),
+        ("tests/", "mirror of src, and the policies"),
+    ]
     rows.append(("bench/", "speed and memory, measured the same way every time; results beside it"))
     width = max(len(label) for label, _ in rows) + 2
     return "".join(f"{label:{width}}{text}".rstrip() + "\n" for label, text in rows)

@@ -1,15 +1,18 @@
 """Fixtures shared by all tests."""
 
-import logging
 import os
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+if TYPE_CHECKING:
+    from object_store import ObjectStore
 
 
 @pytest.fixture(scope="session")
@@ -22,20 +25,17 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """The address of an S3 server of this test session, on the loopback interface."""
-    from moto.server import ThreadedMotoServer
+def object_store() -> Iterator["ObjectStore"]:
+    """The S3 server of this test session."""
+    from object_store import ObjectStore
 
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    store = ObjectStore()
+    yield store
+    store.stop()
 
 
 @pytest.fixture
-def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+def s3(object_store: "ObjectStore", monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The URI of a fresh, empty bucket. The environment names its server and credentials, so that worker processes find
     it too; copies of remote files go to a folder of this test."""
     import boto3
@@ -43,7 +43,7 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     from tamis.store.remote import forget_connections
 
     settings = {
-        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ENDPOINT_URL": object_store.address,
         "AWS_ACCESS_KEY_ID": "a-test",
         "AWS_SECRET_ACCESS_KEY": "no-secret",
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -1,152 +1,342 @@
-"""The command line as a user meets it: the whole story on a small crawl, one clear message per mistake, JSON."""
+"""The command line as a user meets it: every command on a small crawl, JSON, one clear message per mistake, Ctrl-C."""
 
+import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import story
 import yaml
+from cli_runner import Tamis, artefact_files, tamis_in, the_error
 
-Tamis = Callable[..., "subprocess.CompletedProcess[str]"]
+from tamis.recipes.load import shipped_names
+from tamis.stages.quality.positives import python_topics
+
+NUM_TWINS = 20
+NUM_PAGES = story.NUM_PROSE + story.NUM_COPIES + story.NUM_MENUS + story.NUM_GERMAN + 2 * NUM_TWINS
+HOLD_OUT = {"holdout_fraction": 0.3}
+MINE: dict[str, Any] = {
+    "name": "mine",
+    "pool": {"inputs": ["crawl"]} | HOLD_OUT,
+    "stages": [
+        "extract",
+        {"filter": {"rules": "gopher", "min_words": 20}},
+        {"dedup": {"method": "exact"}},
+        {"tokenize": {"own_vocab_size": 600}},
+    ],
+}
+TRAINING = ("--tokens", "10240", "--set", "batch_size=4", "--set", "warmup_steps=2", "--set", "num_checkpoints=1")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("story")
-
-
-@pytest.fixture(scope="module")
-def crawl(place: Path) -> list[str]:
-    return story.write_crawl(place / "crawl")
+    folder = tmp_path_factory.mktemp("commands")
+    story.write_crawl(folder / "crawl")
+    twins = [{"text": text, "url": f"https://{host}.example/twin{number}"} for host in ("site1", "site3")
+             for number, text in enumerate(python_topics()[:NUM_TWINS])]  # fmt: skip
+    (folder / "crawl" / "twins.jsonl").write_text("".join(json.dumps(twin) + "\n" for twin in twins))
+    (folder / "mine.yaml").write_text(yaml.safe_dump(MINE))
+    (folder / "empty").mkdir()
+    (folder / "foreign").mkdir()
+    (folder / "foreign" / "thesis.tex").write_text("by hand")
+    (folder / "broken.yaml").write_text("name: x\nstages: [")
+    return folder
 
 
 @pytest.fixture(scope="module")
 def tamis(place: Path) -> Tamis:
-    def call(*arguments: str, fails: bool = False) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "tamis", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=place, timeout=500)
-        assert (done.returncode != 0) == fails, f"{arguments}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    return call
+    return tamis_in(place)
 
 
 @pytest.fixture(scope="module")
-def demo(tamis: Tamis, crawl: list[str]) -> str:
-    """What `tamis demo` printed; its runs are in demo/."""
-    return tamis("demo", "--output", "demo", *(option for path in crawl for option in ("--pool", path))).stdout
+def mine(tamis: Tamis) -> dict[str, Any]:
+    """What the first run of the recipe answered."""
+    return dict(json.loads(tamis("run", "mine.yaml", "--json").stdout))
 
 
-def test_the_demo_on_given_files_ends_in_a_report(demo: str, place: Path) -> None:
-    assert "report:" in demo
-    html = (place / "demo" / "report.html").read_text()
-    for word in ("held out", "wrong language", "duplicate text", "low quality", "bits per byte", "too few words"):
-        assert word in html
-    comparison = json.loads((place / "demo" / "dclm-baseline" / "comparison.json").read_text())
-    assert comparison["same_tokens"]
-    assert set(comparison["tasks"]) == {"documents", "continuation", "continuation_gold"}
-    for name in ("raw", "dclm-baseline"):
-        losses = [json.loads(line)["loss"] for line in (place / "demo" / name / "train" / "metrics.jsonl").open()]
-        assert losses[-1] < 0.9 * losses[0], "the models must have learned something"
+@pytest.fixture(scope="module")
+def tokenizer(mine: dict[str, Any], tamis: Tamis) -> str:
+    """A tokenizer that both compared runs have."""
+    return tamis("tokenizer", "runs/mine", "--vocab-size", "600").stdout.removeprefix("tokenizer: ").strip()
 
 
-@pytest.mark.usefixtures("demo")
-def test_accounting_of_the_demo(tamis: Tamis) -> None:
-    status = json.loads(tamis("status", "demo/dclm-baseline", "--json").stdout)
-    assert status["state"] == "finished"
-    stages = status["stages"]
-    pool = stages["01_pool"]["counts"]
-    total = story.NUM_PROSE + story.NUM_COPIES + story.NUM_MENUS + story.NUM_GERMAN
-    assert pool["in"] == total
-    assert pool["kept"] + pool["removed"]["held_out"] == total
-    previous = pool["kept"]
-    for card in list(stages.values())[1:]:
-        counts = card["counts"]
-        assert counts["in"] == previous
-        assert counts["in"] == counts["kept"] + sum(counts["removed"].values()) + sum(counts["quarantined"].values())
+@pytest.fixture(scope="module")
+def heldout(tamis: Tamis) -> None:
+    tamis("run", "heldout", "--pool", "crawl", "--set", "pool.holdout_fraction=0.3", "--quiet")
+
+
+@pytest.fixture(scope="module")
+def evaluated(tokenizer: str, heldout: None, tamis: Tamis) -> dict[str, list[dict[str, Any]]]:
+    """The scores of two runs, left and right, that are trained and evaluated."""
+    shared = ("--set", f"tokenize.tokenizer={tokenizer}")
+    tamis("run", "mine.yaml", "--name", "left", *shared, "--quiet")
+    tamis("run", "mine.yaml", "--name", "right", *shared, "--set", "filter.min_words=60", "--quiet")
+    for name in ("left", "right"):
+        assert tamis("train", f"runs/{name}", *TRAINING, "--quiet").stdout.startswith("model: ")
+    evaluate = ("--heldout", "runs/heldout", "--json")
+    return {name: json.loads(tamis("eval", f"runs/{name}", *evaluate).stdout) for name in ("left", "right")}
+
+
+def test_a_run_answers_with_its_accounting(mine: dict[str, Any], place: Path) -> None:
+    assert mine["run"] == str(place / "runs" / "mine")
+    stages = mine["stages"]
+    assert list(stages) == ["01_pool", "02_extract", "03_filter", "04_dedup", "05_tokenize"]
+    previous = NUM_PAGES
+    for stage in stages.values():
+        counts = stage["counts"]
+        gone = sum(counts["removed"].values()) + sum(counts["quarantined"].values())
+        assert counts["in"] == previous == counts["kept"] + gone
         previous = counts["kept"]
+    assert 0 < stages["04_dedup"]["counts"]["removed"]["duplicate_text"] <= NUM_TWINS
 
 
-@pytest.mark.usefixtures("demo")
-def test_rerun_of_a_finished_recipe_changes_nothing(tamis: Tamis, place: Path) -> None:
-    run = place / "demo" / "dclm-baseline"
-    before = {p: p.stat().st_mtime_ns for p in run.glob("*/shards/*")}
-    assert before
-    done = tamis("run", str(run / "recipe.yaml"), "--output", str(run))
-    assert "nothing to do" in done.stderr
-    assert {p: p.stat().st_mtime_ns for p in run.glob("*/shards/*")} == before
+def test_status_is_the_same_accounting(mine: dict[str, Any], tamis: Tamis) -> None:
+    status = json.loads(tamis("status", "runs/mine", "--json").stdout)
+    assert (status["state"], status["recipe"]) == ("finished", "mine")
+    assert {step: stage["counts"] for step, stage in status["stages"].items()} == {
+        step: stage["counts"] for step, stage in mine["stages"].items()
+    }
+    shown = tamis("status", "runs/mine").stdout
+    assert f"{status['stages']['05_tokenize']['tokens']:,}" in shown and "wrong_language" in shown
 
 
-@pytest.mark.parametrize(
-    ("url", "word"),
-    [("https://german.example/3.html", "wrong_language"), ("https://menus.example/3.html", "too_few_words")],
-)
-@pytest.mark.usefixtures("demo")
-def test_why_names_the_reason(tamis: Tamis, url: str, word: str) -> None:
-    found = tamis("why", url, "--run", "demo/dclm-baseline", "--json").stdout
-    [page] = json.loads(found)
-    assert page["outcome"] == "removed"
-    if page["steps"][-1]["stage"] != "01_pool":
-        assert page["steps"][-1]["reason"] in (word, "no_text")
-    assert url in tamis("why", page["id"], "--run", "demo/dclm-baseline").stdout
+@pytest.mark.usefixtures("mine")
+def test_a_finished_run_is_not_repeated(tamis: Tamis, place: Path) -> None:
+    before = artefact_files(place / "runs")
+    done = tamis("run", "runs/mine/recipe.yaml")
+    assert "run: " in done.stdout and str(place / "runs" / "mine") in done.stdout
+    assert artefact_files(place / "runs") == before
 
 
-@pytest.mark.usefixtures("demo")
-def test_compare_and_report_from_the_runs(tamis: Tamis, place: Path) -> None:
-    assert "documents" in tamis("compare", "demo/raw", "demo/dclm-baseline").stdout
-    tamis("report", "demo/raw", "demo/dclm-baseline", "--output", "two.html")
-    assert (place / "two.html").stat().st_size > 10_000
+@pytest.mark.usefixtures("mine")
+def test_why_names_the_reason_of_a_removal(tamis: Tamis) -> None:
+    for url, reasons in (
+        ("https://german.example/3.html", {"wrong_language", "held_out"}),
+        ("https://menus.example/3.html", {"too_few_words", "no_text", "held_out"}),
+    ):
+        [page] = json.loads(tamis("why", url, "--run", "runs/mine", "--json").stdout)
+        assert page["outcome"] == "removed"
+        assert page["steps"][-1]["reason"] in reasons
+        assert url in tamis("why", page["id"], "--run", "runs/mine").stdout
 
 
-def test_dry_run_does_nothing(tamis: Tamis, place: Path, crawl: list[str]) -> None:
-    done = tamis("run", "dclm-baseline", "--pool", *crawl, "--output", "dry", "--dry-run")
-    assert "nothing was done" in done.stdout
-    assert "04_dedup decides" in done.stdout
+@pytest.mark.usefixtures("mine")
+def test_dups_shows_clusters_and_writes_a_page(tamis: Tamis, place: Path) -> None:
+    found = json.loads(tamis("dups", "runs/mine", "--json").stdout)
+    assert found["stage"] == "04_dedup"
+    assert found["num_clusters"] == len(found["clusters"]) > 0
+    survivor = found["clusters"][0]["survivor"]["id"]
+    one = tamis("dups", "runs/mine", "--cluster", survivor, "-o", "one.html")
+    assert f"page: {place / 'one.html'}" in one.stdout
+    assert survivor in (place / "one.html").read_text()
+
+
+def test_eval_answers_with_scores(evaluated: dict[str, list[dict[str, Any]]]) -> None:
+    for results in evaluated.values():
+        [result] = results
+        assert {"documents", "continuation", "continuation_gold"} <= {
+            task.rpartition("/")[2] for task in result["tasks"]
+        }
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_compare_and_report(tamis: Tamis, place: Path) -> None:
+    comparison = json.loads(tamis("compare", "runs/left", "runs/right", "--json").stdout)
+    assert comparison["sides"] == ["left", "right"] and comparison["baseline"] == "left"
+    assert comparison["num_seeds"] == {"left": 1, "right": 1}
+    shown = tamis("compare", "runs/right", "runs/left").stdout
+    assert "documents" in shown
+    tamis("report", "runs/left", "runs/right", "--output", "two.html")
+    html = (place / "two.html").read_text()
+    assert "bits per byte" in html and "right" in html
+    assert str(place / "runs" / "left" / "report.html") in tamis("report", "runs/left").stdout
+
+
+def test_heldout_answers_with_its_tasks(heldout: None, tamis: Tamis) -> None:
+    made = json.loads(tamis("heldout", "runs/heldout", "--json").stdout)
+    assert made["num_documents"] > 10 and (Path(made["tasks"]) / "card.json").exists()
+    assert made["tasks"] in tamis("heldout", "runs/heldout").stdout
+    other = json.loads(tamis("heldout", "runs/heldout", "--seed", "1", "--json").stdout)
+    assert other["tasks"] != made["tasks"]
+
+
+def test_tokenizer_prints_its_file(tokenizer: str) -> None:
+    assert len(json.loads(Path(tokenizer).read_text())["model"]["vocab"]) == 600
+
+
+@pytest.mark.usefixtures("mine")
+def test_clean_lists_and_deletes_what_no_run_refers_to(tamis: Tamis, place: Path) -> None:
+    left = place / "runs" / "artefacts" / "filter-0-0"
+    left.mkdir()
+    (left / "left").write_bytes(b"12345")
+    listed = json.loads(tamis("clean", "runs", "--json").stdout)
+    assert not listed["deleted"]
+    assert {"artefact": "filter-0-0", "bytes": 5} in [
+        {key: item[key] for key in ("artefact", "bytes")} for item in listed["artefacts"]
+    ]
+    assert "tamis clean runs --yes" in tamis("clean", "runs").stdout and left.exists()
+    used = json.loads(tamis("status", "runs/mine", "--json").stdout)["stages"].values()
+    assert tamis("clean", "runs", "--yes").returncode == 0
+    assert not left.exists() and all(Path(stage["artefact"]).is_dir() for stage in used)
+
+
+def test_dry_run_does_nothing(tamis: Tamis, place: Path) -> None:
+    done = tamis("run", "dclm-baseline", "--pool", "crawl", "--workspace", "dry", "--dry-run")
+    assert "nothing was done" in done.stdout.lower()
+    plan = json.loads(tamis("run", "mine.yaml", "--workspace", "dry", "--dry-run", "--json").stdout)
+    assert any("dedup (decide)" in node["label"] for node in plan["nodes"])
     assert not (place / "dry").exists()
 
 
-def test_jsonl_output_and_set(tamis: Tamis, place: Path, crawl: list[str]) -> None:
-    mine = {"name": "mine", "pool": {"inputs": crawl}, "stages": ["extract", {"filter": {"min_words": 60}}]}
-    (place / "mine.yaml").write_text(yaml.safe_dump(mine))
-    done = tamis("run", "mine.yaml", "--set", "output.jsonl=gz", "--set", "filter.min_words=80", "--json")
-    stages = json.loads(done.stdout)["stages"]
-    assert stages["03_filter"]["config"]["min_words"] == 80
-    again = {"name": "again", "stages": ["extract"], "pool": {"inputs": ["runs/mine/03_filter/jsonl"]}}
+def test_jsonl_output_is_a_pool(tamis: Tamis, place: Path) -> None:
+    settings = ("--set", "output.jsonl=gz", "--set", "filter.min_words=80", "--until", "filter")
+    stages = json.loads(tamis("run", "mine.yaml", "--name", "texts", *settings, "--json").stdout)["stages"]
+    assert list(stages)[-1] == "03_filter" and stages["03_filter"]["config"]["min_words"] == 80
+    status = json.loads(tamis("status", "runs/texts", "--json").stdout)
+    folder = Path(status["stages"]["03_filter"]["artefact"]) / "jsonl"
+    again = {"name": "again", "stages": [{"dedup": {"method": "exact"}}], "pool": {"inputs": [str(folder)]}}
     (place / "again.yaml").write_text(yaml.safe_dump(again))
-    accounting = json.loads(tamis("run", "again.yaml", "--json").stdout)["stages"]["02_extract"]["counts"]
-    assert accounting["kept"] == stages["03_filter"]["counts"]["kept"]
+    found = json.loads(tamis("run", "again.yaml", "--json").stdout)["stages"]["01_pool"]["counts"]
+    assert found["kept"] == stages["03_filter"]["counts"]["kept"]
+
+
+@pytest.mark.parametrize("name", [*shipped_names(), *shipped_names("experiment")])
+def test_a_shipped_file_can_be_copied(name: str, tamis: Tamis, place: Path) -> None:
+    text = tamis("recipes", name).stdout
+    assert yaml.safe_load(text)["name"] == name
+    if name not in ("raw", "documentation"):
+        return
+    (place / "copied.yaml").write_text(text)
+    command = "experiment" if name in shipped_names("experiment") else "run"
+    plan = json.loads(tamis(command, "copied.yaml", "--pool", "crawl", "--dry-run", "--json").stdout)
+    assert plan["nodes"]
+
+
+def test_recipes_and_assets_are_listed(tamis: Tamis) -> None:
+    listed = tamis("recipes").stdout
+    assert all(f"  {name} " in listed for name in [*shipped_names(), *shipped_names("experiment")])
+    rows = json.loads(tamis("fetch", "--list", "--json").stdout)
+    assert {"lid176", "dclm-quality", "gpt-neox-20b"} <= {row["name"] for row in rows}
+    assert "lid176" in tamis("fetch").stdout
+
+
+CONFIG, DATA = 2, 3
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "message", "code"),
     [
-        (["run", "dclm-basline"], "did you mean 'dclm-baseline'"),
-        (["run", "raw", "--pool", "nope.warc.gz"], "nope.warc.gz' does not exist"),
-        (["run", "raw", "--pool", "empty"], "the pool is empty"),
-        (["run", "broken.yaml"], "not valid YAML"),
-        (["run", "raw", "--pool", "crawl", "--set", "filtre.x=1"], "--set filtre.x=1"),
-        (["run", "raw", "--pool", "crawl", "--until", "tokenise"], "did you mean 'tokenize'"),
-        (["run", "heldout", "--pool", "crawl", "--set", "filter.min_words=1000000"], "no document is left"),
-        (["status", "empty"], "no run here"),
-        (["why", "https://nowhere.example/", "--run", "demo/raw"], "no document with the id or URL"),
-        (["train", "runs/mine"], "no token shards"),
-        (["fetch", "lid17"], "did you mean"),
+        (["run", "dclm-basline"], "did you mean 'dclm-baseline'", CONFIG),
+        (["run", "raw"], "--pool FILES", CONFIG),
+        (["run", "raw", "--pool", "nope.warc.gz"], "nope.warc.gz' does not exist", CONFIG),
+        (["run", "raw", "--pool", "empty"], "the pool is empty", DATA),
+        (["run", "broken.yaml"], "not valid YAML", CONFIG),
+        (["run", "absent.yaml"], "no such recipe file", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--set", "filtre.x=1"], "--set filtre.x=1", CONFIG),
+        (["run", "mine.yaml", "--set", "filter.min_wrods=1"], "did you mean 'min_words'", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--until", "tokenise"], "did you mean 'tokenize'", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--engine", "spark"], "give local or ray", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--name", "../outside"], "--name ../outside", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--name", "Two Words"], "--name Two Words", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--name", "artefacts"], "is not 'artefacts'", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--name", ""], "--name", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--workspace", "broken.yaml"], "is a file", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--workspace", "foreign"], "it holds thesis.tex", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--workspace", "s3:"], "--workspace", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--workspace", "https://a.example/x"], "no workspace can be made", CONFIG),
+        (["run", "mine.yaml", "--name", "none", "--set", "filter.min_words=1000000"], "no document is left", DATA),
+        (["status", "empty"], "no run here", CONFIG),
+        (["why", "https://nowhere.example/", "--run", "runs/mine"], "no document with the id or URL", DATA),
+        (["dups", "runs/mine", "--stage", "03_filter"], "04_dedup", CONFIG),
+        (["dups", "runs/mine", "--cluster", "nobody"], "nobody", CONFIG),
+        (["tokenizer", "empty"], "no run here", CONFIG),
+        (["train", "runs/heldout"], "no token shards", CONFIG),
+        (["train", "runs/mine", "--scale", "nanno"], "did you mean 'nano'", CONFIG),
+        (["train", "runs/mine", "--set", "seed"], "expected field=value", CONFIG),
+        (["train", "runs/mine", "--tokens", "99999999999"], "Either give it more data", CONFIG),
+        (["eval", "runs/mine", "--heldout", "runs/heldout"], "tamis train", CONFIG),
+        (["eval", "runs/left", "--heldout", "empty"], "empty", CONFIG),
+        (["heldout", "runs/mine"], "tamis run heldout --pool FILES", CONFIG),
+        (["compare", "runs/left"], "name two runs or more", CONFIG),
+        (["compare", "runs/left", "runs/left"], "the run 'left' is named twice", CONFIG),
+        (["compare", "runs/left", "runs/mine"], "tamis train", CONFIG),
+        (["compare", "runs/left", "other/raw"], "different workspaces", CONFIG),
+        (["report", "runs/left", "other/raw"], "different workspaces", CONFIG),
+        (["clean", "foreign"], "no Tamis workspace here", CONFIG),
+        (["recipes", "rww"], "did you mean 'raw'", CONFIG),
+        (["fetch", "lid17"], "did you mean", CONFIG),
+        (["fetch", " "], "give an asset's name", CONFIG),
+        (["experiment", "absent.yaml"], "no such experiment file", CONFIG),
     ],
 )
-@pytest.mark.usefixtures("demo")
-def test_one_clear_message_per_mistake(tamis: Tamis, place: Path, arguments: list[str], message: str) -> None:
-    (place / "empty").mkdir(exist_ok=True)
-    (place / "broken.yaml").write_text("name: x\nstages: [")
+@pytest.mark.usefixtures("evaluated", "elsewhere")
+def test_one_clear_message_per_mistake(tamis: Tamis, arguments: list[str], message: str, code: int) -> None:
     done = tamis(*arguments, fails=True)
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert message in done.stderr
+    assert message in the_error(done)
+    assert done.returncode == code
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tamis: Tamis) -> None:
+    tamis("run", "raw", "--pool", "crawl", "--workspace", "other", "--until", "extract", "--quiet")
 
 
 def test_help_shows_examples(tamis: Tamis) -> None:
-    assert "Example" in tamis("run", "--help").stdout
     assert "tamis demo" in tamis("--help").stdout
+    for command in ("run", "experiment", "status", "why", "dups", "report", "compare", "train", "eval", "heldout",
+                    "tokenizer", "clean", "recipes", "fetch", "demo"):  # fmt: skip
+        assert f"tamis {command} " in tamis(command, "--help").stdout
+
+
+GATE = """
+import os, pathlib, time
+
+def text(html):
+    while "Item 19" in html and not pathlib.Path(os.environ["THE_GATE"]).exists():
+        time.sleep(0.01)
+    return html
+"""
+
+
+def test_an_interrupted_run_says_so_and_goes_on_to_the_same_bytes(place: Path) -> None:
+    """The last file of the pool holds a page whose extraction waits for a file, so that the signal finds the run at
+    work however fast the machine is."""
+    (place / "gate.py").write_text(GATE)
+    stages = [{"extract": {"engine": "./gate.py:text"}}, {"dedup": {"method": "exact"}}]
+    pool, limits = {"inputs": ["crawl"]}, {"batch_seconds": 3000, "row_seconds": 3000}
+    gated = {"name": "gated", "pool": pool, "stages": stages, "limits": limits}
+    (place / "gated.yaml").write_text(yaml.safe_dump(gated))
+    environment = {"THE_GATE": str(place / "open")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tamis", "run", "gated.yaml", "--workspace", "stopped", "--workers", "2"],
+        cwd=place, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    events = place / "stopped" / "gated" / "events.jsonl"
+    while not events.exists() or "task_finished" not in events.read_text():
+        try:
+            process.wait(timeout=0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(process.communicate())
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors and "KeyboardInterrupt" not in errors
+    assert "stopped; what is finished is kept" in errors and output == ""
+    (place / "open").write_text("")
+    tamis = tamis_in(place, environment)
+    assert json.loads(tamis("status", "stopped/gated", "--json").stdout)["state"] != "finished"
+    for workspace in ("stopped", "undisturbed"):
+        tamis("run", "gated.yaml", "--workspace", workspace, "--workers", "2")
+    assert _digests(place / "stopped") == _digests(place / "undisturbed")
+
+
+def _digests(workspace: Path) -> dict[str, str]:
+    files = artefact_files(workspace)
+    return {name: hashlib.sha256((workspace / "artefacts" / name).read_bytes()).hexdigest() for name in files}

@@ -1,4 +1,4 @@
-"""One experiment on a small crawl, and what a user does next: another recipe, another seed, the same again, a change."""
+"""One experiment on a small crawl, and what a user does next: another recipe, another seed, the same again."""
 
 import json
 from pathlib import Path

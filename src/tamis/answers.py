@@ -64,6 +64,11 @@ def evaluate_run(
 ) -> list[dict[str, Any]]:
     """Evaluate every present model of a run; returns the results, one per seed."""
     sets = {place.name: heldout_at(place, session.workspace) for place in heldout}
+    if len(sets) < len(heldout):
+        raise ConfigError(
+            f"--heldout: two of the folders have the same name ({', '.join(place.name for place in heldout)}), which is "
+            "what their scores are called. Rename one of them."
+        )
     nodes = [
         products.EvaluationNode(run.name, products.GivenProduct(run, model), sets, settings)
         for model in current_models(run)
@@ -85,15 +90,15 @@ def compare_runs(session: Session, runs: Sequence[RunDir], baseline: str | None 
 
 
 def _names(runs: Sequence[RunDir]) -> list[str]:
-    """What each side is called: its recipe's name, or its folder's where two have the same recipe."""
-    recipes = [run.name for run in runs]
-    names = [run.root.name if recipes.count(name) > 1 else name for run, name in zip(runs, recipes, strict=True)]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(
-                f"compare: two sides are called '{name}'. Give the runs different names: tamis run --name"
-            )
-    return names
+    """What each side is called: its run's folder, with the experiment's before it where two are called alike.
+
+    Raises ConfigError when a run is named twice: it would be compared with itself."""
+    folders = [run.root.name for run in runs]
+    paths = [run.root.relative_to(run.workspace.root) for run in runs]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ConfigError(f"compare: the run '{path}' is named twice. Name two different runs")
+    return [path if folders.count(name) > 1 else name for name, path in zip(folders, paths, strict=True)]
 
 
 def write_report(session: Session, runs: Sequence[RunDir], output: Location | None) -> Location:

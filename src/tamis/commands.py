@@ -57,9 +57,10 @@ class Views:
         self._session, self._runs, self._log, self._current = session, runs, log, log
 
     def on_event(self, event: Event) -> None:
-        """Write the event where it belongs and show it."""
+        """Write the event where it belongs and show it. Work side by side says itself which run it is for."""
         if event.kind != "progress":
-            self._current.write(event)
+            named = self._runs.get(event.fields.get("run", ""))
+            (named.log if named is not None else self._current).write(event)
         self._session.on_event(event)
 
     def on_start(self, node: Node) -> None:

@@ -1,9 +1,10 @@
-"""Read first: the order of the story, stated once, and how a recipe becomes a graph of nodes that is then executed.
+"""Read first: the order of the steps, stated once, and how a recipe becomes a graph of nodes.
 
     pool -> extract -> filter -> dedup -> quality -> decontaminate -> tokenize -> train -> evaluate -> compare -> report
 
 A recipe names stages from `STAGES`; each becomes one or more Source, Map or Group objects. Their passes and decisions
-are nodes of a graph, and so is what is made from them (`products`). `runner` executes the graph.
+are nodes of a graph, and so is what is made from them (`products`): tokenizers, models, scores. `experiment` puts the
+graphs of several recipes together; `runner` executes a graph.
 """
 
 import importlib
@@ -33,10 +34,10 @@ STAGES: dict[str, str] = {
     "decontaminate": "tamis.stages.decontaminate.stage",
     "tokenize": "tamis.stages.tokenize.stage",
 }
-"""Every curation step, in the order of the story; the value is the module whose `build(settings, recipe)` makes it."""
+"""Every curation step, in order; the value is the module whose `build(settings, recipe)` makes it."""
 
 ANYWHERE: dict[str, str] = {"cut": "tamis.stages.cut.stage"}
-"""Steps that have no place of their own in the story: a recipe can have them after any other."""
+"""Steps that have no place of their own in the order: a recipe can have them after any other."""
 
 MODEL_STEPS = ("train", "evaluate")
 """What a recipe may ask for after curation."""

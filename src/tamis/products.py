@@ -19,6 +19,7 @@ from tamis.runner.ledger import Record, complete_record, describe_outputs, write
 from tamis.runner.plan import ARTEFACT_SCHEME
 from tamis.store.atomic import read_json, write_bytes, write_json
 from tamis.store.location import Location
+from tamis.store.locks import LOCK
 from tamis.store.rundir import Product, RunDir
 from tamis.store.shards import read_shard
 from tamis.store.workspace import Workspace
@@ -51,11 +52,18 @@ class ProductNode(Node):
 
     def run(self, context: Context) -> None:
         folder = self.folder(context.workspace)
-        context.on_event(Event(kind="step_started", fields={"stage": self.label}))
+        about = {"stage": self.label, "run": self.run_name}
+        context.on_event(Event(kind="step_started", fields=about))
         files = self.make(folder, context)
         record = Record(fingerprint=self.identity(context.workspace), outputs=describe_outputs(folder, files))
         write_record(folder / RECORD, record)
-        context.on_event(Event(kind="step_finished", fields={"stage": self.label}))
+        context.on_event(Event(kind="step_finished", fields=about))
+
+
+def _made_in(folder: Location) -> list[Location]:
+    """All files of an artefact but those about it: its record, and the lock that is held while it is made, which on an
+    object store is a folder."""
+    return [place for place in folder.files() if place.relative_to(folder).partition("/")[0] not in (RECORD, LOCK)]
 
 
 class TokenizerNode(ProductNode):
@@ -235,7 +243,7 @@ class ModelNode(ProductNode):
 
         workspace = context.workspace
         run_training(self.training(workspace), self.config(workspace), self.tokens(workspace), folder, tell)
-        return [place for place in folder.files() if place.name not in (RECORD, ".lock")]
+        return _made_in(folder)
 
 
 class GivenProduct(Node):
@@ -319,7 +327,7 @@ class EvaluationNode(ProductNode):
         workspace = context.workspace
         check_held_out(self.model.data, self.sets(workspace), workspace, self.run_name)
         run_evaluation(self.config(), self.model.folder(workspace), self.sets(workspace), folder, tell)
-        return [place for place in folder.files() if place.name not in (RECORD, ".lock")]
+        return _made_in(folder)
 
 
 def check_held_out(data: Dataset, sets: Mapping[str, Location], workspace: Workspace, run_name: str) -> None:

@@ -154,7 +154,7 @@ def test_what_is_left_of_a_pass_and_of_a_decision(workspace: Workspace, samples:
     (job,) = decide.jobs(workspace)[1]  # type: ignore[attr-defined]
     job.record_place.delete_file()
     task = last.tasks(workspace)[1]  # type: ignore[attr-defined]
-    task.folder(last.one.output).task(1).delete_file()  # type: ignore[attr-defined]
+    task.folder(last.this_pass.output).task(1).delete_file()  # type: ignore[attr-defined]
     found = graph_cost(nodes, workspace, 2)["nodes"]
     assert [(entry["tasks"], entry["tasks_done"]) for entry in found] == [(0, 3), (1, 2), (1, 2)]
     assert found[1]["memory"]["documents"] == 48, "as counted when the pass before was done"

@@ -36,7 +36,7 @@ def run(tmp_path: Path) -> RunDir:
     workspace = open_workspace(Location(tmp_path / "w"))
     run = RunDir(workspace.root / "mine")
     write_text(run.recipe, "name: mine\n")
-    run.record_steps({"01_pool": "pool-1", "02_filter": "filter-1", "03_tokenize": "tokenize-1"})
+    run.record_steps({"01_pool": "pool-1", "02_filter": "filter-1", "03_tokenize": "tokenize-1"}, [])
     pool = Counts(rows_in=102, kept=100, quarantined=Counter({"truncated_record": 2}), kept_bytes=2_500_000)
     tokenized = Counts(rows_in=64, kept=64, bytes_in=1_200_000, kept_bytes=1_200_000)
     for step, counts in (("01_pool", pool), ("02_filter", filtered()), ("03_tokenize", tokenized)):
@@ -78,13 +78,21 @@ def test_reasons_left_out_are_told_and_all_of_them_shown_when_asked(
 
 
 def test_state_and_error_of_a_run(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
-    run.log.write(Event(kind="run_started", fields={}))
-    assert status_data(run)["state"] == "unfinished"
     run.log.write(Event(kind="run_failed", fields={"error": "DataError: no document is left"}))
     run.log.write(Event(kind="note", fields={"text": "later"}))
     assert status_data(run)["state"] == "failed"
     assert status_data(run)["error"] == "DataError: no document is left"
     assert "failed (DataError: no document is left)" in printed(run, capsys)
+    run.log.write(Event(kind="run_started", fields={}))
+    assert (status_data(run)["state"], status_data(run)["error"]) == ("finished", None)
+    run.stage("03_tokenize").card.delete_file()
+    assert status_data(run)["state"] == "unfinished"
+    assert "mine: unfinished" in printed(run, capsys)
+
+
+def test_a_run_that_nothing_is_listed_of_is_not_finished(run: RunDir) -> None:
+    (run.root / "run.json").delete_file()
+    assert status_data(run)["state"] == "unfinished"
 
 
 def test_products_of_other_data_are_stale(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:

@@ -216,7 +216,7 @@ def test_a_smaller_crawl_leaves_no_stale_files(tmp_path: Path) -> None:
         crawl = write_docs_crawl(
             tmp_path / "out", max_pages, pages_per_file=2, workers=1, library=tmp_path / "none", sites=[site]
         )
-        assert sorted((tmp_path / "out").glob("*.warc.gz")) == sorted(crawl.files)
+        assert sorted((tmp_path / "out").glob("*.warc.gz")) == sorted(file.path for file in crawl.files)
         assert len(crawl.files) == num_files
 
 

@@ -1,7 +1,8 @@
 """Evaluation folders with chosen scores, written as `evaluate.run` writes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tamis.base.hashing import fingerprint
 from tamis.evaluate.results import Item, Measure, read_items, write_items
 from tamis.evaluate.run import CARD, ITEMS, RESULTS, VERSION, EvaluateConfig, summarise
 from tamis.store.atomic import write_json
+from tamis.store.location import Location
 
 NUM_HOSTS, NUM_ITEMS = 24, 96
 DESCRIPTION: dict[str, Any] = {
@@ -26,22 +28,24 @@ DESCRIPTION: dict[str, Any] = {
 
 
 def write_evaluation(
-    folder: Path,
+    place: Path,
     values: Sequence[float] | np.ndarray,
     *,
     seed: int | None = 0,
-    heldout: str = "heldout",
+    heldout: Mapping[str, str] = MappingProxyType({"heldout": "set0"}),
+    model: str = "",
     tasks: Sequence[str] = ("documents",),
     metric: str = "bits_per_byte",
     config: EvaluateConfig | None = None,
     version: int = VERSION,
     **description: Any,
-) -> Path:
+) -> Location:
     """A finished evaluation whose items have `values`, on pages of `NUM_HOSTS` hosts. A description of None is left
-    out."""
+    out; `model` is the model's fingerprint where it is to be that of another evaluation."""
+    folder = Location(place)
     config = config or EvaluateConfig(num_resamples=200)
     about = {k: v for k, v in (DESCRIPTION | {"seed": seed} | description).items() if v is not None}
-    model = fingerprint("model", str(folder), about)
+    model = model or fingerprint("model", str(folder), about)
     accuracy = metric == "accuracy"
     entries = {}
     for task in tasks:
@@ -54,11 +58,12 @@ def write_evaluation(
         chance = 0.25 if accuracy else None
         measure = Measure(task=task, metric=metric, higher_is_better=accuracy, items=items, chance=chance)
         entries[task] = summarise(measure, read_items(path), config)
-    write_json(folder / RESULTS, {"suite": "heldout", "model": model, "heldout": heldout, "tasks": entries})
-    identity = fingerprint("evaluation", version, config.model_dump(mode="json"), model, heldout)
+    write_json(folder / RESULTS, {"suite": "heldout", "model": model, "heldout": dict(heldout), "tasks": entries})
+    identity = fingerprint("evaluation", version, config.model_dump(mode="json"), model, dict(heldout))
     card = Card(
-        kind="evaluation", name="heldout", version=version, fingerprint=identity, parents=[model, heldout],
-        config=config.model_dump(mode="json"), tamis_version=tamis.__version__, details={"model": about},
+        kind="evaluation", name="heldout", version=version, fingerprint=identity,
+        parents=[model, *heldout.values()], config=config.model_dump(mode="json"),
+        tamis_version=tamis.__version__, details={"model": about},
     )  # fmt: skip
     write_json(folder / CARD, card.to_dict())
     return folder

@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tamis.base.cards import Card
 from tamis.base.hashing import fingerprint
+from tamis.evaluate.heldout import build_heldout
 from tamis.evaluate.model import Request, clip
+from tamis.store.atomic import write_json
+from tamis.store.location import Location
 from tamis.store.shards import ShardWriter
 
 WORDS = [
@@ -77,9 +81,17 @@ def make_pages(num_pages: int = 60, num_hosts: int = 12, seed: int = 0) -> list[
     ]
 
 
-def write_shards(folder: Path, pages: Sequence[dict[str, Any]], num_shards: int = 1) -> Path:
+def write_shards(place: Path | Location, pages: Sequence[dict[str, Any]], num_shards: int = 1) -> Location:
+    folder = Location(place)
     schema = pa.schema([("id", pa.string()), ("url", pa.string()), ("text", pa.string())])
     for shard in range(num_shards):
         with ShardWriter(folder / f"{shard:05d}.parquet", schema) as writer:
             writer.write(pa.RecordBatch.from_pylist(list(pages[shard::num_shards]), schema=schema))
     return folder
+
+
+def make_heldout(dataset: Location, place: Path | Location, seed: int = 0, **sizes: int) -> Card:
+    """A held-out set of the shards in `dataset`, in `place`."""
+    card = dataset.with_name(f"{dataset.name}.json")
+    write_json(card, {"fingerprint": "pages"})
+    return build_heldout(dataset, card, Location(place), seed, **sizes)

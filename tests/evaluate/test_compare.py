@@ -12,11 +12,12 @@ from tamis.base.errors import ConfigError
 from tamis.base.seeds import named_rng
 from tamis.evaluate.compare import NO_DIFFERENCE, Side, compare, compare_task
 from tamis.evaluate.results import ItemTable
+from tamis.store.location import Location
 
 HARDNESS = pages()
 
 
-def write_side(place: Path, shift: float, seeds: list[int], spread: float = 0.0, number: int = 0) -> list[Path]:
+def write_side(place: Path, shift: float, seeds: list[int], spread: float = 0.0, number: int = 0) -> list[Location]:
     """Evaluations of one recipe: `shift` to all pages, and per training seed a shift that sides share."""
     luck = {seed: spread * float(np.random.default_rng(seed).normal()) for seed in seeds}
     return [

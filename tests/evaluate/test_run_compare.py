@@ -2,24 +2,28 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from evaluate_fakes import BigramModel, make_pages, write_shards
+from evaluate_fakes import BigramModel, make_heldout, make_pages, write_shards
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.evaluate.compare import compare
-from tamis.evaluate.heldout import build_heldout
+from tamis.evaluate.heldout import open_heldout
 from tamis.evaluate.run import EvaluateConfig, evaluate_model, run_evaluation
+from tamis.store.atomic import read_json
+from tamis.store.location import Location
 
 CONFIG = EvaluateConfig(num_resamples=1000)
+TASK_GOLD = "continuation_gold"
 
 
 @pytest.fixture(scope="module")
-def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def heldout(tmp_path_factory: pytest.TempPathFactory) -> Location:
     place = tmp_path_factory.mktemp("heldout")
-    build_heldout(write_shards(place / "in", make_pages()), place / "out", 0, num_items=80, max_documents=40)
-    return place / "out"
+    make_heldout(write_shards(place / "in", make_pages()), place / "out", num_items=80, max_documents=40)
+    return Location(place / "out")
 
 
 def train_text(seed: int = 1) -> str:
@@ -27,18 +31,18 @@ def train_text(seed: int = 1) -> str:
 
 
 @pytest.fixture(scope="module")
-def evaluated(heldout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluated(heldout: Location, tmp_path_factory: pytest.TempPathFactory) -> Location:
     """Two seeds each of a model that has read such pages and of one that has read a little."""
-    place = tmp_path_factory.mktemp("evaluated")
+    place = Location(tmp_path_factory.mktemp("evaluated"))
     for seed in (1, 2):
         good = BigramModel(train_text(seed), num_tokens=1000)
         bad = BigramModel(train_text(seed)[:2000], num_tokens=1000)
-        evaluate_model(CONFIG, good, heldout, place / f"good{seed}")
-        evaluate_model(CONFIG, bad, heldout, place / f"bad{seed}")
+        evaluate_model(CONFIG, good, {"h": heldout}, place / f"good{seed}")
+        evaluate_model(CONFIG, bad, {"h": heldout}, place / f"bad{seed}")
     return place
 
 
-def test_results_are_what_the_items_say(heldout: Path, evaluated: Path) -> None:
+def test_results_are_what_the_items_say(heldout: Location, evaluated: Location) -> None:
     results = json.loads((evaluated / "good1" / "results.json").read_text())
     card = json.loads((evaluated / "good1" / "card.json").read_text())
     assert card["kind"] == "evaluation"
@@ -56,43 +60,36 @@ def test_results_are_what_the_items_say(heldout: Path, evaluated: Path) -> None:
     assert 0 < results["tasks"]["documents"]["value"] < 8
 
 
-def test_a_finished_evaluation_is_not_redone(heldout: Path, tmp_path: Path) -> None:
-    model = BigramModel(train_text())
-    told: list[dict] = []
-    first = evaluate_model(CONFIG, model, heldout, tmp_path, told.append)
+def test_progress_is_told_to_the_last_item(heldout: Location, tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    evaluate_model(CONFIG, BigramModel(train_text()), {"h": heldout}, Location(tmp_path), told.append)
     assert told[-1] == {"task": "continuation", "done": 320, "total": 320}
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json*")}
-    calls = model.num_calls
-    assert evaluate_model(CONFIG, model, heldout, tmp_path) == first and model.num_calls == calls
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json*")} == written
-    changed = evaluate_model(EvaluateConfig(num_resamples=500), model, heldout, tmp_path)
-    assert changed.fingerprint != first.fingerprint and model.num_calls > calls
 
 
-def test_the_same_evaluation_gives_the_same_bytes(heldout: Path, tmp_path: Path) -> None:
+def test_the_same_evaluation_gives_the_same_bytes(heldout: Location, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        evaluate_model(CONFIG, BigramModel(train_text()), heldout, tmp_path / name)
+        evaluate_model(CONFIG, BigramModel(train_text()), {"h": heldout}, Location(tmp_path / name))
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.json*"))
     assert len(files) == 5
     assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
 
 
-def test_a_model_without_finite_scores_is_an_error(heldout: Path, tmp_path: Path) -> None:
+def test_a_model_without_finite_scores_is_an_error(heldout: Location, tmp_path: Path) -> None:
     class Diverged(BigramModel):
         def probability(self, before: int, after: int) -> float:
             return float("nan")
 
     with pytest.raises(DataError, match="not a finite number"):
-        evaluate_model(CONFIG, Diverged("x"), heldout, tmp_path)
+        evaluate_model(CONFIG, Diverged("x"), {"h": heldout}, Location(tmp_path))
     assert not (tmp_path / "card.json").exists()
 
 
-def test_a_folder_without_a_checkpoint(heldout: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_checkpoint(heldout: Location, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no checkpoint here"):
-        run_evaluation(CONFIG, tmp_path, heldout, tmp_path / "out")
+        run_evaluation(CONFIG, Location(tmp_path), {"h": heldout}, Location(tmp_path / "out"))
 
 
-def test_compare_finds_the_better_model(evaluated: Path) -> None:
+def test_compare_finds_the_better_model(evaluated: Location) -> None:
     good, bad = ([evaluated / f"{name}{seed}" for seed in (1, 2)] for name in ("good", "bad"))
     result = compare({"bad": bad[:1], "good": good[:1]}, num_resamples=1000)
     task = result["tasks"]["documents"]
@@ -111,19 +108,39 @@ def test_compare_finds_the_better_model(evaluated: Path) -> None:
     assert both["values"]["bad"]["per_seed"][0] == pytest.approx(task["values"]["bad"]["value"], rel=1e-9)
 
 
-def test_compare_refuses_what_is_not_comparable(evaluated: Path, heldout: Path, tmp_path: Path) -> None:
+def test_compare_refuses_what_is_not_comparable(evaluated: Location, heldout: Location, tmp_path: Path) -> None:
     good = {"good": [evaluated / "good1"]}
-    other = tmp_path / "other"
-    card = build_heldout(write_shards(tmp_path / "in", make_pages(seed=9)), other, 0, num_items=20, max_documents=9)
-    evaluate_model(CONFIG, BigramModel(train_text(5)), other, tmp_path / "there")
+    place = Location(tmp_path)
+    card = make_heldout(write_shards(place / "in", make_pages(seed=9)), place / "other", num_items=20, max_documents=9)
+    evaluate_model(CONFIG, BigramModel(train_text(5)), {"h": place / "other"}, place / "there")
     with pytest.raises(ConfigError, match=card.fingerprint):
-        compare(good | {"there": [tmp_path / "there"]})
+        compare(good | {"there": [place / "there"]})
     wider = EvaluateConfig(num_resamples=1000, window_overlap_fraction=0.25)
-    evaluate_model(wider, BigramModel(train_text(4)), heldout, tmp_path / "wider")
+    evaluate_model(wider, BigramModel(train_text(4)), {"h": heldout}, place / "wider")
     with pytest.raises(ConfigError, match=r"window_overlap_fraction: 0\.5 and 0\.25"):
-        compare(good | {"wider": [tmp_path / "wider"]})
-    evaluate_model(
-        EvaluateConfig(num_resamples=500), BigramModel(train_text(), num_tokens=1000), heldout, tmp_path / "g"
-    )
-    with pytest.raises(ConfigError, match="the same model"):
-        compare(good | {"again": [tmp_path / "g"]})
+        compare(good | {"wider": [place / "wider"]})
+    again = BigramModel(train_text(), num_tokens=1000)
+    evaluate_model(EvaluateConfig(num_resamples=500), again, {"h": heldout}, place / "again")
+    with pytest.raises(ConfigError, match="side 'good' has the same model twice"):
+        compare({"good": [evaluated / "good1", place / "again"], "bad": [evaluated / "bad1"]})
+
+
+def test_several_held_out_sets(heldout: Location, tmp_path: Path) -> None:
+    place = Location(tmp_path)
+    card = make_heldout(write_shards(place / "in", make_pages(seed=9)), place / "more", num_items=20, max_documents=9)
+    sets = {"wide": heldout, "more": place / "more"}
+    prints = {"wide": open_heldout(heldout).fingerprint, "more": card.fingerprint}
+    for name, model in (("a", BigramModel(train_text(1))), ("b", BigramModel(train_text(2)))):
+        evaluation = evaluate_model(CONFIG, model, sets, place / name)
+        results = read_json(place / name / "results.json")
+        assert results["heldout"] == prints
+        assert evaluation.parents == [model.fingerprint, prints["more"], prints["wide"]]
+        assert set(results["tasks"]) == {f"{s}/{t}" for s in sets for t in ("documents", "continuation", TASK_GOLD)}
+        assert results["tasks"]["more/documents"]["num_items"] == 9
+        assert len((place / name / "items" / "more" / "documents.jsonl").read_text().splitlines()) == 9
+    result = compare({"a": [place / "a"], "b": [place / "b"]}, num_resamples=200)
+    assert result["tasks"]["wide/documents"]["num_items"] == 40
+    alone = evaluate_model(CONFIG, BigramModel(train_text(3)), {"wide": heldout}, place / "alone")
+    assert "documents" in alone.details["scores"]
+    with pytest.raises(ConfigError, match="different held-out sets"):
+        compare({"a": [place / "a"], "alone": [place / "alone"]}, num_resamples=200)

@@ -16,6 +16,7 @@ from tamis.evaluate import prompts
 from tamis.evaluate.bits import score_documents, windows
 from tamis.evaluate.model import clip
 from tamis.evaluate.tasks import TaskSpec, read_multiple_choice, score_multiple_choice
+from tamis.store.location import Location
 
 
 @given(st.integers(1, 200), st.integers(2, 40), st.floats(0, 0.99))
@@ -100,7 +101,7 @@ def test_long_requests_lose_the_left_of_their_context() -> None:
 def test_broken_rows_are_named(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "task.jsonl").write_text(line + "\n")
     with pytest.raises(DataError, match=message):
-        read_multiple_choice(tmp_path / "task.jsonl")
+        read_multiple_choice(Location(tmp_path / "task.jsonl"))
 
 
 def test_published_task_files_read_and_score(shared_data: Path, tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_published_task_files_read_and_score(shared_data: Path, tmp_path: Path) 
     for name, num_choices in (("copa", 2), ("openbook_qa", 4)):
         packed = (shared_data / "data" / "eval" / "commonsense_reasoning" / f"{name}.jsonl.zst").read_bytes()
         (tmp_path / name).write_bytes(zstandard.ZstdDecompressor().decompressobj().decompress(packed))
-        rows = read_multiple_choice(tmp_path / name)
+        rows = read_multiple_choice(Location(tmp_path / name))
         accuracy, gold = score_multiple_choice(model, TaskSpec(name=name, num_choices=num_choices), rows)
         assert len(accuracy.items) == len(rows) == {"copa": 100, "openbook_qa": 500}[name]
         assert np.isfinite([item.value for item in gold.items]).all()

@@ -10,11 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 tokenizers = pytest.importorskip("tokenizers")
 
-from evaluate_fakes import make_pages, write_shards  # noqa: E402
+from evaluate_fakes import make_heldout, make_pages, write_shards  # noqa: E402
 
 from tamis.base.errors import ConfigError  # noqa: E402
 from tamis.evaluate import torch_model  # noqa: E402
-from tamis.evaluate.heldout import build_heldout  # noqa: E402
 from tamis.evaluate.load import load_model  # noqa: E402
 from tamis.evaluate.model import Request, checkpoint_fingerprint, clip  # noqa: E402
 from tamis.evaluate.run import EvaluateConfig, run_evaluation  # noqa: E402
@@ -146,14 +145,14 @@ def test_special_tokens_in_text_are_text(model: CheckpointModel) -> None:
     assert model.tokenizer.eot_id == 0 and 0 not in ids
 
 
-def test_evaluation_of_a_checkpoint(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build_heldout(write_shards(tmp_path / "in", make_pages()), tmp_path / "h", 0, num_items=20, max_documents=10)
+def test_evaluation_of_a_checkpoint(trained: Path, tmp_path: Path) -> None:
+    make_heldout(write_shards(tmp_path / "in", make_pages()), tmp_path / "h", num_items=20, max_documents=10)
     config = EvaluateConfig(num_resamples=200)
-    card = run_evaluation(config, trained, tmp_path / "h", tmp_path / "out")
+    card = run_evaluation(
+        config, Location(trained), {"h": Location(tmp_path / "h")}, Location(tmp_path / "out")
+    )  # fmt: skip
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["tasks"]["documents"]["value"] > 0 and card.details["model"]["scale"] == "tiny"
     documents = [json.loads(line) for line in (tmp_path / "h" / "documents.jsonl").read_text().splitlines()]
     items = (tmp_path / "out" / "items" / "documents.jsonl").read_text().splitlines()
     assert [json.loads(line)["weight"] for line in items] == [len(d["text"].encode()) for d in documents]
-    monkeypatch.setattr(torch_model, "CheckpointModel", None)  # a finished evaluation does not load the model
-    assert run_evaluation(config, trained, tmp_path / "h", tmp_path / "out") == card

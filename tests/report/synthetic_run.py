@@ -198,7 +198,7 @@ def add_model(
     name = f"model-{run.root.name}-{data[:8]}-{scale}-{seed}"
     folder = run.workspace.artefact(name)
     details = {
-        "scale": scale, "num_params": 1_310_720, "tokens": 2_457_600, "steps": 300, "dataset_tokens": 2_212_604,
+        "scale": scale, "num_params": 1_310_720, "num_tokens": 2_457_600, "num_steps": 300, "dataset_tokens": 2_212_604,
         "final_loss": 3.46,
     }  # fmt: skip
     write_json(folder / "card.json", model_card("train", seed, details))

@@ -24,7 +24,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         ("http://a.org/2", f"Another page\n{SHARED}"),
         ("http://b.org/1", f"one page about  CATS {HOSTILE}\n{SHARED}"),
         ("http://b.org/2", f"One page about cats {HOSTILE}\n{SHARED}"),
-        ("http://b.org/3", f"another page\n{SHARED}"),
+        ("http://www.b.org/3", f"another page\n{SHARED}"),
         ("http://c.org/1", "Alone"),
     ]
     remote = Location("memory://duplicates") if request.param == "memory" else None

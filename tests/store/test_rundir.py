@@ -17,7 +17,7 @@ def run(place: str) -> RunDir:
     workspace = open_workspace(Location(place))
     write_text(workspace.root / "mine/recipe.yaml", "name: mine\n")
     run = RunDir(workspace.root / "mine")
-    run.record_steps({"00_pool": "pool-1", "01_filter": "filter-1"})
+    run.record_steps({"00_pool": "pool-1", "01_filter": "filter-1"}, [])
     return run
 
 
@@ -40,7 +40,7 @@ def test_a_run_knows_its_artefacts(run: RunDir) -> None:
     assert dataset is not None and dataset.root == pool.root
     write_json(finish(run, "01_filter").tokens / "manifest.json", {})
     assert opened.tokens() == run.stage("01_filter").tokens
-    run.record_steps({"00_pool": "pool-1", "01_filter": "filter-1", "02_dedup": "dedup-1"})
+    run.record_steps({"00_pool": "pool-1", "01_filter": "filter-1", "02_dedup": "dedup-1"}, [])
     assert opened.tokens() is None, "tokens of a run that is not finished are not its tokens"
 
 
@@ -50,9 +50,9 @@ def test_a_run_cut_short_changes_nothing_and_products_stay(run: RunDir) -> None:
     run.add_product(Product(kind="evaluation", artefact="evaluation-1", settings={}))
     run.add_product(made)
     assert run.products("model") == [made]
-    assert not run.record_steps({"00_pool": "pool-1"})
+    assert not run.record_steps({"00_pool": "pool-1"}, [])
     assert list(run.steps()) == ["00_pool", "01_filter"]
-    assert run.record_steps({"00_pool": "pool-2"})
+    assert run.record_steps({"00_pool": "pool-2"}, [])
     assert run.steps() == {"00_pool": "pool-2"} and run.products("model") == [made]
 
 

@@ -1,1 +1,1 @@
-"""What all other packages share: the recipe schema, columns, kinds of stages, errors, seeds, cards and events."""
+"""What all others share: schemas of recipes and experiments, columns, stage shapes, errors, seeds, cards, events."""

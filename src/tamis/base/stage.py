@@ -156,6 +156,10 @@ class Source(Stage):
         they are. This implementation reads the whole shard."""
         return list(self.read(shard)), 1.0
 
+    def holds_pages(self, shard: InputShard) -> bool:
+        """Whether the name of a shard says that its documents are pages, whose text is yet to be extracted."""
+        return False
+
     def skipped_files(self) -> list[str]:
         """Files among the inputs that are not read, which are reported to the user."""
         return []

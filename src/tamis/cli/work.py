@@ -1,6 +1,6 @@
 """Commands that make something out of a pool: demo, experiment, run; and fetch, recipes, clean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -70,16 +70,23 @@ def experiment(
     loaded, folder = load_experiment(file, settings or [])
     inputs = [*(pool or []), *(more or [])]
     if dry_run:
-        from tamis.console.cost import print_graph
-        from tamis.runner.graph import in_order
-        from tamis.store.location import Location
-        from tamis.store.workspace import Workspace
-
         graph = compile_experiment(loaded, folder, inputs)
-        place = Workspace(Location(workspace).absolute())
-        print_graph(in_order(graph.targets), place, number_of_workers(workers), as_json, graph.notes)
+        _print_plan(lambda place: graph.targets, graph.notes, workspace, workers, as_json)
         return
     _experiment(loaded, file, inputs, workspace, workers, engine, quiet, as_json)
+
+
+def _print_plan(
+    targets: Callable[[Any], Sequence[Any]], notes: Sequence[str], workspace: str, workers: int | None, as_json: bool
+) -> None:
+    """`--dry-run`: what would be done in a workspace, which need not be there."""
+    from tamis.console.cost import print_graph
+    from tamis.runner.graph import in_order
+    from tamis.store.location import Location
+    from tamis.store.workspace import Workspace
+
+    place = Workspace(Location(workspace).absolute())
+    print_graph(in_order(targets(place)), place, number_of_workers(workers), as_json, notes)
 
 
 def _experiment(
@@ -133,14 +140,7 @@ def run(
     resolved = flow.resolve(raw, [*(pool or []), *(more or [])], until)
     graph = flow.compile_run(commands.run_name(name or resolved.recipe.name), resolved)
     if dry_run:
-        from tamis.console.cost import print_graph
-        from tamis.runner.graph import in_order
-        from tamis.store.location import Location
-        from tamis.store.workspace import Workspace
-
-        place = Workspace(Location(workspace).absolute())
-        nodes = in_order(commands.targets_of(graph, place))
-        print_graph(nodes, place, number_of_workers(workers), as_json, resolved.notes)
+        _print_plan(lambda place: commands.targets_of(graph, place), resolved.notes, workspace, workers, as_json)
         return
     with show(quiet or as_json) as display:
         session = session_in(workspace, workers, display, engine)

@@ -119,10 +119,10 @@ def _total_seconds(entries: list[dict[str, Any]], num_workers: int) -> float:
 
 def _pass_entry(node: PassNode, forecast: Forecast) -> dict[str, Any]:
     """A pass begins after the last step whose documents are stored, now or by a node listed before."""
-    steps, sketch = node.one.steps, node.one.sketch
+    steps, sketch = node.this_pass.steps, node.this_pass.sketch
     tasks = node.tasks(forecast.workspace)
     starts = {task.index: _start(task, forecast.will_be_stored) for task in tasks if not task.is_done()}
-    stores = [node.one.stores(step) for step in steps]
+    stores = [node.this_pass.stores(step) for step in steps]
     state = TO_DO if starts else DONE
     if sketch is not None and starts:
         forecast.new_sketches.add(sketch.artefact)
@@ -134,11 +134,13 @@ def _pass_entry(node: PassNode, forecast: Forecast) -> dict[str, Any]:
     seconds = disk = 0.0
     for index, start in starts.items():
         size = node.plan.shards[index].size_bytes / 1e6
-        from_pool = start == 0 and node.one.reads is None
+        from_pool = start == 0 and node.this_pass.reads is None
         is_raw = from_pool and share < 1
         seconds += size / COMPRESSED_WARC_MB_PER_SECOND if is_raw else size * share / STORED_SHARD_MB_PER_SECOND
         disk += size * 1e6 * share * sum(stores[start:])
-    reads = steps[first - 1].label if first else node.one.reads.label if node.one.reads is not None else None
+    reads = (
+        steps[first - 1].label if first else node.this_pass.reads.label if node.this_pass.reads is not None else None
+    )
     return {
         "state": state,
         "steps": [step.label for step in steps[first:]] or ([f"{sketch.label} (sketch)"] if sketch else []),
@@ -151,7 +153,7 @@ def _pass_entry(node: PassNode, forecast: Forecast) -> dict[str, Any]:
 
 
 def _start(task: Task, will_be_stored: set[str]) -> int:
-    steps = task.one.steps
+    steps = task.this_pass.steps
     planned = [position + 1 for position, step in enumerate(steps) if step.artefact in will_be_stored]
     return max(first_step_to_do(task), *planned, 0)
 
@@ -180,7 +182,7 @@ def _memory(node: DecideNode, forecast: Forecast) -> GroupCost | None:
     all recipes with the same beginning. None where the group's needs are negligible, or where a model of the first pass
     does not exist yet."""
     workspace, plan = forecast.workspace, node.plan
-    card = StageDir(workspace.artefact(node.one.output.artefact)).card
+    card = StageDir(workspace.artefact(node.this_pass.output.artefact)).card
     if card.exists() and (counts := Card.from_dict(read_json(card)).accounting) is not None:
         return group_cost(node.step, measured_corpus(counts), forecast.num_workers)
     if group_cost(node.step, Corpus(num_documents=1, text_bytes=1), forecast.num_workers) is None:

@@ -2,8 +2,8 @@
 in their data alone.
 
 A comparison of recipes answers a question about data only when everything else was equal, so whatever else differs is
-refused, with the two folders and the command that corrects it. What an evaluation does not record cannot be checked,
-and the notes of the comparison say so.
+refused, with the names of the two sides and the command that corrects it. What an evaluation does not record cannot be
+checked, and the notes of the comparison say so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,27 +37,32 @@ SETTABLE = (
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One finished evaluation: its folder, results and card."""
+    """One finished evaluation: the side that it is of, its folder, results and card. `sets` are the fingerprints of the
+    held-out sets by name."""
 
+    side: str
     folder: Location
     tasks: dict[str, Any]
+    sets: dict[str, str]
     card: Card
 
     @classmethod
-    def open(cls, folder: Location) -> "Evaluation":
+    def open(cls, side: str, folder: Location) -> "Evaluation":
         """Raises ConfigError when the folder holds no finished evaluation, DataError when it is damaged."""
         if not (folder / RESULTS).is_file() or not (folder / CARD).is_file():
             raise ConfigError(
-                f"compare: {folder} holds no finished evaluation ({RESULTS} and {CARD}). Evaluate first: "
-                f"{evaluate_command(folder)}"
+                f"compare: side '{side}' has no finished evaluation ({folder} lacks {RESULTS} or {CARD}). "
+                f"{evaluate_command(side)}"
             )
         try:
-            found = cls(folder, dict(read_json(folder / RESULTS)["tasks"]), Card.from_dict(read_json(folder / CARD)))
+            results = read_json(folder / RESULTS)
+            card = Card.from_dict(read_json(folder / CARD))
+            found = cls(side, folder, dict(results["tasks"]), dict(results["heldout"]), card)
             found.check()
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except (DataError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise DataError(
-                f"{folder}: {RESULTS} or {CARD} is damaged ({error!r}). Delete the folder and evaluate again: "
-                f"{evaluate_command(folder)}"
+                f"compare: side '{side}': {folder}: {RESULTS} or {CARD} is damaged ({error!r}). Delete the folder, "
+                f"then evaluate again. {evaluate_command(side)}"
             ) from error
         return found
 
@@ -66,7 +71,14 @@ class Evaluation:
         parents."""
         if self.card.kind != "evaluation":
             raise ValueError(f"a card of kind {self.card.kind!r}")
-        _ = self.model, self.heldout, self.seed, self.num_tokens
+        if not self.sets or sorted(self.card.parents[1:]) != sorted(self.sets.values()):
+            raise ValueError("the card and the results name different held-out sets")
+        _ = self.model, self.seed, self.num_tokens
+
+    @property
+    def label(self) -> str:
+        """What messages call it: its side, and its training seed where that is recorded."""
+        return f"'{self.side}'" if self.seed is None else f"'{self.side}' (training seed {self.seed})"
 
     @property
     def model(self) -> str:
@@ -74,9 +86,9 @@ class Evaluation:
         return self.card.parents[0]
 
     @property
-    def heldout(self) -> str:
-        """Fingerprint of the held-out set."""
-        return self.card.parents[1]
+    def heldout(self) -> dict[str, str]:
+        """Fingerprint of each held-out set, by what its tasks are called after: nothing where there is one set."""
+        return {"": next(iter(self.sets.values()))} if len(self.sets) == 1 else self.sets
 
     @property
     def description(self) -> dict[str, Any]:
@@ -99,16 +111,16 @@ class Evaluation:
         return read_items(self.folder / ITEMS / f"{task}.jsonl")
 
 
-def evaluate_command(folder: Location) -> str:
-    """The command that fills an evaluation folder, which is RUN/evaluate."""
-    return f"tamis eval {folder.parent} --heldout TASKS"
+def evaluate_command(side: str, settings: str = "") -> str:
+    """What to type to evaluate a side's models. The run that they are of is not known here, so it is a placeholder."""
+    return f"Type, with the run of '{side}' as RUN: tamis eval RUN --heldout HELDOUT{settings}"
 
 
 def open_sides(sides: Mapping[str, Sequence[Location]]) -> dict[str, list[Evaluation]]:
     """Open every evaluation; those of a side are ordered by their training seed where all of them record one.
 
-    Raises ConfigError when there are fewer than two sides, a side has no name or no evaluation, or anything was
-    evaluated twice.
+    Raises ConfigError when there are fewer than two sides, a side has no name or no evaluation, or one side has a model
+    or a training seed twice. Two sides may have the same model: recipes can leave exactly the same data.
     """
     if len(sides) < 2:
         raise ConfigError(f"compare: two or more sides are needed, got {len(sides)} ({', '.join(sides) or 'none'}).")
@@ -116,30 +128,13 @@ def open_sides(sides: Mapping[str, Sequence[Location]]) -> dict[str, list[Evalua
     for name, folders in sides.items():
         if not name.strip() or not folders:
             raise ConfigError(f"compare: side {name!r} has {'no evaluation' if name.strip() else 'no name'}.")
-        evaluations = [Evaluation.open(Location(folder)) for folder in folders]
+        evaluations = [Evaluation.open(name, folder) for folder in folders]
+        _check_each_once(name, evaluations)
         seeds = [evaluation.seed for evaluation in evaluations]
         if all(seed is not None for seed in seeds):
             evaluations.sort(key=lambda evaluation: evaluation.seed or 0)
         opened[name] = evaluations
-    _check_each_once(opened)
     return opened
-
-
-def named_sides(sides: Sequence[tuple[str, Sequence[Location]]]) -> dict[str, Sequence[Location]]:
-    """Turn pairs of a name and evaluation folders into the mapping that `compare` takes.
-
-    Raises ConfigError when two sides have the same name, because the result could not say which of them is better.
-    """
-    out: dict[str, Sequence[Location]] = {}
-    for name, folders in sides:
-        if name in out:
-            places = " and ".join(", ".join(map(str, both)) for both in (out[name], folders))
-            raise ConfigError(
-                f"compare: two sides are named '{name}' ({places}). Give one of them another name: change 'name:' in "
-                "the recipe.yaml of its run."
-            )
-        out[name] = folders
-    return out
 
 
 def check_comparable(sides: Mapping[str, Sequence[Evaluation]], allow_different_training: bool) -> None:
@@ -152,10 +147,10 @@ def check_comparable(sides: Mapping[str, Sequence[Evaluation]], allow_different_
         if different and not allow_different_training:
             what = "; ".join(f"{name}: {here} and {there}" for name, here, there in different)
             raise ConfigError(
-                f"compare: the models of {first.folder} and {other.folder} were trained with different settings "
-                f"({what}), so that a difference would not be one of data. Train both alike: "
-                f"{_train_command(first, other, different)}, then {evaluate_command(other.folder)}; or allow "
-                "different training, to compare them as they are."
+                f"compare: the models of {first.label} and {other.label} were trained with different settings "
+                f"({what}), so that a difference would not be one of data. Train both alike. Type, with the run of "
+                f"'{other.side}' as RUN: {_train_command(first, different)}, then tamis eval RUN --heldout HELDOUT. "
+                "From Python, allow_different_training=True compares them as they are."
             )
 
 
@@ -194,60 +189,66 @@ def unrecorded(evaluation: Evaluation) -> list[str]:
     return [name for name in names if evaluation.description.get(name) is None]
 
 
-def _check_each_once(sides: Mapping[str, Sequence[Evaluation]]) -> None:
-    seen: dict[str, tuple[str, Location]] = {}
-    for name, evaluations in sides.items():
-        seeds: dict[int, Location] = {}
-        for evaluation in evaluations:
-            if evaluation.model in seen:
-                other_name, other = seen[evaluation.model]
-                where = f"twice on side '{name}'" if name == other_name else f"on sides '{other_name}' and '{name}'"
-                raise ConfigError(
-                    f"compare: the same model is given {where} ({other} and {evaluation.folder}). Leave one out; "
-                    "for another training of the same data: tamis train RUN --set seed=N, then tamis eval RUN "
-                    "--heldout TASKS"
-                )
-            seen[evaluation.model] = name, evaluation.folder
-            if evaluation.seed is None:
-                continue
-            if evaluation.seed in seeds:
-                raise ConfigError(
-                    f"compare: side '{name}' has two models of training seed {evaluation.seed} "
-                    f"({seeds[evaluation.seed]} and {evaluation.folder}). Leave one of them out, or train it with "
-                    f"another seed: tamis train {evaluation.folder.parent} --set seed=N, then "
-                    f"{evaluate_command(evaluation.folder)}"
-                )
-            seeds[evaluation.seed] = evaluation.folder
+def _check_each_once(side: str, evaluations: Sequence[Evaluation]) -> None:
+    models: dict[str, Location] = {}
+    seeds: dict[int, Location] = {}
+    for evaluation in evaluations:
+        if evaluation.model in models:
+            raise ConfigError(
+                f"compare: side '{side}' has the same model twice ({models[evaluation.model]} and "
+                f"{evaluation.folder}). Leave one of them out. {_another_seed(side)}"
+            )
+        models[evaluation.model] = evaluation.folder
+        if evaluation.seed is None:
+            continue
+        if evaluation.seed in seeds:
+            raise ConfigError(
+                f"compare: side '{side}' has two models of training seed {evaluation.seed} "
+                f"({seeds[evaluation.seed]} and {evaluation.folder}). Leave one of them out. {_another_seed(side)}"
+            )
+        seeds[evaluation.seed] = evaluation.folder
+
+
+def _another_seed(side: str) -> str:
+    return (
+        f"For another training of the same data type, with the run of '{side}' as RUN: tamis train RUN --set seed=N, "
+        "then tamis eval RUN --heldout HELDOUT"
+    )
 
 
 def _check_questions(first: Evaluation, other: Evaluation) -> None:
     if other.heldout != first.heldout:
         raise ConfigError(
-            f"compare: {first.folder} and {other.folder} were evaluated on different held-out sets ({first.heldout} "
-            f"and {other.heldout}). Evaluate both on the same one: {evaluate_command(other.folder)}"
+            f"compare: {first.label} and {other.label} were evaluated on different held-out sets "
+            f"({_listed(first.sets)}; and {_listed(other.sets)}). Evaluate both on the same ones. "
+            f"{evaluate_command(other.side)}"
         )
     if other.tasks.keys() != first.tasks.keys():
         names = ", ".join(sorted(first.tasks.keys() ^ other.tasks.keys()))
         raise ConfigError(
-            f"compare: {first.folder} and {other.folder} have different tasks (only one of them has {names}). "
-            f"Evaluate both on the same ones: {evaluate_command(other.folder)}"
+            f"compare: {first.label} and {other.label} have different tasks (only one of them has {names}). "
+            f"Evaluate both on the same ones. {evaluate_command(other.side)}"
         )
+
+
+def _listed(sets: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {found}" for name, found in sorted(sets.items()))
 
 
 def _check_scoring(first: Evaluation, other: Evaluation) -> None:
     if other.card.version != first.card.version:
         older = min(first, other, key=lambda evaluation: evaluation.card.version)
         raise ConfigError(
-            f"compare: {first.folder} and {other.folder} were scored by different versions of the evaluation "
-            f"({first.card.version} and {other.card.version}). Evaluate the older one again: "
-            f"{evaluate_command(older.folder)}"
+            f"compare: {first.label} and {other.label} were scored by different versions of the evaluation "
+            f"({first.card.version} and {other.card.version}). Evaluate the older one again. "
+            f"{evaluate_command(older.side)}"
         )
     for name in SCORING_SETTINGS:
         here, there = first.card.config.get(name), other.card.config.get(name)
         if here != there:
             raise ConfigError(
-                f"compare: {first.folder} and {other.folder} were scored with different settings ({name}: {here} and "
-                f"{there}). Evaluate the second as the first: {evaluate_command(other.folder)} --set {name}={here}"
+                f"compare: {first.label} and {other.label} were scored with different settings ({name}: {here} and "
+                f"{there}). Evaluate the second as the first. {evaluate_command(other.side, f' --set {name}={here}')}"
             )
 
 
@@ -255,16 +256,16 @@ def _check_tokenizers(first: Evaluation, other: Evaluation) -> None:
     here, there = (evaluation.description.get("tokenizer") for evaluation in (first, other))
     if here is not None and there is not None and here != there:
         raise ConfigError(
-            f"compare: the models of {first.folder} and {other.folder} have different tokenizers ({here} and {there}), "
-            "so that a difference would not be one of data. Tokenize both with one tokenizer and train again: "
-            f"tamis run RECIPE --set tokenize.tokenizer=FILE, tamis train {other.folder.parent}, then "
-            f"{evaluate_command(other.folder)}"
+            f"compare: the models of {first.label} and {other.label} have different tokenizers ({here} and {there}), "
+            "so that a difference would not be one of data. Tokenize both with one tokenizer and train again. Type, "
+            f"with the recipe and the run of '{other.side}' as RECIPE and RUN: tamis run RECIPE --set "
+            "tokenize.tokenizer=FILE, then tamis train RUN, then tamis eval RUN --heldout HELDOUT"
         )
 
 
-def _train_command(first: Evaluation, other: Evaluation, different: Sequence[tuple[str, Any, Any]]) -> str:
-    """The command that trains the model of `other` in the same way as that of `first`."""
-    command = f"tamis train {other.folder.parent} --scale {first.description.get('scale', 'SCALE')}"
+def _train_command(first: Evaluation, different: Sequence[tuple[str, Any, Any]]) -> str:
+    """The command that trains a model as that of `first` was."""
+    command = f"tamis train RUN --scale {first.description.get('scale', 'SCALE')}"
     names = [name for name, _, _ in different]
     if first.num_tokens is not None and ("num_steps" in names or "num_tokens" in names):
         command += f" --tokens {first.num_tokens}"

@@ -20,7 +20,6 @@ from tamis.evaluate.comparable import (
     Evaluation,
     check_comparable,
     different_settings,
-    evaluate_command,
     open_sides,
     same_tokens,
     unrecorded,
@@ -204,9 +203,10 @@ def _check_items(sides: Mapping[str, Sequence[Evaluation]], prepared: Mapping[st
     for evaluation, table in zip(evaluations, tables, strict=True):
         if table.ids != tables[0].ids or not np.array_equal(table.weights, tables[0].weights):
             raise ConfigError(
-                f"compare: {evaluations[0].folder} and {evaluation.folder} have different items in task '{task}', "
-                f"although the held-out set is the same: one of them was changed. Delete both folders and evaluate "
-                f"again: {evaluate_command(evaluations[0].folder)} and {evaluate_command(evaluation.folder)}"
+                f"compare: {evaluations[0].label} and {evaluation.label} have different items in task '{task}', "
+                "although the held-out set is the same: the files of one of them were changed. Delete "
+                f"{evaluations[0].folder} and {evaluation.folder}, then evaluate both again. Type, with the run of "
+                "each as RUN: tamis eval RUN --heldout HELDOUT"
             )
 
 
@@ -250,11 +250,14 @@ def _notes_on_data(sides: Mapping[str, Sequence[Evaluation]]) -> list[str]:
     mixed = [name for name, found in data.items() if len(found) > 1]
     if mixed:
         notes.append(f"the models of {_quoted(mixed)} were not all trained on the same data")
-    notes += [
-        f"'{a}' and '{b}' were trained on the same data: their difference is one of training seeds alone"
-        for a, b in combinations(sides, 2)
-        if data[a] and data[a] == data[b]
-    ]
+    models = {name: {evaluation.model for evaluation in side} for name, side in sides.items()}
+    for a, b in combinations(sides, 2):
+        if models[a] == models[b]:
+            notes.append(f"'{a}' and '{b}' were trained on the same data: their models are one")
+        elif models[a] & models[b] or (data[a] and data[a] == data[b]):
+            notes.append(
+                f"'{a}' and '{b}' were trained on the same data: their difference is one of training seeds alone"
+            )
     missing: dict[str, list[str]] = {}
     for name, side in sides.items():
         fields = dict.fromkeys(field for evaluation in side for field in unrecorded(evaluation))

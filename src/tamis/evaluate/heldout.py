@@ -217,9 +217,9 @@ def too_small(card: Card) -> str:
 
 
 def page_ids(heldout: Location) -> set[str]:
-    """Ids of all pages that a held-out set was made of."""
-    rows = [*read_jsonl(heldout / DOCUMENTS), *read_jsonl(heldout / CONTINUATION)]
-    return {row["id"].partition("#")[0] for row in rows}
+    """Ids of all pages that a held-out set was made of. That of an item is its page's id, '#' and a position."""
+    documents = {row["id"] for row in read_documents(heldout)}
+    return documents | {row["id"].rpartition("#")[0] for row in read_jsonl(heldout / CONTINUATION)}
 
 
 def content_fingerprint(heldout: Location) -> str:

@@ -76,7 +76,7 @@ def evaluate_model(
             items = output / ITEMS / f"{measure.task}.jsonl"
             write_items(items, measure.items)
             tasks[measure.task] = summarise(measure, read_items(items), config)
-    heldout = {name: suite.fingerprint for name, suite in suites.items()}
+    heldout = {name: suite.fingerprint for name, suite in sorted(suites.items())}
     results = {"suite": config.suite, "model": model.fingerprint, "heldout": heldout, "tasks": tasks}
     write_json(output / RESULTS, results)
     card = Card(

@@ -1,1 +1,1 @@
-"""Recipes shipped with the package, as YAML."""
+"""Recipes and experiments shipped with the package, as YAML, and how such files are read."""

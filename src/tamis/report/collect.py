@@ -114,7 +114,7 @@ def read_run(run: RunDir) -> RunView:
     _ = run.workspace  # This raises ConfigError when there is none.
     recipe, recipe_text = reader.yaml(run.recipe, "recipe.yaml")
     events = list(reader.lines(run.root / "events.jsonl", "events.jsonl"))
-    status, failure = run.state() if events else ("unknown", "")
+    status, failure = reader.state() if events else ("unknown", "")
     stages = _stages(reader, recipe, status)
     times = [time for event in events if math.isfinite(time := number(event.get("time")))]
     return RunView(

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 from tamis.base import columns
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
+from tamis.base.hosts import host_of
 from tamis.base.seeds import unit_hash
 from tamis.store.location import Location
 from tamis.store.rundir import RunDir
@@ -287,7 +287,4 @@ def _hosts(before: Location, removed: pa.Table, top: int) -> list[tuple[str, int
 
 
 def _host(url: str | None) -> str:
-    try:
-        return urlsplit(url or "").hostname or "(no host)"
-    except ValueError:
-        return "(no host)"
+    return host_of(url) or "(no host)"

@@ -55,13 +55,13 @@ def models(runs: Sequence[RunView]) -> str:
     for run in runs:
         for model in run.trained.models:
             details = as_dict(model.card.get("details"))
-            tokens, available = whole(details.get("tokens")), whole(details.get("dataset_tokens"))
+            tokens, available = whole(details.get("num_tokens")), whole(details.get("dataset_tokens"))
             if not details:
                 continue
             line = (
                 escape(run.label), escape(details.get("scale") or model.scale),
-                short_count(whole(details.get("num_params"))), count(whole(details.get("steps"))), short_count(tokens),
-                short_count(available), fixed(tokens / available, 2) if available else "–",
+                short_count(whole(details.get("num_params"))), count(whole(details.get("num_steps"))),
+                short_count(tokens), short_count(available), fixed(tokens / available, 2) if available else "–",
             )  # fmt: skip
             seeds.setdefault(line, []).append(model.seed)
     rows = [TableRow(cells=[*line[:2], ", ".join(map(str, sorted(found))), *line[2:]]) for line, found in seeds.items()]

@@ -15,6 +15,9 @@ from tamis.report.scores import as_dict
 from tamis.store.location import Location
 from tamis.store.rundir import Product, RunDir
 
+UNREADABLE = (DataError, OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What the readers of a run's own files raise when a file is absent, cut off or not what it should be."""
+
 
 class RunReader:
     """In the methods, `name` is the name of a file in `problems`."""
@@ -27,7 +30,7 @@ class RunReader:
         """Step -> name of its artefact; empty, with a problem, when run.json cannot be read."""
         try:
             return {str(step): str(name) for step, name in self.run.steps().items()}
-        except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        except UNREADABLE:
             self.problems.append("run.json: not readable")
             return {}
 
@@ -35,11 +38,18 @@ class RunReader:
         """Models or evaluations listed in run.json, in the order in which they were made."""
         try:
             found = self.run.products(kind)
-        except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        except UNREADABLE:
             return []  # `steps` has reported the problem.
         return [
             product for product in found if isinstance(product.artefact, str) and isinstance(product.settings, dict)
         ]
+
+    def state(self) -> tuple[str, str]:
+        """The run's state and its failure; unknown when a file that records it cannot be read."""
+        try:
+            return self.run.state()
+        except UNREADABLE:
+            return "unknown", ""  # The problem is reported where that file is shown.
 
     def artefact(self, name: str) -> Location:
         return self.run.workspace.artefact(name)

@@ -1,1 +1,1 @@
-"""Runs any plan: task body, ledger, checks, engines. Knows the stage shapes, not the stages."""
+"""Runs any graph: nodes, ledger, task body, checks, engines. Knows the stage shapes, not the stages."""

@@ -42,17 +42,20 @@ class PassNode(Node):
 
     kind: ClassVar[str] = "pass"
 
-    def __init__(self, run_name: str, plan: Plan, one: Pass, inputs: Sequence[Node]) -> None:
-        names = " + ".join(step.stage.name for step in one.steps)
+    def __init__(self, run_name: str, plan: Plan, this_pass: Pass, inputs: Sequence[Node]) -> None:
+        names = " + ".join(step.stage.name for step in this_pass.steps)
         super().__init__(run_name, names, inputs)
-        self.plan, self.one = plan, one
+        self.plan, self.this_pass = plan, this_pass
 
     def artefacts(self, workspace: Workspace) -> list[str]:
-        return [step.artefact for step in (*self.one.steps, *([self.one.sketch] if self.one.sketch else []))]
+        return [
+            step.artefact
+            for step in (*self.this_pass.steps, *([self.this_pass.sketch] if self.this_pass.sketch else []))
+        ]
 
     def tasks(self, workspace: Workspace) -> list[Task]:
         return [
-            Task(plan=self.plan, workspace=workspace, number=self.one.number, index=index)
+            Task(plan=self.plan, workspace=workspace, number=self.this_pass.number, index=index)
             for index in range(len(self.plan.shards))
         ]
 
@@ -60,27 +63,27 @@ class PassNode(Node):
         return self._has_cards(workspace) and all(task.is_done() for task in self.tasks(workspace))
 
     def _has_cards(self, workspace: Workspace) -> bool:
-        folders = [StageDir(workspace.artefact(step.artefact)) for step in self.one.steps]
+        folders = [StageDir(workspace.artefact(step.artefact)) for step in self.this_pass.steps]
         return all(folder.card.exists() for folder in folders)
 
     def run(self, context: Context) -> None:
         """Raises DataError (unreadable input, nothing left), BudgetError (too many quarantined rows), StorageError."""
         tasks = self.tasks(context.workspace)
-        for step in self.one.steps:
+        for step in self.this_pass.steps:
             if not step.needs_corpus:
                 adopt_shards(tasks, step, context.workspace)
-        _run_jobs(tasks, self.one, context)
-        for step in self.one.steps:
+        _run_jobs(tasks, self.this_pass, context)
+        for step in self.this_pass.steps:
             card = write_card(self.plan, step, tasks)
             context.on_event(Event(kind="stage_finished", fields={"stage": step.label, **card.to_dict()["counts"]}))
             check_budget(self.plan, step, card, tasks)
             if card.accounting is not None and card.accounting.kept == 0:
                 raise nothing_left(step, card)
-        output = tasks[0].folder(self.one.output)
+        output = tasks[0].folder(self.this_pass.output)
         if output.tokens.is_folder():
-            write_manifest(output.tokens, asset_location(self.one.output.assets["tokenizer"], context.workspace))
-        if self.one.sketch is not None:
-            _tell_cost(self.one.sketch, card, context)
+            write_manifest(output.tokens, asset_location(self.this_pass.output.assets["tokenizer"], context.workspace))
+        if self.this_pass.sketch is not None:
+            _tell_cost(self.this_pass.sketch, card, context)
 
 
 class DecideNode(Node):
@@ -88,10 +91,10 @@ class DecideNode(Node):
 
     kind: ClassVar[str] = "decision"
 
-    def __init__(self, run_name: str, plan: Plan, one: Pass, inputs: Sequence[Node]) -> None:
-        assert one.sketch is not None
-        super().__init__(run_name, f"{one.sketch.stage.name} (decide)", inputs)
-        self.plan, self.one, self.step = plan, one, one.sketch
+    def __init__(self, run_name: str, plan: Plan, this_pass: Pass, inputs: Sequence[Node]) -> None:
+        assert this_pass.sketch is not None
+        super().__init__(run_name, f"{this_pass.sketch.stage.name} (decide)", inputs)
+        self.plan, self.this_pass, self.step = plan, this_pass, this_pass.sketch
 
     def artefacts(self, workspace: Workspace) -> list[str]:
         return [self.step.artefact]
@@ -100,7 +103,7 @@ class DecideNode(Node):
         """Jobs in rounds: those of a round can be done at once."""
         assert isinstance(self.step.stage, Group)
         rounds = [list(range(self.step.stage.num_buckets))] + ([[ALL]] if self.step.stage.combines else [])
-        number = self.one.number
+        number = self.this_pass.number
         return [
             [Decide(plan=self.plan, workspace=workspace, number=number, bucket=bucket) for bucket in buckets]
             for buckets in rounds
@@ -112,7 +115,7 @@ class DecideNode(Node):
     def run(self, context: Context) -> None:
         """Raises DataError when a decision fails twice, StorageError."""
         for jobs in self.jobs(context.workspace):
-            _run_jobs(jobs, self.one, context)
+            _run_jobs(jobs, self.this_pass, context)
 
 
 def plan_nodes(run_name: str, plan: Plan, makers: dict[str, Node]) -> dict[str, Node]:
@@ -120,14 +123,16 @@ def plan_nodes(run_name: str, plan: Plan, makers: dict[str, Node]) -> dict[str, 
     the graph that make assets, by artefact."""
     before: list[Node] = []
     found: dict[str, Node] = {}
-    for one in plan.passes:
-        names = [name for step in one.steps for name in _bound_artefacts(step)]
-        node: Node = PassNode(run_name, plan, one, [*before, *(makers[name] for name in names if name in makers)])
-        found |= dict.fromkeys((step.label for step in one.steps), node)
+    for this_pass in plan.passes:
+        names = [name for step in this_pass.steps for name in _bound_artefacts(step)]
+        node: Node = PassNode(run_name, plan, this_pass, [*before, *(makers[name] for name in names if name in makers)])
+        found |= dict.fromkeys((step.label for step in this_pass.steps), node)
         before = [node]
-        if one.sketch is not None:
-            names = _bound_artefacts(one.sketch)
-            before = [DecideNode(run_name, plan, one, [node, *(makers[name] for name in names if name in makers)])]
+        if this_pass.sketch is not None:
+            names = _bound_artefacts(this_pass.sketch)
+            before = [
+                DecideNode(run_name, plan, this_pass, [node, *(makers[name] for name in names if name in makers)])
+            ]
     return found
 
 
@@ -209,10 +214,10 @@ def _tell_cost(group: Step, card: Card, context: Context) -> None:
         context.note(warning)
 
 
-def _run_jobs(jobs: Sequence[Task] | Sequence[Decide], one: Pass, context: Context) -> None:
+def _run_jobs(jobs: Sequence[Task] | Sequence[Decide], this_pass: Pass, context: Context) -> None:
     """Run the jobs that are not done, reporting each as an event."""
     waiting: list[Job] = [job for job in jobs if not job.is_done()]
-    about = {"pass": one.number} | _about(jobs, waiting, one)
+    about = {"pass": this_pass.number} | _about(jobs, waiting, this_pass)
     total_bytes = sum(job.shard.size_bytes for job in waiting if isinstance(job, Task))
     fields = {"tasks": len(waiting), "skipped": len(jobs) - len(waiting), "input_bytes": total_bytes}
     tell: OnEvent = context.on_event
@@ -232,15 +237,21 @@ def _run_jobs(jobs: Sequence[Task] | Sequence[Decide], one: Pass, context: Conte
     tell(Event(kind="pass_finished", fields=about))
 
 
-def _about(jobs: Sequence[Task] | Sequence[Decide], waiting: Sequence[Job], one: Pass) -> dict[str, Any]:
+def _about(jobs: Sequence[Task] | Sequence[Decide], waiting: Sequence[Job], this_pass: Pass) -> dict[str, Any]:
     """The steps that are really done (a pass begins after what is stored already), and what a job is called."""
     first = jobs[0]
     if isinstance(first, Decide):
         verb = "combine" if first.combines else "decide"
         return {"stages": [f"{first.step.label} ({verb})"], "unit": "decisions", "rows_are": "sketched rows"}
     starts = [first_step_to_do(task) for task in waiting if isinstance(task, Task)]
-    steps = one.steps[min(starts, default=0) :] or one.steps[-1:]
-    reads = one.steps[min(starts) - 1].label if starts and min(starts) > 0 else one.reads.label if one.reads else None
+    steps = this_pass.steps[min(starts, default=0) :] or this_pass.steps[-1:]
+    reads = (
+        this_pass.steps[min(starts) - 1].label
+        if starts and min(starts) > 0
+        else this_pass.reads.label
+        if this_pass.reads
+        else None
+    )
     return {"stages": [step.label for step in steps], "reads": reads, "unit": "shards", "rows_are": "documents"}
 
 

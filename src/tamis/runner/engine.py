@@ -1,7 +1,7 @@
 """What every engine does: hand jobs to workers, look after those that die or hang, survive hostile rows.
 
 A batch that hangs or kills its worker is tried again row by row; a row that then hangs or kills the worker is
-quarantined. A page costs a row, not a run. Where workers live is each engine's own affair (`local_engine`,
+quarantined. A page costs a row, not a run. Where workers run is decided by each engine (`local_engine`,
 `ray_engine`).
 """
 
@@ -29,7 +29,7 @@ OnProgress = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Pulse:
-    """What a worker is at: number of the batch, rows of its job done, seconds since it said so, the row that it tries
+    """Progress of a worker: number of the batch, rows of its job done, seconds since it said so, the row that it tries
     alone or '', and its resident memory (0 where that is not known)."""
 
     batch: int = 0
@@ -71,8 +71,8 @@ class Engine(ABC):
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in self._workers:
-            one.stop()
+        for worker in self._workers:
+            worker.stop()
         self._workers.clear()
 
     @abstractmethod
@@ -94,47 +94,47 @@ class Engine(ABC):
         idle, busy = list(self._workers), list[Worker]()
         while queue or busy:
             while queue and idle:
-                one = idle.pop()
+                worker = idle.pop()
                 job = queue.popleft()
-                one.job, one.started = job, time.monotonic()
-                one.give(job)
-                busy.append(one)
+                worker.job, worker.started = job, time.monotonic()
+                worker.give(job)
+                busy.append(worker)
             self.wait(busy)
-            for one in list(busy):
-                again = self._attend(one, on_finish, on_retry)
-                if one.job is None or again is not None:
-                    busy.remove(one)
-                    idle.append(one if one in self._workers else self._add())
+            for worker in list(busy):
+                again = self._attend(worker, on_finish, on_retry)
+                if worker.job is None or again is not None:
+                    busy.remove(worker)
+                    idle.append(worker if worker in self._workers else self._add())
                 if again is not None:
                     queue.appendleft(again)
-            on_progress(sum(one.pulse().rows_done for one in busy))
+            on_progress(sum(worker.pulse().rows_done for worker in busy))
 
     def _add(self) -> Worker:
-        one = self.start()
-        self._workers.append(one)
-        return one
+        worker = self.start()
+        self._workers.append(worker)
+        return worker
 
-    def _attend(self, one: Worker, on_finish: OnFinish, on_retry: OnRetry) -> Job | None:
+    def _attend(self, worker: Worker, on_finish: OnFinish, on_retry: OnRetry) -> Job | None:
         """Take a finished worker's answer, or look after one that died or hangs. Returns a job to try again."""
-        assert one.job is not None
-        answered = one.answer()
+        assert worker.job is not None
+        answered = worker.answer()
         if answered is None:
-            trouble = self._trouble(one)
-            return self._try_again(one, trouble, on_retry) if trouble else None
+            trouble = self._trouble(worker)
+            return self._try_again(worker, trouble, on_retry) if trouble else None
         kind, answer = answered
         if kind == "died":
-            return self._try_again(one, answer, on_retry)
-        job, one.job = one.job, None
+            return self._try_again(worker, answer, on_retry)
+        job, worker.job = worker.job, None
         if kind == "failed":
             raise answer
-        on_finish(job, answer, time.monotonic() - one.started)
+        on_finish(job, answer, time.monotonic() - worker.started)
         return None
 
-    def _trouble(self, one: Worker) -> str:
+    def _trouble(self, worker: Worker) -> str:
         """Why this worker must be stopped, or ''."""
-        if not isinstance(one.job, Task):
+        if not isinstance(worker.job, Task):
             return ""
-        pulse, limits = one.pulse(), one.job.plan.recipe.limits
+        pulse, limits = worker.pulse(), worker.job.plan.recipe.limits
         limit = limits.row_seconds if pulse.row_id else limits.batch_seconds
         if pulse.age_seconds > limit:
             return f"took longer than {limit:g} seconds"
@@ -142,11 +142,11 @@ class Engine(ABC):
             return f"took more than {limits.worker_memory_gb:g} GB of memory"
         return ""
 
-    def _try_again(self, one: Worker, trouble: str, on_retry: OnRetry) -> Job:
+    def _try_again(self, worker: Worker, trouble: str, on_retry: OnRetry) -> Job:
         """The job to run instead: the same one, more carefully."""
-        job, pulse = one.job, one.pulse()
-        one.stop()
-        self._workers.remove(one)
+        job, pulse = worker.job, worker.pulse()
+        worker.stop()
+        self._workers.remove(worker)
         if isinstance(job, Decide):
             self._tries[job.fingerprint] += 1
             if self._tries[job.fingerprint] == MAX_DECIDE_TRIES:

@@ -47,7 +47,9 @@ def _finish(group: list[Node], context: Context) -> None:
         # In one order everywhere, so that two runs never wait for each other.
         for name in sorted({name for node in todo for name in node.artefacts(workspace)}):
             held.enter_context(lock(workspace.artefact(name), partial(context.note, _busy(name))))
-        todo = [node for node in todo if not node.is_done(workspace)]
+        # Two nodes that make the same artefact, as models of equal data do, are one piece of work.
+        by_artefact = {tuple(node.artefacts(workspace)): node for node in todo if not node.is_done(workspace)}
+        todo = list(by_artefact.values())
         if len(todo) > 1:
             run_side_by_side(todo, context)
         elif todo:

@@ -106,9 +106,12 @@ def run_decide(job: Decide, cache: Opened) -> dict[str, Any]:
 def _check_sketches(job: Decide, folder: StageDir) -> None:
     """Raises DataError for a sketch that was made with other settings, or from other documents, than this plan's: put
     there by hand, or left by another version."""
-    one = job.plan.passes[job.number - 1]
+    this_pass = job.plan.passes[job.number - 1]
     for index, shard in enumerate(job.plan.shards):
-        if complete_record(folder.root, folder.sketch_task(index), job.plan.sketch_fingerprint(one, shard)) is None:
+        if (
+            complete_record(folder.root, folder.sketch_task(index), job.plan.sketch_fingerprint(this_pass, shard))
+            is None
+        ):
             raise DataError(
                 f"{folder.sketch(index)}: this sketch of {shard.name} was made with other settings than the recipe's, "
                 f"or changed since. Delete {folder.sketch_task(index)} and run again to make it anew."

@@ -166,16 +166,16 @@ class Sink:
     """Where the rows of a pass end up beside their Parquet shard: token shard, JSONL, the next group's sketch."""
 
     def __init__(
-        self, plan: Plan, one: Pass, index: int, workspace: Workspace, files: ExitStack, cache: Opened,
+        self, plan: Plan, this_pass: Pass, index: int, workspace: Workspace, files: ExitStack, cache: Opened,
         writes_output: bool,
     ) -> None:  # fmt: skip
-        self._plan, self._one, self._index, self._files = plan, one, index, files
+        self._plan, self._pass, self._index, self._files = plan, this_pass, index, files
         self._writes_output = writes_output
-        self._folder = stage_dir(workspace, one.output)
+        self._folder = stage_dir(workspace, this_pass.output)
         self._tokens: TokenShardWriter | None = None
         self._sketches: ShardWriter | None = None
-        self._sketch_folder = stage_dir(workspace, one.sketch) if one.sketch else None
-        self._group = opened(one.sketch, plan.recipe.seed, workspace, cache) if one.sketch else None
+        self._sketch_folder = stage_dir(workspace, this_pass.sketch) if this_pass.sketch else None
+        self._group = opened(this_pass.sketch, plan.recipe.seed, workspace, cache) if this_pass.sketch else None
         self._row = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -203,19 +203,19 @@ class Sink:
         tokens = self._folder.token_shard(self._index)
         files = [tokens, tokens.with_suffix(".offsets")] if self._tokens is not None else []
         compression, shard = self._plan.recipe.output.jsonl, self._folder.shard(self._index)
-        if compression and self._one is self._plan.passes[-1] and shard.exists():
+        if compression and self._pass is self._plan.passes[-1] and shard.exists():
             files.append(self._folder.jsonl(self._index, compression))
             write_jsonl(files[-1], read_shard(shard))
         return files
 
     def publish_record(self, shard: InputShard) -> None:
-        if self._one.sketch is None or self._sketch_folder is None:
+        if self._pass.sketch is None or self._sketch_folder is None:
             return
         path = self._sketch_folder.sketch(self._index)
         if self._sketches is None:
             path.delete_file()
         record = Record(
-            fingerprint=self._plan.sketch_fingerprint(self._one, shard),
+            fingerprint=self._plan.sketch_fingerprint(self._pass, shard),
             shard=shard.name,
             accounting=Counts(),
             outputs=describe_outputs(self._sketch_folder.root, [path]),

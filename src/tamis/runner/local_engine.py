@@ -10,11 +10,12 @@ from typing import Any
 from tamis.runner import worker
 from tamis.runner.engine import POLL_SECONDS, Engine, Pulse, Worker
 from tamis.runner.jobs import Job
+from tamis.runner.lifeline import without_interrupts
 from tamis.store.system import resident_bytes
 
 
 class LocalWorker(Worker):
-    """A process, the pipe to it, and shared memory that says what it is at."""
+    """A process, the pipe to it, and shared memory in which it tells its progress."""
 
     def __init__(self, process: Any, pipe: Connection, lifeline: Connection, state: worker.SharedState) -> None:
         self._process, self.pipe, self._lifeline, self._state = process, pipe, lifeline, state
@@ -65,7 +66,8 @@ class LocalEngine(Engine):
         end, lifeline = self._context.Pipe(duplex=False)
         state = worker.SharedState(self._context)
         process = self._context.Process(target=worker.main, args=(theirs, end, state), daemon=True)
-        process.start()
+        with without_interrupts():
+            process.start()
         theirs.close()
         end.close()
         return LocalWorker(process, ours, lifeline, state)

@@ -92,7 +92,9 @@ class Plan:
     def steps(self) -> list[Step]:
         """Every step once, in order."""
         found = {
-            step.label: step for one in self.passes for step in (*one.steps, *([one.sketch] if one.sketch else []))
+            step.label: step
+            for this_pass in self.passes
+            for step in (*this_pass.steps, *([this_pass.sketch] if this_pass.sketch else []))
         }
         return list(found.values())
 
@@ -111,10 +113,10 @@ class Plan:
         last = self.recipe.output.jsonl if step is self.steps[-1] else ""
         return fingerprint(step.fingerprint, shard.name, shard.fingerprint, scope, last)
 
-    def sketch_fingerprint(self, one: Pass, shard: InputShard) -> str:
+    def sketch_fingerprint(self, this_pass: Pass, shard: InputShard) -> str:
         """Identity of what a pass tells its group about one shard."""
-        assert one.sketch is not None
-        return fingerprint("sketch", one.sketch.fingerprint, self.task_fingerprint(one.output, shard))
+        assert this_pass.sketch is not None
+        return fingerprint("sketch", this_pass.sketch.fingerprint, self.task_fingerprint(this_pass.output, shard))
 
     def decide_fingerprint(self, step: Step, bucket: int) -> str:
         return fingerprint("decide", step.fingerprint, self.corpus_fingerprint, bucket)
@@ -134,6 +136,7 @@ def make_plan(
     ConfigError for a missing column or asset, or stages in an order that makes no sense.
     """
     renames = _check_columns(source, stages)
+    _check_extracted(source, stages, shards)
     steps = _number(recipe, [source, *stages], renames, shards)
     begins = {position + 1 for position in cuts}
     return Plan(recipe=recipe, shards=list(shards), passes=_cut(steps, begins))
@@ -218,6 +221,19 @@ def _check_columns(source: Source, stages: Sequence[Stage]) -> list[dict[str, st
         for column in stage.drops:
             present.pop(column, None)
     return renames
+
+
+def _check_extracted(source: Source, stages: Sequence[Stage], shards: Sequence[InputShard]) -> None:
+    """Raises ConfigError when a stage reads the text of pages, of which no stage makes text."""
+    reader = next((stage for stage in stages if columns.TEXT in stage.reads), None)
+    if reader is None or any(columns.CONTENT in stage.drops for stage in stages):
+        return
+    page = next((shard for shard in shards if source.holds_pages(shard)), None)
+    if page is not None:
+        raise ConfigError(
+            f"{reader.name}: it reads text, but the pool holds pages of HTML ({page.name}) and no stage makes text of "
+            f"them. Add - extract before '{reader.name}' in the recipe's stages."
+        )
 
 
 def _renames(stage: Stage, makers: dict[str, int], present: dict[str, pa.DataType]) -> dict[str, str]:

@@ -8,12 +8,14 @@ import queue
 import traceback
 from collections import deque
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from typing import Any
 
 from tamis.base.errors import TamisError
 from tamis.base.events import Event
 from tamis.runner.graph import Context, Node
 from tamis.runner.inline_engine import InlineEngine
+from tamis.runner.lifeline import die_with_parent, without_interrupts
 from tamis.store.workspace import Workspace
 
 _POLL_SECONDS = 0.5
@@ -27,20 +29,25 @@ def run_side_by_side(nodes: Sequence[Node], context: Context) -> None:
         return
     spawn = mp.get_context("spawn")  # a fresh process: PyTorch does not survive a fork of its threads
     news = spawn.Queue()
+    their_end, our_end = spawn.Pipe(duplex=False)  # ours is never written to: see `lifeline`
     waiting, running = deque(nodes), dict[str, Any]()
     progress: dict[str, Event] = {}
     try:
         while waiting or running:
             while waiting and len(running) < context.num_workers:
                 node = waiting.popleft()
-                process = spawn.Process(target=_run_one, args=(node, context.workspace, news), daemon=True)
-                process.start()
+                arguments = (node, context.workspace, news, their_end)
+                process = spawn.Process(target=_run_one, args=arguments, daemon=True)
+                with without_interrupts():
+                    process.start()
                 running[node.label] = process
             _hear(news, running, progress, context)
     finally:
         for process in running.values():
             process.kill()
             process.join()
+        our_end.close()
+        their_end.close()
 
 
 def _hear(news: Any, running: dict[str, Any], progress: dict[str, Event], context: Context) -> None:
@@ -67,8 +74,9 @@ def _hear(news: Any, running: dict[str, Any], progress: dict[str, Event], contex
         context.on_event(content)
 
 
-def _run_one(node: Node, workspace: Workspace, news: Any) -> None:
+def _run_one(node: Node, workspace: Workspace, news: Any, lifeline: Connection) -> None:
     """Body of the process."""
+    die_with_parent(lifeline)
 
     def tell(event: Event) -> None:
         news.put((node.label, "event", event))
@@ -78,7 +86,5 @@ def _run_one(node: Node, workspace: Workspace, news: Any) -> None:
         news.put((node.label, "done", None))
     except TamisError as error:
         news.put((node.label, "failed", error))
-    except KeyboardInterrupt:
-        return
     except BaseException as error:  # noqa: BLE001 - carried to the parent, which raises it there
         news.put((node.label, "failed", RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")))

@@ -115,7 +115,7 @@ def text_bytes(batch: pa.RecordBatch) -> np.ndarray:
 
 
 class Split:
-    """Books, histograms, examples and outcome of one stage on one shard, fed batch by batch."""
+    """Accounting, histograms, examples and outcome of one stage on one shard, fed batch by batch."""
 
     def __init__(self, stage: Stage, keep_text: bool) -> None:
         self.stage = stage

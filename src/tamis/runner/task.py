@@ -30,7 +30,7 @@ class Task:
     poison: dict[str, str] = field(default_factory=dict)
 
     @property
-    def one(self) -> Pass:
+    def this_pass(self) -> Pass:
         return self.plan.passes[self.number - 1]
 
     @property
@@ -42,8 +42,8 @@ class Task:
 
     def is_done(self) -> bool:
         """Whether every step has its record, with the documents stored where this pass stores them."""
-        steps = all(self.step_is_done(step, stored=self.one.stores(step)) for step in self.one.steps)
-        return steps and (self.one.sketch is None or self.sketch_is_done())
+        steps = all(self.step_is_done(step, stored=self.this_pass.stores(step)) for step in self.this_pass.steps)
+        return steps and (self.this_pass.sketch is None or self.sketch_is_done())
 
     def step_is_done(self, step: Step, stored: bool) -> bool:
         """Whether a step is recorded for this shard, and, where that is asked for, its documents are stored."""
@@ -52,9 +52,9 @@ class Task:
         return record is not None and (record.stored or not stored)
 
     def sketch_is_done(self) -> bool:
-        assert self.one.sketch is not None
-        folder = self.folder(self.one.sketch)
-        wanted = self.plan.sketch_fingerprint(self.one, self.shard)
+        assert self.this_pass.sketch is not None
+        folder = self.folder(self.this_pass.sketch)
+        wanted = self.plan.sketch_fingerprint(self.this_pass, self.shard)
         return complete_record(folder.root, folder.sketch_task(self.index), wanted) is not None
 
 
@@ -63,17 +63,17 @@ def run_task(task: Task, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
 
     What an earlier, interrupted or differently configured run stored is taken up where it is still valid.
     """
-    one = task.one
+    this_pass = task.this_pass
     start = first_step_to_do(task)
     with ExitStack() as files:
         lanes = [
             Lane(
                 plan=task.plan, step=step, index=task.index, workspace=task.workspace, files=files, cache=cache,
-                stores=one.stores(step),
+                stores=this_pass.stores(step),
             )
-            for step in one.steps[start:]
+            for step in this_pass.steps[start:]
         ]  # fmt: skip
-        sink = Sink(task.plan, one, task.index, task.workspace, files, cache, writes_output=bool(lanes))
+        sink = Sink(task.plan, this_pass, task.index, task.workspace, files, cache, writes_output=bool(lanes))
         rows_done = 0
         heartbeat.batch(0, 0)  # models are loaded; from here on the time counts that a batch takes
         for number, batch in enumerate(_read(task, start, lanes)):
@@ -81,7 +81,7 @@ def run_task(task: Task, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
             rows_done += batch.num_rows
             _push(task, lanes, number, batch, sink, heartbeat)
     for lane in lanes:
-        extra = sink.finish_output() if lane.step is one.output else []
+        extra = sink.finish_output() if lane.step is this_pass.output else []
         lane.publish_record(task.shard, extra)
     sink.publish_record(task.shard)
     return {"rows": rows_done}
@@ -98,7 +98,7 @@ def _push(task: Task, lanes: list[Lane], number: int, batch: pa.RecordBatch, sin
 
 def first_step_to_do(task: Task) -> int:
     """Position in the pass of the step after the last one whose documents are stored and before which all is done."""
-    steps = task.one.steps
+    steps = task.this_pass.steps
     for position in reversed(range(len(steps))):
         before = all(task.step_is_done(step, stored=False) for step in steps[:position])
         if before and task.step_is_done(steps[position], stored=True):
@@ -108,7 +108,7 @@ def first_step_to_do(task: Task) -> int:
 
 def _read(task: Task, start: int, lanes: list[Lane]) -> Iterator[pa.RecordBatch]:
     """Batches that enter the first step to do: from the source, from a stored step, or from the pass before."""
-    stored = task.one.steps[start - 1] if start > 0 else task.one.reads
+    stored = task.this_pass.steps[start - 1] if start > 0 else task.this_pass.reads
     if stored is None:
         source = lanes[0].stage
         assert isinstance(source, Source)

@@ -1,10 +1,7 @@
 """Worker processes of the local engine: they run jobs, say what they are at, and die with their parent."""
 
 import io
-import os
 import pickle
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -14,6 +11,7 @@ from typing import Any
 from tamis.base.errors import TamisError
 from tamis.runner.jobs import Job, run_job
 from tamis.runner.lane import Heartbeat, Opened
+from tamis.runner.lifeline import die_with_parent
 from tamis.runner.plan import Plan
 from tamis.store.system import peak_memory_bytes
 
@@ -103,11 +101,9 @@ def main(pipe: Connection, lifeline: Connection, state: SharedState) -> None:
     """Receive ('plan', bytes) and ('job', bytes); answer each job by ('done', result) or ('failed', error); end when
     the pipe closes.
 
-    `lifeline` is never written to: when the parent dies, however it dies, reading it ends and so does this process.
-    An interrupt at the keyboard reaches all processes; here it is left to the parent, which stops its workers.
+    When the parent dies, `lifeline` closes and this process ends too.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
+    die_with_parent(lifeline)
     workbench = Workbench()
     while True:
         try:
@@ -124,10 +120,3 @@ def main(pipe: Connection, lifeline: Connection, state: SharedState) -> None:
         except BaseException as error:  # noqa: BLE001 - carried to the parent, which raises it there
             answer = ("failed", RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
         pipe.send(answer)
-
-
-def _die_with_parent(lifeline: Connection) -> None:
-    try:
-        lifeline.recv_bytes()
-    except (EOFError, OSError):
-        os._exit(1)

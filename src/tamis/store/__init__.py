@@ -1,1 +1,1 @@
-"""The only place that opens files: paths, atomic publishing, shards, WARC, token shards, the run directory."""
+"""The only place that opens files: locations, atomic publishing, locks, shards, WARC, token shards, the workspace."""

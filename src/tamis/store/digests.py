@@ -48,7 +48,7 @@ def _memory() -> Path:
 
 @cache
 def _remembered(memory: Path) -> dict[str, str]:
-    """Key -> digest; the last line of a key counts. Lines that are not whole are passed over."""
+    """Key -> digest; the last line of a key counts. Lines that are not whole are skipped."""
     entries: dict[str, str] = {}
     try:
         lines = memory.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]

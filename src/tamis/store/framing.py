@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 MAX_RECORD_BYTES = 256 << 20
-"""A longer record is not held in memory: it is passed over and becomes a quarantined row."""
+"""A longer record is not held in memory: it is skipped and becomes a quarantined row."""
 _MAX_HEADER_BYTES = 1 << 20
 _MAX_LINE_BYTES = 1 << 16
 

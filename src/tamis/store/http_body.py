@@ -23,7 +23,7 @@ class BodyError(Exception):
 def decode_body(body: bytes, transfer_encoding: str, content_encoding: str, notes: Counter[str]) -> bytes:
     """The body as the browser saw it. Raises BodyError (unknown_content_encoding, bad_content_encoding, too_large).
 
-    Encodings that are declared but visibly not there are passed over (`content_encoding_not_applied`,
+    Encodings that are declared but visibly not there are ignored (`content_encoding_not_applied`,
     `chunking_not_applied`); of a body that ends early or breaks off, what could be decoded is kept
     (`content_cut_short`).
     """

@@ -48,7 +48,7 @@ class JsonDocument:
 
 
 def read_documents(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Iterator[JsonDocument]:
-    """Stream the records of one file; blank lines are passed over.
+    """Stream the records of one file; blank lines are skipped.
 
     A line that is not a JSON object, or has no `text`, gives a document whose `error` (`bad_json`, `no_text_field`,
     `too_large`) names the line. Lone surrogates (legal in JSON, not in UTF-8) become U+FFFD; `notes` counts the records

@@ -24,6 +24,8 @@ from tamis.store.atomic import storage_errors
 from tamis.store.location import Location, filesystem
 from tamis.store.remote import remote_errors
 
+LOCK = ".lock"
+"""Name of the lock in a folder: a file, and on an object store a folder of leases."""
 RENEW_SECONDS = 10.0
 EXPIRES_SECONDS = 60.0
 _POLL_SECONDS = 0.2
@@ -39,7 +41,7 @@ def lock(folder: Location, on_wait: Callable[[], None] | None = None) -> Iterato
     hold = _lease if folder.is_remote else _file_lock
     waited = False
     while True:
-        with hold(folder / ".lock") as got:
+        with hold(folder / LOCK) as got:
             if got:
                 yield
                 return

@@ -130,6 +130,8 @@ def make_trainer(config: TrainConfig, training: Training, tokens: Location) -> "
     from tamis.train.optimizer import make_optimizer
 
     scale, device = training.scale, _device(config.device)
+    # PyTorch's own generators start anywhere, and their state is part of every checkpoint.
+    torch.manual_seed(named_seed(training.seed, "train", "torch"))
     with torch.device("meta"):
         model = Transformer(scale.shape)
     model = model.to_empty(device=device)

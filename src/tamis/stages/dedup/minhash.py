@@ -156,9 +156,9 @@ class MinHashDedup(DocumentDedup):
             first = units[starts[pair] : starts[pair + 1]]
             other = other_units[other_starts[pair] : other_starts[pair + 1]]
             if len(first) and len(other):
-                a, b = (np.unique(run_hashes(units, min(self.config.ngram, len(units)))) for units in (first, other))
-                common = len(np.intersect1d(a, b, assume_unique=True))
-                likeness[pair] = common / (len(a) + len(b) - common)
+                one, two = (np.unique(run_hashes(each, min(self.config.ngram, len(each)))) for each in (first, other))
+                common = len(np.intersect1d(one, two, assume_unique=True))
+                likeness[pair] = common / (len(one) + len(two) - common)
         return likeness
 
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:

@@ -16,15 +16,14 @@ from tamis.store.shards import open_parquet
 FileFormat = Literal["warc", "jsonl", "parquet"]
 Opener = Callable[[], BinaryIO]
 
-_WARC_SUFFIXES = (".warc", ".wet", ".arc")
+_PAGE_SUFFIXES = (".warc", ".arc")
+_WARC_SUFFIXES = (*_PAGE_SUFFIXES, ".wet")
 _COMPRESSIONS = (".gz", ".zst", ".zstd", ".lz4")
 
 
 def kind_of(uri: str, open_raw: Opener) -> FileFormat:
     """The format of a file by its name, else by its first bytes. Raises DataError when it is none that can be read."""
-    name = uri.lower()
-    for ending in _COMPRESSIONS:
-        name = name.removesuffix(ending)
+    name = _uncompressed(uri)
     if name.endswith(".parquet"):
         return "parquet"
     if name.endswith(".jsonl") or (name.endswith(".json") and name != uri.lower()):
@@ -42,6 +41,19 @@ def kind_of(uri: str, open_raw: Opener) -> FileFormat:
         f"{uri}: neither its name nor its first bytes ({head[:16]!r}) are those of a WARC, WET, ARC, JSONL or Parquet "
         "file. Leave it out of pool.inputs, or rename it to what it is."
     )
+
+
+def is_named_as_pages(uri: str) -> bool:
+    """Whether a file's name says that it holds pages as a server sent them (WARC, ARC), not texts (WET, JSONL)."""
+    return _uncompressed(uri).endswith(_PAGE_SUFFIXES)
+
+
+def _uncompressed(uri: str) -> str:
+    """The name in lower case, without the ending of a compression."""
+    name = uri.lower()
+    for ending in _COMPRESSIONS:
+        name = name.removesuffix(ending)
+    return name
 
 
 def count_documents(uri: str, kind: FileFormat, open_raw: Opener, limit: int) -> int:

@@ -90,6 +90,9 @@ class Pool(Source):
         ]
         return shards if config.pages is None else list(self._first(shards, config.pages))
 
+    def holds_pages(self, shard: InputShard) -> bool:
+        return readers.is_named_as_pages(shard.uri)
+
     def skipped_files(self) -> list[str]:
         return skipped_files(self.settings.inputs)
 
