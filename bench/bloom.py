@@ -2,11 +2,11 @@
 
     python bench/bloom.py --documents dups-dev.jsonl.zst [more ...] [--copies 4] [--repeats 3] [--dolma PYTHON]
 
-Each document is used `copies` times with its letters shifted along the alphabet, so that the copies are alike in
-length and repetition and share no n-gram. Times each part by itself (processor time, best of the repeats), measures
-what cost() predicts and the false-positive rate, and with --dolma runs Dolma's deduper on the same documents (gzip
-JSONL in, attributes out, one process) with that Python, in which the package dolma must be installed. The last line is
-JSON.
+Each document is used `copies` times with its letters shifted along the alphabet, so that the copies have the same
+length and repetition and share no n-gram. The script times each step separately (processor time, best of the repeats),
+measures the false-positive rate and what cost() predicts, and with --dolma runs Dolma's deduper on the same documents
+(gzip JSONL in, attributes out, one process) with that Python, in which the package dolma must be installed. The last
+line is JSON.
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""How often the tables of the filter stage agree with datatrove's own filters, rule by rule and table by table.
+"""Measures how often the tables of the filter stage agree with datatrove's filters, rule by rule and table by table.
 
     python bench/datatrove_parity.py --golden web-dev.rules.jsonl.zst [more ...] [--show 3]
 
-Every rule of datatrove's is asked by itself (all others off) and set against ours on the same text: Gopher's on the
-page, FineWeb's on what datatrove's C4 filter leaves. Then whole tables: datatrove's filters and the stage on the page,
-kept or removed, and whether the text that both keep is the same. Prints a line for each and, last, one JSON line.
+Every rule of datatrove is applied separately (with all others switched off) and compared with ours on the same text:
+Gopher's on the page, FineWeb's on the output of datatrove's C4 filter. Then whole tables are compared: whether
+datatrove's filters and the stage keep or remove a page, and whether the texts that both keep are equal. Prints a line
+for each and, last, one JSON line.
 """
 
 import argparse

@@ -1,7 +1,8 @@
-"""Peers' own dedup on the same documents, where they are installed: which documents, or paragraphs, each would remove.
+"""Deduplication by other libraries, where they are installed, on the same documents: which documents or paragraphs each
+would remove.
 
-MinHash with 14 bands of 8 rows over word 5-grams, their own tokenisation and hashing; of each group the first stays.
-Dolma's Bloom filter over 13-grams of paragraphs, threshold 0.8, false positives 1 %.
+MinHash has 14 bands of 8 rows over word 5-grams, with the library's tokenisation and hashing; of each group the first
+document is kept. Dolma's Bloom filter over 13-grams of paragraphs, threshold 0.8, false positives 1 %.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""What a dedup method catches and what it wrongly removes, on documents whose duplicates are known.
+"""Recall and precision of a dedup method, on documents whose duplicates are known.
 
     python bench/dedup_truth.py --docs D.jsonl.zst --truth T.jsonl --pairs P.jsonl --method minhash
                                 [--boilerplate B.json] [--set bands=9 --set rows=13 ...] [--workers 2]
@@ -12,11 +12,11 @@ words replaced), boilerplate (shares paragraphs with its `bp_group`, listed in B
 P: `{a, b, jaccard5, containment5}`, the pairs with word-5-gram Jaccard >= 0.10 or containment >= 0.50.
 
 Per kind and rate: `recall`, the share of copies that are found. Where a method names the survivor of each removed
-document, a copy is found if it and its base have the same survivor; otherwise, of the copies that come after their
-base, those that lose at least half of their text are. `removed`, whole documents gone; `text_kept`, the share of their
-characters that is left. `precision`: of the documents removed whole, those with another document in their cluster, or
-one of word-5-gram containment >= 0.8. `own_text_kept`: of boilerplate sharers, what is left of the text that they do
-not share. The last line is one JSON object.
+document, a copy is found if it and its base have the same survivor; otherwise, among the copies that come after their
+base, a copy is found if it loses at least half of its text. `removed`: share of documents that are removed as a whole.
+`text_kept`: share of characters that are kept. `precision`: share of the documents removed as a whole that have another
+document in their cluster, or one with a word-5-gram containment >= 0.8. `own_text_kept`: for documents with shared
+boilerplate, the share that is kept of the text that they do not share. The last line is one JSON object.
 """
 
 import argparse

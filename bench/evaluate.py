@@ -1,7 +1,7 @@
-"""Evaluation speed: examples per second of four-choice tasks, against a straightforward loop over examples.
+"""Evaluation speed: examples per second of four-choice tasks, compared with a simple loop over examples.
 
-The loop runs each choice by itself through the model's own forward and takes log-softmax of all logits, as a first
-version of an evaluation does. Weights are random: speed does not depend on them. Prints one JSON line.
+The loop makes one forward pass of the model per choice and computes the log-softmax of all logits, as a first version
+of an evaluation would. Weights are random, because speed does not depend on them. Prints one JSON line.
 
     python bench/evaluate.py [--scale nano] [--items 100] [--threads 1] [--context-tokens 130] [--choice-tokens 32]
 

@@ -1,11 +1,11 @@
-"""Extraction engines on pages whose text is known: word F1, segments kept and dropped, pages per CPU second.
+"""Compares extraction engines on pages whose text is known: word F1, segments kept and dropped, pages per CPU second.
 
     python bench/extract.py --warc web.warc.gz --truth web.truth.jsonl [--engines resiliparse,trafilatura] [--json]
 
-The truth is JSON lines with `url`, `with` and `without` (segments to keep and to drop), `body` and `source`.
-Scores follow the usual ones of the field: precision, recall and F1 of the multiset of words against the article text,
-averaged over pages, and the share of segments kept and dropped. Speed is CPU time in one process; the engines take
-turns on the same few pages, so that a busy machine slows all of them alike.
+The truth is JSON lines with `url`, `with` and `without` (segments to keep and to drop), `body` and `source`. Scores are
+the usual ones of the field: precision, recall and F1 of the multiset of words against the article text, averaged over
+pages, and the share of segments kept and dropped. Speed is CPU time in one process; the engines take turns on the same
+few pages, so that a busy machine slows all of them equally.
 """
 
 import argparse

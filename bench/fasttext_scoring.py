@@ -1,12 +1,14 @@
-"""Speed of fastText scoring: our kernel against the C++ library called directly, on the same pages, in one process.
+"""Speed of fastText scoring: our kernel compared with direct calls of the C++ library, on the same pages, in one
+process.
 
     python bench/fasttext_scoring.py --golden web-dev.rules.jsonl.zst [docs-dev.rules.jsonl.zst ...]
         [--lid176 lid.176.ftz] [--words 4000000] [--repeats 7]
 
 The quality model has the shape of DCLM's (two labels, bigrams, 2 million buckets, width 100) with random weights; its
-dictionary holds the words of the pages and made-up ones up to `--words` (DCLM's model: about 4 million, a file of
-2.4 GB). Processor time of one thread, best of the repeats; the library gets its lines ready-made, our kernel makes them
-from the pages. Prints one JSON line at the end. (Not called fasttext.py: that would hide the library.)
+dictionary holds the words of the pages and random words up to `--words` (DCLM's model: about 4 million, a file of 2.4
+GB). Processor time of one thread, best of the repeats; the library gets prepared lines, while our kernel makes them
+from the pages. Prints one JSON line at the end. (The script is not called fasttext.py, because it would then hide the
+library.)
 """
 
 import argparse

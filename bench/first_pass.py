@@ -1,4 +1,4 @@
-"""The first pass over a crawl against the least it could cost: a bare FastWARC + resiliparse loop on the same pages.
+"""The first pass over a crawl, compared with its lower bound: a bare FastWARC + resiliparse loop on the same pages.
 
     python bench/first_pass.py [--warc crawl/*.warc.gz] [--pages 2000] [--rounds 5] [--languages en]
 

@@ -1,12 +1,12 @@
-"""Fit the block model of the extraction engine `tamis`, with scores on pages of hosts it has not seen.
+"""Fits the block model of the extraction engine `tamis`, and scores it on pages of hosts that it was not fitted on.
 
     python bench/fit_extract.py --warc web.warc.gz --truth web.truth.jsonl [--folds 10] [--write]
 
 Needs `pip install lightgbm trafilatura`. A block's label is the share of its words that the article text aligns with
 (pages with `body`), or the segment it holds (pages with `with` and `without`). Pages with segments only are mostly
-unlabelled, so trafilatura's text of them serves as a weaker teacher, never against a segment. Folds part hosts, not
-pages; the threshold for a fold is chosen on the other folds. `--write` fits on all pages and replaces the package's
-model. Last line: JSON.
+unlabelled, so trafilatura's text gives them weaker labels, which never contradict a segment. Folds are split by host,
+not by page; the threshold for a fold is chosen on the other folds. `--write` fits on all pages and replaces the
+package's model. Last line: JSON.
 """
 
 import argparse
@@ -188,7 +188,7 @@ def as_document(booster: lightgbm.Booster, threshold: float, provenance: dict[st
             trees["value"].append(round(node["leaf_value"], 6))
             return -len(trees["value"])
         at = len(trees["feature"])
-        # Rows are float32: the largest float32 not above the threshold parts them in the same way.
+        # Rows are float32: the largest float32 that is not above the threshold splits them in the same way.
         cut = np.float32(node["threshold"])
         cut = np.nextafter(cut, np.float32(-np.inf)) if cut > node["threshold"] else cut
         trees["feature"].append(node["split_feature"])

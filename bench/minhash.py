@@ -1,13 +1,13 @@
-"""MinHash against other people's on the same documents: milliseconds per document, and which pairs are found.
+"""MinHash compared with other libraries on the same documents: milliseconds per document, and the pairs that are found.
 
     python bench/minhash.py --docs FILE.jsonl.zst [--datasketch] [--datatrove] [--bands 14] [--rows 8] [--seeds 5]
     python bench/minhash.py --memory 1000000
 
-Time: processor time from 300 texts to band keys, best of three. Pairs: with FILE.pairs.jsonl and
-FILE.truth.jsonl beside the documents, the share of pairs that have a band in common, by exact Jaccard similarity and by
-kind of copy, averaged over seeds, beside what the S-curve expects of those similarities, and of those that our notion
-of a word gives. datasketch gets our words, so that hash functions are compared; datatrove is its whole signature step
-(spaCy's tokeniser). --memory: peak growth of decide and combine in fresh processes over stored sketches of that many
+Time: processor time from 300 texts to band keys, best of three. Pairs: with FILE.pairs.jsonl and FILE.truth.jsonl
+beside the documents, the share of pairs that have a band in common, by exact Jaccard similarity and by kind of copy,
+averaged over seeds, beside the prediction of the S-curve for these similarities, and for those with our definition of a
+word. datasketch gets our words, so that hash functions are compared; datatrove runs its whole signature step (with
+spaCy's tokeniser). --memory: peak growth of decide and combine in fresh processes over stored sketches of that many
 documents, and size of the sketches, beside what `cost` predicts. The last line printed is one JSON object.
 """
 

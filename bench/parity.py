@@ -1,9 +1,9 @@
-"""How often Tamis agrees with DCLM's own code, step by step, on a file of recorded answers.
+"""Measures how often Tamis agrees with DCLM's own code, step by step, on a file of recorded results.
 
     python bench/parity.py --golden web-dev.rules.jsonl.zst [--banlists DIR] [--mode paper] [--show 3]
 
-Every answer comes from the kernels or from the filter stage in the given mode; a step without an answer here counts
-as a disagreement. Prints `agree/of` per step and, last, one JSON line.
+Every result comes from the kernels or from the filter stage in the given mode; a step without a result counts as a
+disagreement. Prints `agree/of` per step and, last, one JSON line.
 """
 
 import argparse

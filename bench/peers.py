@@ -1,8 +1,9 @@
-"""Peers' own code, loaded from a checkout given by its path, to be timed on the same documents in the same process.
+"""Loads the code of other projects from a checkout given by its path, to time it on the same documents in the same
+process.
 
 Nothing is downloaded: `--dclm PATH` is a checkout of mlfoundations/dclm (with retrie, uniseg, nltk and blingfire
 installed), `--datatrove` uses the package where it is installed (`pip install datatrove spacy`; its English words and
-sentences are spaCy's rules, which need no model). Without them these columns are left out.
+sentences are spaCy's rules, which need no model). Without them, their columns are left out.
 """
 
 import importlib

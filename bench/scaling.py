@@ -1,4 +1,5 @@
-"""One process against several on the same shards: extract and filter through the local engine, workers already warm.
+"""One process compared with several on the same shards: extract and filter with the local engine, with workers that
+have loaded everything.
 
     python bench/scaling.py [--warc crawl/*.warc.gz] [--pages 2000] [--files 16] [--workers 2] [--rounds 5]
 

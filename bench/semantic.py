@@ -1,10 +1,10 @@
-"""Semantic dedup on documents with known near-duplicates: what is caught and what goes wrongly, by eps; and its cost.
+"""Semantic deduplication on documents with known near-duplicates: recall and wrong removals by eps, and the cost.
 
     python bench/semantic.py --folder DUPS --embedder MODEL [--sketch FILE]
     python bench/semantic.py --memory 300000
 
 The first embeds `DUPS/dups-dev.jsonl.zst` (or takes the embeddings of an earlier run from FILE) and compares decisions
-with `dups-dev.truth.jsonl` and `dups-dev.pairs.jsonl`. The second decides on made-up embeddings of that many documents
+with `dups-dev.truth.jsonl` and `dups-dev.pairs.jsonl`. The second decides on random embeddings of that many documents
 in a process of its own and compares memory and disk with what the stage predicts. The last line is one JSON object.
 """
 

@@ -2,10 +2,10 @@
 
     python bench/substring.py --pages pages.jsonl.zst [--copies 4] [--parts 4] [--repeats 3]
 
-The corpus is the given records `{id, text}` as they are and as many variants, in which every 30th word is another, so
-that nearly all windows differ. Sketches lie on disk as a run stores them. Each decision is made in a process of its
-own, kernels loaded: processor time, and growth of the resident set to its peak against what `cost` predicts. The last
-line printed is one JSON object.
+The corpus consists of the given records `{id, text}` and of variants of them in which every 30th word is replaced, so
+that nearly all windows differ. Sketches are stored on disk as in a run. Each decision is made in a process of its own,
+with loaded kernels. Measured are processor time, and the growth of the resident set to its peak, beside the prediction
+of `cost`. The last line printed is one JSON object.
 """
 
 import argparse

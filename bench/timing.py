@@ -1,4 +1,4 @@
-"""How the benches time one function inside a process."""
+"""Times one function inside a process, for all benchmarks."""
 
 import time
 from collections.abc import Callable

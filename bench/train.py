@@ -1,10 +1,11 @@
-"""Training speed: tokens per second of our loop against a bare PyTorch loop of the same model on the same batches.
+"""Training speed: tokens per second of our loop, compared with a bare PyTorch loop of the same model on the same
+batches.
 
     python bench/train.py [--scale nano] [--steps 10] [--rounds 20] [--device cpu] [--threads 1]
 
-The bare loop is what one would write in a notebook: random batches from one tensor in memory, forward, loss, backward,
-clip, step; no shuffle, no log, no checks. Both take turns at going first, and the ratio is the median over rounds, so
-that a busy machine slows both alike. The last line printed is one JSON object. Budget: ratio >= 0.97.
+The bare loop is as short as in a notebook: random batches from one tensor in memory, forward, loss, backward, clip,
+step, without shuffle, log and checks. The two loops alternate in going first, and the ratio is the median over rounds,
+so that a busy machine slows both equally. The last line printed is one JSON object. Budget: ratio >= 0.97.
 """
 
 import argparse

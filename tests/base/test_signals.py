@@ -95,7 +95,7 @@ PRESENT = {field.name: field.type for field in columns.POOL_SCHEMA} | {"score": 
         ("score", "=<", 1.0, "op: '=<' is none of"),
         ("score", "<", "1", "'<' compares with a number"),
         ("score", "<", True, "'<' compares with a number"),
-        ("score", "<", float("nan"), "nan is no threshold"),
+        ("score", "<", float("nan"), "nan is not a threshold"),
         ("score", "in", 1.0, "'in' compares with a list"),
         ("score", "==", [1.0], "'==' compares with one value"),
         ("url", "matches", "(", "not a regular expression"),

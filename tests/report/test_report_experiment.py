@@ -32,7 +32,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> ParsedReport:
 def test_the_answer_comes_first(ten: ParsedReport) -> None:
     assert (
         "dclm-baseline-documentation has the best value of 10 recipes: 2.390 [2.354, 2.426] bits per byte, "
-        "+0.140 [0.128, 0.152] better than the baseline raw. It cannot be told from keep-a-quarter."
+        "+0.140 [0.128, 0.152] better than the baseline raw. It is not clearly different from keep-a-quarter."
     ) in ten.text
     assert (
         "Bits per byte of 608 held-out pages of 41 hosts, selected by no compared recipe's rules · 3 training seeds "

@@ -159,4 +159,4 @@ def test_langdetect() -> None:
     assert "language_model" not in stage.assets()
     out = stage.apply(batch_of([PAGE, german]))
     assert out["drop_reason"].to_pylist() == [None, "wrong_language"]
-    assert "asked of langdetect" in stage.rules[0].source
+    assert "detected by langdetect" in stage.rules[0].source

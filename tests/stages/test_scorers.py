@@ -125,8 +125,8 @@ def test_a_scorer_that_guesses_is_refused(positives: Path, scorers: str, name: s
 
 
 def test_the_held_out_tenth_does_not_reach_training(positives: Path, scorers: str) -> None:
-    """A scorer that knows the documents it was trained on by heart tells none apart that it was not trained on."""
-    with pytest.raises(DataError, match=r"scores go from 0\.0000 to 0\.0000, and it tells 6 of them apart"):
+    """A scorer that memorises its training documents classifies no other documents correctly."""
+    with pytest.raises(DataError, match=r"scores go from 0\.0000 to 0\.0000, and it classifies 6 of them correctly"):
         fit_own(positives, [spam(80)], scorer=f"{scorers}:Memory")
     texts = [str(n) for n in range(47)]
     assert sorted([*training_part(texts), *held_out_part(texts)]) == sorted(texts)
@@ -245,7 +245,9 @@ def test_scores_that_are_all_alike_are_refused_even_where_their_order_is_right()
     good, pool = np.full(20, 0.50005), np.full(20, 0.49995)
     alike = judge(good, pool, boundary=0.5)
     assert alike.right == alike.number == 40 and alike.chance < 1e-9
-    with pytest.raises(DataError, match=r"from 0\.5000 to 0\.5000, and it tells 40 of them apart \(20 by guessing\)"):
+    with pytest.raises(
+        DataError, match=r"from 0\.5000 to 0\.5000, and it classifies 40 of them correctly \(20 by guessing\)"
+    ):
         check_learned(alike, 0.01, "Change this.")
     check_learned(judge(good + 0.1, pool, boundary=None), 0.01, "")
     with pytest.raises(DataError):

@@ -62,7 +62,7 @@ def check_test(op: str, threshold: Any, where: str) -> None:
         raise ConfigError(f"{where}.op: '{op}' is none of {', '.join(OPERATORS)}")
     is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
     if is_number and not math.isfinite(threshold):
-        raise ConfigError(f"{where}.threshold: {threshold} is no threshold; give a number, or remove the rule")
+        raise ConfigError(f"{where}.threshold: {threshold} is not a threshold; give a number, or remove the rule")
     if op in ORDERED and not is_number:
         raise ConfigError(f"{where}.threshold: '{op}' compares with a number (got {threshold!r})")
     if (op in ("in", "not_in")) != isinstance(threshold, list | tuple):
@@ -83,7 +83,7 @@ def check_kinds(name: str, op: str, threshold: Any, present: Mapping[str, pa.Dat
     wanted = {_kind_of_value(item) for item in (threshold if isinstance(threshold, list | tuple) else [threshold])}
     if kind != "any" and wanted - {kind}:
         raise ConfigError(
-            f"{where}: '{op} {threshold}' cannot be asked of '{name}', a column of {_PLURAL[kind]}. "
+            f"{where}: '{op} {threshold}' cannot be applied to '{name}', a column of {_PLURAL[kind]}. "
             f"Compare it with {_EXAMPLES[kind]}"
         )
 

@@ -1,1 +1,1 @@
-"""What the command line prints: progress while a run works, tables and plans afterwards."""
+"""The output of the command line: progress during a run, tables and plans."""

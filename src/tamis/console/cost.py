@@ -1,7 +1,8 @@
-"""`--dry-run`: what a graph would do, what is done already, and about how long and how much disk and memory it takes.
+"""`--dry-run`: what a graph would do, what is done already, and approximately how much time, disk and memory it needs.
 
-Nothing is written: a workspace that does not exist yet is not made. Predictions for passes come from rates measured on
-the benchmark machine, those for groups from a sample of the pool, all others from the nodes themselves.
+Nothing is written, and a workspace that does not exist is not created. Predictions for passes are based on rates that
+were measured on the benchmark machine, those for groups on a sample of the pool, and all others are made by the nodes
+themselves.
 """
 
 import json
@@ -25,36 +26,38 @@ from tamis.store.rundir import StageDir
 from tamis.store.workspace import Workspace
 
 COMPRESSED_WARC_MB_PER_SECOND = 8.0
-"""Gzipped WARC through extraction and the first pass, one core (bench/results/first_pass.md)."""
+"""MB of gzipped WARC per second and core for extraction and the first pass (bench/results/first_pass.md)."""
 STORED_SHARD_MB_PER_SECOND = 12.0
-"""Stored Parquet through a later pass, one core (bench/results/first_pass.md)."""
+"""MB of stored Parquet per second and core for a later pass (bench/results/first_pass.md)."""
 TEXT_SHARE = 0.15
-"""Size of a stored pass over the size of gzipped WARC input: extracted text is that much smaller than its HTML."""
+"""Size of the output of a pass over the size of its gzipped WARC input, as extracted text is much smaller than HTML."""
 
 DONE, TO_DO, UNKNOWN = "done before", "to do", "known when its data is there"
 SHARED = "done with a node above"
-"""State of a node whose work is part of another one, listed before it."""
+"""State of a node whose work is part of another node that is listed before it."""
 
 
 @dataclass(kw_only=True)
 class Forecast:
-    """What is known while the nodes of a graph are gone through in order, inputs first."""
+    """What is known while the nodes of a graph are listed in order, inputs first."""
 
     workspace: Workspace
     num_workers: int
     listed: dict[tuple[str, ...], bool] = field(default_factory=dict)
-    """Kind and artefacts of the nodes listed, and whether they are done: recipes that share work list it once."""
+    """Kind and artefacts of the nodes that are listed, and whether they are done: work that recipes share is listed
+    once."""
     done: dict[int, bool] = field(default_factory=dict)
-    """By `id` of the node. Asked of each node once, for the answer is a look at every record of its artefacts."""
+    """Whether a node is done, by the `id` of the node. It is determined only once, because that reads every record of
+    its artefacts."""
     will_be_stored: set[str] = field(default_factory=set)
-    """Artefacts whose documents are stored by the time a later node is reached."""
+    """Artefacts whose documents will be stored before a later node starts."""
     new_sketches: set[str] = field(default_factory=set)
     """Artefacts of groups whose sketches are still to be written."""
     corpora: dict[str, Corpus] = field(default_factory=dict)
-    """Sampled corpora, by the artefact that the first pass ends in."""
+    """Sampled corpora, by the last artefact of the first pass."""
 
     def entry(self, node: Node) -> dict[str, Any] | None:
-        """The node as plain data; None where an equal one was listed."""
+        """The node as plain data; None where an equal node has been listed."""
         ready = all(self.done[id(other)] for other in node.inputs)
         names = node.artefacts(self.workspace) if ready or isinstance(node, PassNode | DecideNode) else []
         key = (node.kind, *names)
@@ -85,7 +88,7 @@ class Forecast:
 def graph_cost(nodes: Sequence[Node], workspace: Workspace, num_workers: int) -> dict[str, Any]:
     """`nodes` and all that they need as data, each once, inputs first, with predictions and their totals.
 
-    `estimated_seconds` of a node is None where nothing predicts it; such nodes are not in the total.
+    `estimated_seconds` of a node is None where there is no prediction; such nodes are not in the total.
     """
     forecast = Forecast(workspace=workspace, num_workers=num_workers)
     entries = [entry for node in in_order(nodes) if (entry := forecast.entry(node)) is not None]
@@ -101,7 +104,8 @@ def graph_cost(nodes: Sequence[Node], workspace: Workspace, num_workers: int) ->
 
 
 def _total_seconds(entries: list[dict[str, Any]], num_workers: int) -> float:
-    """Nodes one after the other; those of one kind with a process of their own side by side on the workers."""
+    """The total time: nodes run one after the other, except that nodes of one kind with their own process run in
+    parallel on the workers."""
     total = 0.0
     beside: dict[str, list[float]] = {}
     for entry in entries:
@@ -155,7 +159,7 @@ def _start(task: Task, will_be_stored: set[str]) -> int:
 
 
 def _text_share(plan: Plan) -> float:
-    """Size of what is stored over the size of the pool; a pool that is not extracted from is text already."""
+    """Size of the stored documents over the size of the pool. A pool without extraction consists of text already."""
     return TEXT_SHARE if any(columns.CONTENT in step.stage.drops for step in plan.steps) else 1.0
 
 
@@ -174,8 +178,9 @@ def _decision_entry(node: DecideNode, forecast: Forecast) -> dict[str, Any]:
 
 
 def _memory(node: DecideNode, forecast: Forecast) -> GroupCost | None:
-    """From what entered the group where that is known, else from a sample of the pool, drawn once for all recipes that
-    begin alike. None where the group's needs are next to nothing, or a model of the first pass is not made yet."""
+    """Computed from what entered the group where that is known, else from a sample of the pool, which is drawn once for
+    all recipes with the same beginning. None where the group's needs are negligible, or where a model of the first pass
+    does not exist yet."""
     workspace, plan = forecast.workspace, node.plan
     card = StageDir(workspace.artefact(node.this_pass.output.artefact)).card
     if card.exists() and (counts := Card.from_dict(read_json(card)).accounting) is not None:
@@ -191,7 +196,7 @@ def _memory(node: DecideNode, forecast: Forecast) -> GroupCost | None:
 
 
 def _can_be_sampled(plan: Plan, workspace: Workspace) -> bool:
-    """Whether the assets of the first pass are there; those that the graph makes may be missing."""
+    """Whether the assets of the first pass exist; those that the graph makes may be missing."""
     texts = [text for step in plan.passes[0].steps for text in step.assets.values()]
     return all(asset_location(text, workspace).exists() for text in texts if text.startswith(ARTEFACT_SCHEME))
 
@@ -199,7 +204,7 @@ def _can_be_sampled(plan: Plan, workspace: Workspace) -> bool:
 def print_graph(
     nodes: Sequence[Node], workspace: Workspace, num_workers: int, as_json: bool, extra: Sequence[str] = ()
 ) -> None:
-    """One line per node and the totals, as text or JSON; `extra` are more lines that the caller wants to have told."""
+    """One line per node and the totals, as text or JSON; `extra` are further lines to print."""
     cost = graph_cost(nodes, workspace, num_workers)
     if as_json:
         typer.echo(json.dumps(cost | {"notes": list(extra)}, indent=2, ensure_ascii=False))

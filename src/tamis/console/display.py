@@ -1,7 +1,7 @@
-"""What the user sees while a run works: progress bars with rates and time left on a terminal, plain lines elsewhere.
+"""The display of progress during a run: bars with rates and time left on a terminal, plain lines elsewhere.
 
-Events are data from other modules, and a display must not end the run that it shows: every field is optional here, and
-an unknown kind of event is ignored.
+Events are data from other modules, and an error in the display must not stop the run, so every field is optional here,
+and an unknown kind of event is ignored.
 """
 
 import sys
@@ -19,11 +19,11 @@ from tamis.base.events import Event
 from tamis.console.formats import duration_text, reasons_text, work_label
 
 LINE_SECONDS = 5.0
-"""Least time between two plain progress lines of one piece of work."""
+"""Smallest number of seconds between two plain progress lines of one piece of work."""
 RATE_SECONDS = 2.0
-"""No rate and no time left are shown for less elapsed time than this."""
+"""Seconds of elapsed time below which no rate and no time left are shown."""
 RATE_ROWS = 100
-"""No rate is shown for fewer documents than this."""
+"""Number of documents below which no rate is shown."""
 DOCUMENTS = "documents"
 
 
@@ -40,7 +40,8 @@ class Work:
     done: int = 0
     measured_from: float
     done_before: int = 0
-    """Rates are of what was done since `measured_from` beyond `done_before`: what an earlier run did is no part."""
+    """Rates are computed from the work since `measured_from` beyond `done_before`, so that the work of an earlier run
+    is not included."""
     rows: int = 0
     rows_in_flight: int = 0
     rows_shown: int = 0
@@ -49,7 +50,7 @@ class Work:
     last_line: float = 0.0
 
     def status(self, now: float) -> str:
-        """Amounts, rate and time left; what cannot be told reliably yet is left out."""
+        """Amounts, rate and time left. What is not reliable yet is left out."""
         total = f"/{self.total:,}" if self.total else ""
         told = [f"{self.done:,}{total} {self.unit}".rstrip()]
         elapsed = now - self.measured_from
@@ -82,7 +83,7 @@ class Display:
             TimeElapsedColumn(),
             console=self.console,
             get_time=clock,
-            redirect_stdout=sys.stdout.isatty(),  # results that go to a file or a pipe are none of the bar's business
+            redirect_stdout=sys.stdout.isatty(),  # Results that go to a file or a pipe must not be redirected.
         )
         self._work: Work | None = None
         self._finished: tuple[str, int, str] | None = None
@@ -106,7 +107,7 @@ class Display:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def on_event(self, event: Event) -> None:
-        """Show one event; kinds that tell a user nothing are ignored."""
+        """Show one event. Kinds of events that are of no interest to a user are ignored."""
         handler = getattr(self, f"_on_{event.kind}", None)
         if handler is not None and not self._quiet:
             handler(event.fields)
@@ -141,7 +142,7 @@ class Display:
             self._show(self._work)
 
     def _on_task_retried(self, fields: dict[str, Any]) -> None:
-        """`shard` names a shard of the pool; a decision has `bucket` in its place: a number, or 'all'."""
+        """`shard` names a shard of the pool; a decision has `bucket` instead: a number, or 'all'."""
         what = _text(fields, "shard")
         if not what and (bucket := fields.get("bucket")) is not None:
             what = "all buckets" if bucket == "all" else f"bucket {bucket}"
@@ -151,7 +152,8 @@ class Display:
         self.say(f"{what}: {_text(fields, 'trouble') or 'failed; trying again'}")
 
     def _on_progress(self, fields: dict[str, Any]) -> None:
-        """Of the shards in flight (`rows`), or of work that tells its own amounts (`stage`, `done`, `total`)."""
+        """Progress of the shards that are being processed (`rows`), or of work that reports its own amounts (`stage`,
+        `done`, `total`)."""
         if stage := _text(fields, "stage"):
             self._show_stage(stage, fields)
         elif self._work is not None:
@@ -171,7 +173,7 @@ class Display:
     # Work in progress.
 
     def _show_stage(self, stage: str, fields: dict[str, Any]) -> None:
-        """Work side by side shares one line: the events are those of the slowest, so that `done` can go back when
+        """Parallel pieces of work share one line: the events are those of the slowest, so `done` can decrease when
         others begin."""
         done, total, text = _number(fields, "done"), _number(fields, "total"), _text(fields, "text")
         work = self._work
@@ -217,7 +219,7 @@ class Display:
             self.say(f"{work.label}: {work.status(now)}")
 
     def _end_work(self, how: str = "") -> None:
-        """Replace the bar by a line that stays, so that a long run does not fill the screen with bars."""
+        """Replace the bar by a permanent line, so that a long run does not fill the screen with bars."""
         work, self._work = self._work, None
         assert work is not None
         if work.bar is not None:

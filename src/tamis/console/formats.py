@@ -1,9 +1,10 @@
-"""How the command line words sizes, durations, counts and the names of work: one definition each."""
+"""The formats of sizes, durations, counts and names of work in the output of the command line, with one definition
+each."""
 
 from collections.abc import Mapping, Sequence
 
 LARGEST = 5
-"""Reasons shown where nobody asked for all of them."""
+"""Number of reasons that are shown by default."""
 
 
 def size_text(num_bytes: float) -> str:
@@ -18,7 +19,7 @@ def size_text(num_bytes: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A time span, rounded to what a reader needs: `8 s`, `12 min`, `3.5 h`."""
+    """A duration, rounded for reading: `8 s`, `12 min`, `3.5 h`."""
     if seconds < 120:
         return f"{seconds:.0f} s" if seconds >= 1 or seconds == 0 else "1 s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
@@ -30,7 +31,7 @@ def count_text(number: int, noun: str) -> str:
 
 
 def reasons_text(counts: Mapping[str, int], all_of_them: bool = False) -> str:
-    """Names with their counts, largest first: the five largest and how many more there are, or all."""
+    """Names with their counts, largest first: the five largest and the number of others, or all."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     shown = ordered if all_of_them else ordered[:LARGEST]
     told = ", ".join(f"{name} {count:,}" for name, count in shown)
@@ -39,8 +40,8 @@ def reasons_text(counts: Mapping[str, int], all_of_them: bool = False) -> str:
 
 
 def work_label(stages: Sequence[str], reads: str | None) -> str:
-    """What a pass does, from the steps that it really does and the stored step that it reads, if any:
-    `pool + extract`, or `filter, from stored extract`."""
+    """The name of a pass, from the steps that it executes and the stored step that it reads, if any: `pool + extract`,
+    or `filter, from stored extract`."""
     names = " + ".join(_stage_name(label) for label in stages) or "work"
     return f"{names}, from stored {_stage_name(reads)}" if reads else names
 

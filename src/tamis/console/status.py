@@ -1,4 +1,5 @@
-"""What `tamis status` tells of a run: accounting, sizes and places of every stage, and what was made from the run."""
+"""The output of `tamis status`: accounting, sizes and paths of every stage of a run, and the models and evaluations
+made from it."""
 
 from typing import Any
 
@@ -16,9 +17,9 @@ from tamis.store.rundir import Product, RunDir
 def status_data(run: RunDir) -> dict[str, Any]:
     """The run as data.
 
-    `stages` holds for every step, in order, its card, whether it is finished, where its artefact lies and, after
-    tokenize, `tokens`. `models` and `evaluations` are what was made from the run: `stale` tells whether it was made
-    from other data than the run has now; None where that cannot be told, as the run has no token shards now.
+    `stages` has for every step, in order, its card, whether it is finished, the path of its artefact and, after
+    tokenize, `tokens`. `models` and `evaluations` were made from the run: `stale` says whether they were made from
+    other data than the run has now, and is None where that is not known because the run has no token shards now.
     """
     state, error = run.state()
     data = _data_fingerprint(run)
@@ -35,7 +36,7 @@ def status_data(run: RunDir) -> dict[str, Any]:
 
 
 def _data_fingerprint(run: RunDir) -> str | None:
-    """Identity of the token shards of the run as it is now."""
+    """Fingerprint of the token shards that the run has now."""
     folder = run.tokens()
     return None if folder is None else str(read_json(folder / "manifest.json")["fingerprint"])
 
@@ -65,7 +66,7 @@ def _product(run: RunDir, product: Product, data: str | None) -> dict[str, Any]:
 
 
 def print_status(run: RunDir, all_reasons: bool = False) -> None:
-    """The same as text. `all_reasons`: not only the five largest of each stage."""
+    """Print the status as text. `all_reasons`: all reasons of each stage instead of the five largest."""
     status = status_data(run)
     print_table(_stage_table(status["stages"], dict(run.cards()), all_reasons))
     typer.echo("\nartefacts:")
@@ -100,7 +101,7 @@ def _stage_table(stages: dict[str, dict[str, Any]], cards: dict[str, Card], all_
 
 
 def _settings_text(settings: dict[str, Any]) -> str:
-    """What tells it from its siblings; fingerprints are for programs."""
+    """The settings that distinguish it from others of its kind, because fingerprints are hard to read."""
     told = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "data")
     return f" ({told})" if told else ""
 

@@ -12,7 +12,7 @@ from tamis.console.formats import LARGEST, count_text, reasons_text, size_text
 
 SCRIPT_WIDTH = 160
 MOST_SIDES_IN_PAIRS = 3
-"""Up to so many sides, a comparison shows every pair of them."""
+"""Largest number of sides for which every pair is shown."""
 
 
 def accounting_table(cards: list[tuple[str, Card]], all_reasons: bool = False) -> Table:
@@ -33,7 +33,7 @@ def accounting_table(cards: list[tuple[str, Card]], all_reasons: bool = False) -
 
 
 def reasons_cell(counts: Counts, all_reasons: bool, to_see_all: str) -> str:
-    """Why documents left: every reason, or the largest and what to type for the rest."""
+    """The reasons for which documents were removed: all of them, or the largest and the command that shows the rest."""
     text = ", ".join(filter(None, (reasons_text(part, all_reasons) for part in (counts.removed, counts.quarantined))))
     is_cut = not all_reasons and max(len(counts.removed), len(counts.quarantined)) > LARGEST
     return escape(f"{text} ({to_see_all} shows them)" if is_cut else text)
@@ -64,7 +64,7 @@ def scores_table(results: dict[str, Any]) -> Table:
 
 
 def comparison_table(result: dict[str, Any]) -> Table:
-    """One line per task and pair of sides: both values, the difference b - a with its interval, and what it says.
+    """One line per task and pair of sides: both values, the difference b - a with its interval, and the verdict.
 
     All pairs are shown where there are few, else those with the baseline.
     """
@@ -90,7 +90,7 @@ def _shown_pairs(result: dict[str, Any], task: dict[str, Any]) -> list[dict[str,
 
 
 def print_comparison(result: dict[str, Any]) -> None:
-    """Print a comparison and everything that its reader must know: one line per note, and whether pairs are hidden."""
+    """Print a comparison with its notes, one line each, and a note when pairs are not shown."""
     console = _console()
     console.print(comparison_table(result))
     hidden = sum(len(task["differences"]) - len(_shown_pairs(result, task)) for task in result["tasks"].values())
@@ -110,16 +110,16 @@ def assets_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def clusters_table(found: dict[str, Any]) -> Table:
-    """The largest clusters of a dedup step; where it has none, the lines that stand in most documents."""
+    """The largest clusters of a dedup step; where it has none, the lines that occur in the most documents."""
     if found["clusters"]:
         table = Table("documents", "survivor", "beginning", box=None, pad_edge=False, title=_dedup_title(found))
-        for one in found["clusters"]:
-            beginning = " ".join(one["survivor"]["text"][:200].split())[:70]
-            table.add_row(f"{one['documents']:,}", one["survivor"]["id"], escape(beginning))
+        for cluster in found["clusters"]:
+            beginning = " ".join(cluster["survivor"]["text"][:200].split())[:70]
+            table.add_row(f"{cluster['documents']:,}", cluster["survivor"]["id"], escape(beginning))
         return table
     table = Table("documents", "hosts", "line", box=None, pad_edge=False, title=_dedup_title(found))
-    for one in found["paragraphs"]:
-        table.add_row(f"{one['documents']:,}", f"{one['hosts']:,}", escape(one["text"][:100]))
+    for paragraph in found["paragraphs"]:
+        table.add_row(f"{paragraph['documents']:,}", f"{paragraph['hosts']:,}", escape(paragraph["text"][:100]))
     return table
 
 
@@ -168,7 +168,7 @@ def _value_text(value: Any) -> str:
 
 
 def _mark(test: dict[str, Any], step: dict[str, Any]) -> str:
-    """Which rule removed the page; others that hold for it as well are told apart."""
+    """The mark of a test: whether its rule removed the page, or only holds for it as well."""
     if not test["fired"] or step["outcome"] == "kept":
         return ""
     return "<- removes it" if test["reason"] == step["reason"] else "<- holds as well"

@@ -1,1 +1,1 @@
-"""Tasks, scoring, aggregation and comparison with intervals."""
+"""Evaluation: tasks, scoring, aggregation, and comparison with intervals."""

@@ -1,9 +1,9 @@
-"""Bits per byte of held-out documents: how many bits the model spends on each byte of text; less is better.
+"""Bits per byte of held-out documents: the number of bits that the model needs per byte of text; less is better.
 
-Unlike perplexity per token it can be compared across tokenizers, and unlike accuracy it moves at small scale. The
-first token of a document is conditioned on end-of-text, as in training; end-of-text itself is not predicted. Every
-other token is scored exactly once: a document longer than the model's context is read in overlapping windows, of which
-each after the first scores only its new tokens.
+Unlike perplexity per token it can be compared across tokenizers, and unlike accuracy it shows differences between small
+models. The first token of a document is conditioned on end-of-text, as in training; end-of-text itself is not
+predicted. Every other token is scored exactly once: a document longer than the model's context is read in overlapping
+windows, of which each after the first scores only its new tokens.
 """
 
 import math
@@ -14,10 +14,10 @@ from tamis.evaluate.results import Item, Measure
 
 
 def windows(ids: list[int], eot_id: int, max_length: int, overlap_fraction: float) -> list[Request]:
-    """Requests that score every id once.
+    """The requests that score every id of a document once.
 
-    The first window is end-of-text and as many ids as fit; each later one scores at most
-    `max_length - floor(max_length * overlap_fraction)` new ids, on as many ids before them as fit (at least 1).
+    The first window consists of end-of-text and as many ids as fit; each later one scores at most `max_length -
+    floor(max_length * overlap_fraction)` new ids, on as many ids before them as fit (at least 1).
     """
     stream = [eot_id, *ids]
     step = max(1, min(max_length - 1, max_length - int(max_length * overlap_fraction)))
@@ -37,7 +37,8 @@ def score_documents(
     on_progress: Progress | None = None,
     task: str = "documents",
 ) -> Measure:
-    """Bits per UTF-8 byte of each document of `{id, url, text}`; an item weighs its bytes. `task` names the measure."""
+    """Bits per UTF-8 byte of each document of `{id, url, text}`; the weight of an item is its number of bytes. `task`
+    names the measure."""
     ids = model.tokenizer.encode_batch([document["text"] for document in documents])
     requests: list[Request] = []
     owners: list[int] = []

@@ -1,8 +1,9 @@
-"""Which evaluations may be compared: same questions, same scoring, and models that differ in their data alone.
+"""Checks which evaluations may be compared: they must have the same items and the same scoring, and models that differ
+in their data alone.
 
 A comparison of recipes answers a question about data only when everything else was equal, so whatever else differs is
-refused, with the names of the two sides and the command that mends it. What an evaluation does not record cannot be
-checked; the comparison's notes then say so.
+refused, with the names of the two sides and the command that corrects it. What an evaluation does not record cannot be
+checked, and the notes of the comparison say so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,14 @@ from tamis.store.atomic import read_json
 from tamis.store.location import Location
 
 TOKEN_TOLERANCE_FRACTION = 0.001
-"""Token counts this near are the same: training stops at whole batches."""
+"""Relative difference up to which two numbers of training tokens count as equal, because training stops at whole
+batches."""
 
 SCORING_SETTINGS = ("suite", "window_overlap_fraction")
-"""Settings of an evaluation that change scores; the others change intervals only."""
+"""Settings of an evaluation that change scores; the other settings change only intervals."""
 
 TRAINING_SETTINGS = ("scale", "shape", "sequence_length", "num_steps", "hyperparameters")
-"""What must be equal of two trainings, besides the number of tokens, for a difference to be one of data."""
+"""What must be equal in two trainings, besides the number of tokens, so that their difference is caused by the data."""
 
 SETTABLE = (
     "vocab_size", "sequence_length", "batch_size", "learning_rate", "final_learning_rate", "weight_decay",
@@ -65,7 +67,8 @@ class Evaluation:
         return found
 
     def check(self) -> None:
-        """Raises one of the errors that `open` expects unless the card is an evaluation's, with numbers and parents."""
+        """Raises one of the errors that `open` handles unless the card is that of an evaluation, with numbers and
+        parents."""
         if self.card.kind != "evaluation":
             raise ValueError(f"a card of kind {self.card.kind!r}")
         if not self.sets or sorted(self.card.parents[1:]) != sorted(self.sets.values()):
@@ -89,7 +92,7 @@ class Evaluation:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What the model says of itself (`LanguageModel.description`)."""
+        """The description of the model on the card (`LanguageModel.description`)."""
         return dict(self.card.details.get("model") or {})
 
     @property
@@ -135,7 +138,7 @@ def open_sides(sides: Mapping[str, Sequence[Location]]) -> dict[str, list[Evalua
 
 
 def check_comparable(sides: Mapping[str, Sequence[Evaluation]], allow_different_training: bool) -> None:
-    """Compare every two evaluations; raises ConfigError at the first difference that is not one of data."""
+    """Check every pair of evaluations; raises ConfigError at the first difference that is not one of data."""
     for first, other in combinations([evaluation for side in sides.values() for evaluation in side], 2):
         _check_questions(first, other)
         _check_scoring(first, other)
@@ -153,7 +156,7 @@ def check_comparable(sides: Mapping[str, Sequence[Evaluation]], allow_different_
 
 def different_settings(a: Evaluation, b: Evaluation) -> list[tuple[str, Any, Any]]:
     """(name, value of a, value of b) of each setting of the training that both record and that differs. Where the
-    scales differ that is the one difference, as all others come from it."""
+    scales differ, only the scale is returned, because the other differences follow from it."""
     out: list[tuple[str, Any, Any]] = []
     for name in TRAINING_SETTINGS:
         here, there = a.description.get(name), b.description.get(name)
@@ -181,7 +184,7 @@ def same_tokens(evaluations: Sequence[Evaluation]) -> bool | None:
 
 
 def unrecorded(evaluation: Evaluation) -> list[str]:
-    """What the evaluation should record of its model and does not, so that it could not be checked."""
+    """The facts about its model that the evaluation should record but does not, so that they could not be checked."""
     names = ("seed", "tokenizer", "num_tokens", *TRAINING_SETTINGS)
     return [name for name in names if evaluation.description.get(name) is None]
 

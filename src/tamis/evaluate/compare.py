@@ -1,9 +1,10 @@
-"""Which of several models is better, and by how much: paired over items, drawn by host and by training seed.
+"""Compares models: which is better, and by how much. Differences are paired over items, and resampled by host and by
+training seed.
 
-All sides answered the same items, so the difference of each item is what is resampled: most of what makes a page easy
-or hard cancels. Several training seeds per side say how much of a difference is luck of the training; with one seed
-that part is unknown, and the result says so. With more than two sides, some pair differs by luck more easily: p-values
-are adjusted for the number of pairs before a winner is named.
+All sides answered the same items, so the difference on each item is resampled, in which most of what makes a page easy
+or hard cancels. Several training seeds per side show how much of a difference is due to chance in the training; with
+one seed that part is unknown, and the result says so. With more than two sides, it is more likely that some pair
+differs by chance, so p-values are adjusted for the number of pairs before a winner is named.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,12 +35,12 @@ NO_DIFFERENCE = f"no difference seen at {100 * CONFIDENCE:.0f} %"
 
 @dataclass(frozen=True)
 class Side:
-    """The items of one task as one side answered them: per training seed a table, in the order of `seeds`."""
+    """The items of one task as one side answered them: one table per training seed, in the order of `seeds`."""
 
     seeds: list[int | None]
     tables: list[ItemTable]
     intervals: list[tuple[float, float]]
-    """Each table's own 95 % interval, from its evaluation."""
+    """The 95 % interval of each table, from its evaluation."""
 
 
 def compare(
@@ -59,7 +60,7 @@ def compare(
     verdict, seed_spread}]}}}; `difference` is b - a, over every pair, those with the baseline first.
 
     Raises ConfigError when an evaluation is missing or the sides are not comparable (`evaluate.comparable`; different
-    settings of training are let through with `allow_different_training`), DataError when files are damaged.
+    settings of training are accepted with `allow_different_training`), DataError when files are damaged.
     """
     opened = open_sides(sides)
     names = list(opened)
@@ -122,12 +123,13 @@ def compare_task(
 
 
 def _terms(seeds_a: list[int | None], a: Runs, seeds_b: list[int | None], b: Runs) -> list[tuple[float, Runs]]:
-    """The difference b - a: of trainings of the same seed where there are such, else of two sides on their own."""
+    """The terms of the difference b - a: of trainings paired by seed where both sides have the same seeds, else of the
+    two sides separately."""
     return [(1.0, b - a)] if seeds_are_paired(seeds_a, seeds_b) else [(-1.0, a), (1.0, b)]
 
 
 def _difference(pair: tuple[str, str], result: Bootstrap, p_adjusted: float, higher_is_better: bool) -> dict[str, Any]:
-    """One pair's numbers, and the winner where both the interval and the adjusted p-value tell one."""
+    """The numbers of one pair, and the winner where both the interval and the adjusted p-value show a difference."""
     a, b = pair
     low, high = result.interval()
     verdict = NO_DIFFERENCE
@@ -146,8 +148,8 @@ def _difference(pair: tuple[str, str], result: Bootstrap, p_adjusted: float, hig
 
 
 def seeds_are_paired(a: Sequence[int | None], b: Sequence[int | None]) -> bool:
-    """Whether two sides have the same training seeds, in the same order. One seed a side is paired whatever it is, as
-    nothing is then known of its noise."""
+    """Whether two sides have the same training seeds, in the same order. Where both sides have one seed they are paired
+    in any case, because the variation between seeds is then unknown."""
     return (len(a) == len(b) == 1) or (list(a) == list(b) and None not in a)
 
 
@@ -166,7 +168,8 @@ def _pairs(names: Sequence[str], baseline: str) -> list[tuple[str, str]]:
 
 
 def _value(side: Side, runs: Runs, weights: np.ndarray, metric: str, rng: np.random.Generator) -> dict[str, Any]:
-    """A side's own value: of one seed with its evaluation's interval, of several with the noise of seeds in it."""
+    """The value of one side. With one seed, its interval is that of the evaluation; with several, the interval includes
+    the variation between seeds."""
     found = contrast([(1.0, runs)], weights, rng)
     low, high = side.intervals[0] if len(runs) == 1 else found.interval()
     if metric == "accuracy":
@@ -176,19 +179,20 @@ def _value(side: Side, runs: Runs, weights: np.ndarray, metric: str, rng: np.ran
 
 
 def _seed_spread(terms: Sequence[tuple[float, Runs]], weights: np.ndarray) -> float | None:
-    """Standard deviation of the difference from one training seed to another; None when a side has one seed."""
+    """Standard deviation of the difference over training seeds; None when a side has only one seed."""
     if any(len(runs) == 1 for _, runs in terms):
         return None
     return float(sum((runs.numerators.sum(axis=1) / weights.sum()).var(ddof=1) for _, runs in terms) ** 0.5)
 
 
 def _check_resamples(num_resamples: int, num_sides: int) -> None:
-    """Resampling cannot show a p-value below 2 / (num_resamples + 1), which the adjustment multiplies by the pairs."""
+    """Raises ConfigError when there are too few resamples: the smallest possible p-value is 2 / (num_resamples + 1),
+    and the adjustment multiplies it by the number of pairs."""
     num_pairs = num_sides * (num_sides - 1) // 2
     least = round(2 * num_pairs / (1 - CONFIDENCE))
     if num_resamples < least:
         raise ConfigError(
-            f"compare: {num_resamples} resamples can tell no difference between {num_sides} sides ({num_pairs} pairs). "
+            f"compare: {num_resamples} resamples cannot show a difference of {num_sides} sides ({num_pairs} pairs). "
             f"Use num_resamples={least} or more; 10,000 is the default."
         )
 
@@ -207,7 +211,7 @@ def _check_items(sides: Mapping[str, Sequence[Evaluation]], prepared: Mapping[st
 
 
 def _notes(sides: Mapping[str, Sequence[Evaluation]], units: set[str]) -> list[str]:
-    """What a reader must know before believing an interval, one sentence each."""
+    """The notes of a comparison: what a reader must know about the intervals, in one sentence each."""
     notes = []
     counts = {name: len(side) for name, side in sides.items()}
     single = [name for name, count in counts.items() if count == 1]
@@ -240,7 +244,7 @@ def _notes(sides: Mapping[str, Sequence[Evaluation]], units: set[str]) -> list[s
 
 
 def _notes_on_data(sides: Mapping[str, Sequence[Evaluation]]) -> list[str]:
-    """What the cards say, or do not say, of what the models were trained on."""
+    """Notes on what the cards record, or do not record, of the training data."""
     notes = []
     data = {name: {e.description.get("dataset") for e in side} - {None} for name, side in sides.items()}
     mixed = [name for name, found in data.items() if len(found) > 1]

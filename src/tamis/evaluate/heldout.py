@@ -1,7 +1,8 @@
-"""The held-out suite: whole pages for bits per byte, and a task made of them: which of four continuations is real?
+"""Makes a held-out set: whole pages for bits per byte, and a multiple-choice task from them: which of four
+continuations is the real one?
 
-It needs no downloads and no labels, and it measures what the compared recipes share: text that neither trained on. What
-is chosen depends on page ids and the seed alone, never on shards or workers.
+It needs no downloads and no labels, and it consists of text on which no compared recipe was trained. The choice of
+pages depends on page ids and the seed alone, never on shards or workers.
 """
 
 import hashlib
@@ -30,13 +31,15 @@ VERSION = 3
 DOCUMENTS, CONTINUATION, CARD = "documents.jsonl", "continuation.jsonl", "card.json"
 
 MAX_WORDS_READ = 4096
-"""Words of a page that spans are cut from; bounds the work on a page of megabytes."""
+"""Number of words of a page from which spans are taken, which bounds the work on a page of megabytes."""
 MAX_MEAN_WORD_CHARACTERS = 12
-"""A span of longer 'words' is encoded data or a list of addresses, and would not fit a small model's context."""
+"""Largest mean length of a word in a span. A span of longer 'words' is encoded data or a list of addresses, and would
+not fit into the context of a small model."""
 MAX_WORD_OVERLAP = 0.5
-"""Jaccard similarity of word sets above which two choices say the same thing."""
+"""Jaccard similarity of word sets above which two choices count as equal."""
 DISTRACTOR_PAGES_TRIED = 8
-"""Pages looked at per distractor needed; the spans nearest in length to the true continuation are taken."""
+"""Number of pages that are considered per distractor; the spans nearest in length to the true continuation are
+taken."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class Page:
 
 
 class _Sample:
-    """The `limit` pages with the smallest hash of id, one page per text, at most `per_host` of a host, whatever order
-    they arrive in."""
+    """Selects the `limit` pages with the smallest hashes of their ids, one page per text and at most `per_host` per
+    host, in whatever order they arrive."""
 
     def __init__(self, limit: int, per_host: int, salt: str) -> None:
         self.limit = limit
@@ -58,7 +61,7 @@ class _Sample:
         self._worst = 1.0
 
     def wants(self, page: Page) -> bool:
-        """False when `limit` pages with a smaller hash have been seen; saves looking closer."""
+        """False when `limit` pages with smaller hashes have been seen, so that the page need not be read further."""
         return unit_hash(page.id, self.salt) <= self._worst
 
     def add(self, page: Page) -> None:
@@ -76,7 +79,7 @@ class _Sample:
         kept: list[tuple[bytes, tuple[float, str, Page]]] = []
         for digest, entry in best:
             host = host_of(entry[2].url)
-            taken[host] += bool(host)  # pages without a URL count as hosts of their own
+            taken[host] += bool(host)  # A page without a URL counts as a host of its own.
             if taken[host] <= self.per_host and len(kept) < self.limit:
                 kept.append((digest, entry))
         self._pages = dict(kept)
@@ -90,7 +93,8 @@ class _Sample:
 
 @dataclass(frozen=True)
 class Spans:
-    """Where a continuation may start in a page: word numbers, and character positions of words."""
+    """The places in a page at which a continuation may start: numbers of words, and the character positions of all
+    words."""
 
     page: Page
     begins: list[int]
@@ -100,7 +104,7 @@ class Spans:
     @classmethod
     def of(cls, page: Page, num_words: int) -> "Spans":
         """A continuation starts after exactly one space (so that text, delimiter and prompt agree, and true and false
-        ones begin alike), has words of ordinary length, and does not repeat few words as tables do."""
+        ones begin in the same way), has words of ordinary length, and does not repeat a few words as tables do."""
         matches = [m for m, _ in zip(WORD.finditer(page.text), range(MAX_WORDS_READ), strict=False)]
         begins, ends = [m.start() for m in matches], [m.end() for m in matches]
         found = [m.group() for m in matches]
@@ -118,7 +122,7 @@ class Spans:
         return self.page.text[self.begins[first] : self.ends[first + num_words - 1]]
 
     def slots(self, context_words: int, continuation_words: int) -> list[int]:
-        """Starts with a full context before them, whose contexts and continuations do not overlap."""
+        """Starts that have a full context before them, chosen so that contexts and continuations do not overlap."""
         chosen, free = [], 0
         for at in self.starts:
             if at - context_words >= free:
@@ -145,11 +149,11 @@ def build_heldout(
     """Write documents.jsonl, continuation.jsonl and card.json into `output` from Parquet shards of held-out pages.
 
     `dataset`: a folder of shards with columns id, url, text; `dataset_card`: the card of the step that made them.
-    Documents: at most `max_documents` pages and `max_bytes`
-    UTF-8 bytes, each cut at white space to `max_document_bytes`. Of one host at most `max_pages_per_host` pages are
-    used, so that no large host decides alone. Items: at most `num_items` rows of DCLM's
-    multiple-choice layout `{query, choices, gold, id, url}`, spread over as many pages as there are.
-    Raises ConfigError when `dataset` is no such folder, DataError when it has too few pages of running text.
+    Documents: at most `max_documents` pages and `max_bytes` UTF-8 bytes, each cut at white space to
+    `max_document_bytes`. Of one host at most `max_pages_per_host` pages are used, so that no large host dominates.
+    Items: at most `num_items` rows of DCLM's multiple-choice layout `{query, choices, gold, id, url}`, spread over as
+    many pages as there are. Raises ConfigError when `dataset` is no such folder, DataError when it has too few pages of
+    running text.
     """
     documents = _Sample(max_documents, max_pages_per_host, f"heldout documents {seed}")
     candidates = _Sample(num_items + num_choices, max_pages_per_host, f"heldout items {seed}")
@@ -164,8 +168,8 @@ def build_heldout(
     if len(pages) < num_choices:
         raise DataError(
             f"{dataset}: only {len(pages)} pages have {context_words + continuation_words} words of running text; a "
-            f"task with {num_choices} choices needs at least {num_choices}, and some hundreds to tell recipes apart. "
-            "Hold out more hosts."
+            f"task with {num_choices} choices needs at least {num_choices}, and some hundreds are needed to compare "
+            "recipes. Hold out more hosts."
         )
     items = _build_items(pages, seed, num_items, context_words, continuation_words, num_choices)
     rows = _cap_documents(documents.pages(), max_bytes, max_document_bytes)
@@ -198,11 +202,11 @@ def _sizes(rows: list[dict[str, Any]], items: list[dict[str, Any]], num_item_pag
 
 
 MIN_HOSTS, MIN_PAGES = 20, 100
-"""Fewer hosts or pages than these give intervals that tell little."""
+"""Numbers of hosts and pages below which intervals are too wide to be useful."""
 
 
 def too_small(card: Card) -> str:
-    """What to tell a user whose held-out set is small; '' when it is not."""
+    """The warning about a small held-out set; '' when the set is large enough."""
     hosts, pages = card.details["num_hosts"], card.details["num_documents"]
     if hosts >= MIN_HOSTS and pages >= MIN_PAGES:
         return ""
@@ -219,7 +223,8 @@ def page_ids(heldout: Location) -> set[str]:
 
 
 def content_fingerprint(heldout: Location) -> str:
-    """Identity of a held-out set: its bytes alone, so that the same pages and task are the same set wherever made."""
+    """Identity of a held-out set. It depends on its bytes alone, so that the same pages and task are the same set,
+    wherever they were made."""
     return fingerprint("heldout", file_digest(heldout / DOCUMENTS), file_digest(heldout / CONTINUATION))
 
 
@@ -279,7 +284,8 @@ def _cut_text(text: str, max_bytes: int) -> str:
 def _build_items(
     pages: list[Spans], seed: int, num_items: int, context_words: int, continuation_words: int, num_choices: int
 ) -> list[dict[str, Any]]:
-    """One item per page, then a second of each page, and so on until there are enough or pages run out."""
+    """One item of each page, then a second of each page, and so on, until there are enough items or no page has a
+    further one."""
     slots = []
     for place, spans in enumerate(pages):
         order = named_rng(seed, "heldout", "slots", spans.page.id)
@@ -301,14 +307,15 @@ def _build_items(
         if len(items) == num_items:
             break
     if not items:
-        raise DataError("the held-out pages say too much the same to make one item of them. Hold out more hosts.")
+        raise DataError("the held-out pages are too similar to make a single item of them. Hold out more hosts.")
     return items
 
 
 def _distractors(
     pages: list[Spans], own: int, true: str, num_words: int, number: int, rng: np.random.Generator
 ) -> list[str] | None:
-    """Spans of other pages, in the order drawn; None when too few differ from the true one and from each other."""
+    """Spans of other pages, in the order in which they were drawn; None when too few differ from the true continuation
+    and from each other."""
     drawn = [int(place) for place in rng.permutation(len(pages)) if place != own]
     texts = [
         pages[place].cut(int(rng.choice(pages[place].starts)), num_words)
@@ -324,6 +331,6 @@ def _distractors(
     return [texts[place] for place in sorted(chosen)] if len(chosen) == number else None
 
 
-def _alike(one: str, other: str) -> bool:
-    a, b = set(words(one.casefold())), set(words(other.casefold()))
+def _alike(first: str, second: str) -> bool:
+    a, b = set(words(first.casefold())), set(words(second.casefold()))
     return len(a & b) > MAX_WORD_OVERLAP * len(a | b)

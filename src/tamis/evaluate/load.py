@@ -1,6 +1,6 @@
-"""Opens a checkpoint as a language model: the one place that chooses which library computes it.
+"""Opens a checkpoint as a language model. This is the only place that chooses the library that computes it.
 
-It stands apart from `model`, on which every kind of model is built, so that neither imports the other in a circle.
+It is a module of its own because it imports the implementations, which import the interface in `model`.
 """
 
 from tamis.base.errors import ConfigError

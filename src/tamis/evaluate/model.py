@@ -1,7 +1,7 @@
-"""The one thing evaluation asks of a language model: log probabilities of a continuation given a context.
+"""The interface of a language model in evaluation: log probabilities of a continuation given a context.
 
-Everything else (tasks, held-out text, intervals) is written against `LanguageModel`, so that any model which answers
-that question can be evaluated. This module imports no deep-learning library.
+All other code (tasks, held-out text, intervals) uses `LanguageModel`, so that any model with this interface can be
+evaluated. This module imports no deep-learning library.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from tamis.store.atomic import Place
 from tamis.train.checkpoint import model_fingerprint, newest
 
 Request = tuple[list[int], list[int]]
-"""(context ids, continuation ids); the context holds at least one id, as the first prediction needs a condition."""
+"""(context ids, continuation ids). The context has at least one id, because the first prediction needs a condition."""
 
 Progress = Callable[[dict[str, Any]], None]
 """Called with {task, done, total}, in requests."""
 
 
 class TextTokenizer(Protocol):
-    """Text to token ids, without special tokens added."""
+    """Token ids of a text, without additional special tokens."""
 
     @property
     def eot_id(self) -> int:
-        """Id of the end-of-text token, which stands between documents in training."""
+        """Id of the end-of-text token, which separates documents in training."""
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]: ...
 
@@ -39,9 +39,9 @@ class LanguageModel(Protocol):
 
     @property
     def description(self) -> dict[str, Any]:
-        """Plain data for the evaluation's card. `compare` reads, where they are known: `seed` (of the training),
-        `tokenizer` (its digest), `dataset` (fingerprint of the training data), `num_tokens` (trained on), and the
-        settings of the training: `scale`, `shape`, `sequence_length`, `num_steps`, `hyperparameters`."""
+        """Plain data (JSON) for the card of the evaluation. `compare` reads these, where they are known: `seed` (of the
+        training), `tokenizer` (its digest), `dataset` (fingerprint of the training data), `num_tokens` (trained on),
+        and the settings of the training: `scale`, `shape`, `sequence_length`, `num_steps`, `hyperparameters`."""
 
     @property
     def max_length(self) -> int:
@@ -84,6 +84,6 @@ def score(
 
 
 def checkpoint_fingerprint(place: Place) -> str:
-    """Identity of a checkpoint, or of the newest one of a training folder: equal for equal weights, without reading
-    them. Raises ConfigError when there is none."""
+    """Identity of a checkpoint, or of the newest one of a training folder. Equal weights have equal identities; the
+    weights are not read. Raises ConfigError when there is none."""
     return model_fingerprint(newest(place))

@@ -1,7 +1,8 @@
-"""Prompts exactly as llm-foundry builds them for DCLM: what is stripped, what is joined, where the space goes.
+"""Prompts exactly as llm-foundry builds them for DCLM: which texts are stripped and joined, and where spaces are added.
 
-Preamble and test context are tokenised apart and their ids joined; the test context is stripped on the right, and the
-answer gets the space back when the tokenizer has a token for a space and a letter (GPT-NeoX does, Llama's does not).
+Preamble and test context are tokenised separately, and their ids are joined. The test context is stripped on the right,
+and the answer gets the space when the tokenizer has a token for a space with a letter (GPT-NeoX's has, Llama's has
+not).
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ def strip_fields(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def prefix_space(tokenizer: TextTokenizer) -> bool:
-    """Whether an answer is prefixed with a space: true when ' a' is one token."""
+    """Whether an answer begins with a space, which is the case when ' a' is one token."""
     return len(tokenizer.encode_batch([" a"])[0]) == 1
 
 
@@ -25,13 +26,13 @@ def make_context(query: str, *, prelimiter: str, continuation_delimiter: str) ->
 
 
 def encode_contexts(tokenizer: TextTokenizer, preamble: str, contexts: list[str]) -> list[list[int]]:
-    """Ids of preamble followed by ids of each context; an empty prompt is conditioned on end-of-text."""
+    """The ids of the preamble followed by those of each context. Where both are empty, the prompt is end-of-text."""
     head = tokenizer.encode_batch([preamble])[0] if preamble else []
     return [(head + ids) or [tokenizer.eot_id] for ids in tokenizer.encode_batch(contexts)]
 
 
 def encode_answers(tokenizer: TextTokenizer, answers: list[str]) -> tuple[list[list[int]], list[str]]:
-    """Ids of each answer and the text those ids stand for (with its space, where there is one)."""
+    """The ids of each answer, and the text that these ids represent (with its leading space, where there is one)."""
     space = " " if prefix_space(tokenizer) else ""
     texts = [space + answer for answer in answers]
     return tokenizer.encode_batch(texts), texts

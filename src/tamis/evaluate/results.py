@@ -1,7 +1,8 @@
-"""Results at rest: one JSON line per scored item, and every metric the same weighted mean of items.
+"""The files of results: one JSON line per scored item. Every metric is the same weighted mean of items.
 
 `value` of a task = sum(value * weight) / sum(weight) over its items: for accuracy 0 or 1 with weight 1; for bits per
-byte the item's own bits per byte, weighted by its bytes. One formula lets intervals and comparisons serve every metric.
+byte the bits per byte of the item, weighted by its bytes. Because the formula is the same, intervals and comparisons
+work for every metric.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """All items of one task under one metric. `chance`: what guessing scores, for accuracies."""
+    """All items of one task under one metric. `chance`: the expected accuracy of guessing, for accuracies."""
 
     task: str
     metric: str
@@ -70,7 +71,7 @@ def write_items(path: Location, items: Sequence[Item]) -> None:
 
 
 def read_items(path: Location) -> ItemTable:
-    """Raises DataError when the file is missing or a line is no item."""
+    """Raises DataError when the file is missing or a line is not an item."""
     rows = read_jsonl(path)
     try:
         return ItemTable.of([(r["id"], r["url"], float(r["value"]), float(r["weight"])) for r in rows])

@@ -1,4 +1,5 @@
-"""One evaluation: a model on held-out sets, to results with intervals, item files to compare by, and a card."""
+"""One evaluation of a model on held-out sets. It writes results with intervals, the scores of all items for
+comparisons, and a card."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -30,13 +31,14 @@ class EvaluateConfig(Config):
     """Settings of an evaluation."""
 
     suite: Literal["heldout"] = "heldout"
-    """`heldout`: bits per byte of held-out pages, and telling the real continuation of a passage from false ones."""
+    """`heldout`: bits per byte of held-out pages, and a task to choose the real continuation of a passage among false
+    ones."""
     window_overlap_fraction: float = Field(default=0.5, ge=0, lt=1)
     """Share of the model's context that each window of a long document has in common with the one before it."""
     num_resamples: int = Field(default=10_000, ge=100)
-    """Bootstrap resamples behind each interval."""
+    """Number of bootstrap resamples for each interval."""
     seed: int = 0
-    """Seed of the bootstrap; scores themselves use no randomness."""
+    """Seed of the bootstrap. Scores do not depend on it."""
 
 
 def run_evaluation(
@@ -95,7 +97,7 @@ def _measures(
     prefix: str,
     on_progress: Progress | None,
 ) -> Iterator[Measure]:
-    """What is measured on one held-out set."""
+    """The measures of one held-out set."""
     yield score_documents(
         model, read_documents(place), config.window_overlap_fraction, on_progress, task=f"{prefix}documents"
     )
@@ -106,8 +108,9 @@ def _measures(
 def summarise(measure: Measure, table: ItemTable, config: EvaluateConfig) -> dict[str, Any]:
     """One task's entry of results.json: the value and its 95 % interval.
 
-    Accuracy has Wilson's interval on as many items as the clustered ones are worth (their number over the design
-    effect); other metrics have the bootstrap's. Both draw hosts, where there are enough.
+    Accuracy has Wilson's interval for the effective number of items (the number of items divided by the design effect
+    of the clusters); other metrics have the interval of the bootstrap. The clusters are hosts where there are enough of
+    them, else items.
     """
     clusters = Clusters.of(table.hosts, table.weights)
     sums, weights = clusters.sums(table.values * table.weights), clusters.sums(table.weights)

@@ -1,9 +1,10 @@
-"""Intervals and tests: a bootstrap over clusters of items and over training seeds, corrected for small numbers of both.
+"""Intervals and tests: a bootstrap over clusters of items and over training seeds, with corrections for small numbers
+of both.
 
-Pages of one host resemble each other, so hosts are drawn, not pages: every metric is a ratio
-`sum(value * weight) / sum(weight)` over items, which is resampled by drawing clusters with replacement. Training seeds,
-where there are several, vary as well, by Gaussian multipliers: two or three seeds drawn with replacement take a handful
-of values only. As every seed is evaluated on the same items, the two are crossed.
+Pages of one host resemble each other, so hosts are drawn, not pages: every metric is a ratio `sum(value * weight) /
+sum(weight)` over items, which is resampled by drawing clusters with replacement. Where there are several training
+seeds, they are resampled as well, with Gaussian multipliers, because two or three seeds drawn with replacement would
+give only a few different values. As every seed is evaluated on the same items, the two factors are crossed.
 
 A bootstrap of n units is too narrow by sqrt((n-1)/n) and ignores that its own spread is an estimate (Hesterberg, "What
 Teachers Should Know About the Bootstrap", 2015, §3.2); deviations are therefore stretched to the width of Student's t,
@@ -21,7 +22,7 @@ from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 MIN_CLUSTERS = 3
-"""Below this effective number of hosts, items are drawn instead, and the result says so."""
+"""Below this effective number of hosts, items are drawn in place of hosts, and the result says so."""
 
 _CHUNK_CELLS = 4_000_000
 
@@ -35,22 +36,23 @@ def wilson(value: float, count: float, confidence: float = CONFIDENCE) -> tuple[
 
 
 def effective_number(weights: np.ndarray) -> float:
-    """Kish's effective number of units: how many equal ones would estimate as well as these unequal ones."""
+    """Kish's effective number of units: the number of units of equal weight that would give the same precision."""
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Which cluster each item belongs to. `codes`: int64 of shape (num_items,), `number`: how many clusters."""
+    """The cluster of each item. `codes`: int64 of shape (num_items,); `number`: number of clusters."""
 
     codes: np.ndarray
     number: int
     unit: str
-    """What is drawn: 'host', or 'item' where there are too few hosts to draw."""
+    """The unit that is drawn: 'host', or 'item' where there are too few hosts."""
 
     @classmethod
     def of(cls, hosts: Sequence[str], weights: np.ndarray) -> "Clusters":
-        """Cluster items by host (an empty host is a cluster of its own), or leave them apart where hosts are few."""
+        """Cluster items by host (an item without a host is a cluster of its own), or make every item a cluster where
+        there are few hosts."""
         names = [host or f"\0{place}" for place, host in enumerate(hosts)]
         unique, codes = np.unique(np.asarray(names, dtype=object).astype(str), return_inverse=True)
         if effective_number(np.bincount(codes, weights)) >= min(MIN_CLUSTERS, len(names)):
@@ -69,7 +71,7 @@ class Bootstrap:
     """An estimate, and the same estimate on every resample.
 
     `variances`: (variance, degrees of freedom) of each source of spread, small-sample factor included; `expansion`: by
-    how much wider than the resampled deviations these make it (>= 1).
+    the factor (>= 1) by which the interval is wider than that of the resampled deviations alone.
     """
 
     estimate: float
@@ -97,8 +99,9 @@ class Bootstrap:
         return math.sqrt(squares / total) / NormalDist().inv_cdf(p)
 
     def p_value(self) -> float:
-        """Two-sided: the largest 1 - confidence whose interval still holds 0, so p < 0.05 exactly when the 95 %
-        interval leaves 0 out. Never below 2 / (number of resamples + 1), which is as far as resampling can tell."""
+        """Two-sided p-value: the largest 1 - confidence whose interval contains 0, so p < 0.05 exactly when the 95 %
+        interval does not contain 0. It is never below 2 / (number of resamples + 1), the smallest value that resampling
+        can give."""
         low, high = 2 / (len(self.resampled) + 1), 1.0
         for _ in range(40):
             middle = (low + high) / 2
@@ -122,7 +125,8 @@ class Runs:
         return len(self.numerators)
 
     def __sub__(self, other: "Runs") -> "Runs":
-        """The differences of trainings paired in order: what two of them have in common cancels."""
+        """The differences of trainings that are paired in order, in which effects of the seed that both share
+        cancel."""
         return Runs(self.numerators - other.numerators, self.resampled - other.resampled)
 
 
@@ -148,8 +152,8 @@ def resample(
 def contrast(sides: Sequence[tuple[float, Runs]], weights: np.ndarray, rng: np.random.Generator) -> Bootstrap:
     """The bootstrap of `sum over sides of sign * mean over training seeds of the metric`.
 
-    `sides`: (sign, trainings). The seeds of each side vary on their own; a side of one seed does not vary, as its noise
-    is unknown. `weights`: float64 of shape (num_clusters,).
+    `sides`: (sign, trainings). The seeds of each side vary independently; those of a side with one seed do not vary, as
+    their variance is unknown. `weights`: float64 of shape (num_clusters,).
     """
     combined = np.sum([sign * runs.numerators.mean(axis=0) for sign, runs in sides], axis=0)
     estimate = float(combined.sum() / weights.sum())
@@ -173,8 +177,8 @@ def bootstrap(numerators: np.ndarray, weights: np.ndarray, rng: np.random.Genera
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjustment (1979) for several tests: comparing these with a level keeps the chance of any false finding
-    below that level, however the tests depend on each other."""
+    """Holm's adjustment (1979) for several tests. When adjusted p-values are compared with a level, the probability of
+    any false positive is at most that level, whatever the dependence between the tests."""
     values = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(values, kind="stable")
     adjusted = np.empty(len(values))
@@ -187,8 +191,8 @@ def _small_sample(
 ) -> tuple[list[tuple[float, float]], float]:
     """Variances and degrees of freedom, of clusters and of seeds; and the factor by which resampling is too narrow.
 
-    Unequal clusters can be worth fewer than two equal ones. One degree of freedom is the least that is assumed then:
-    below it, Student's quantiles grow past anything that means something.
+    The effective number of unequal clusters can be less than two. At least one degree of freedom is assumed, because
+    below it Student's quantiles become too large to be meaningful.
     """
     total, units = float(weights.sum()), effective_number(weights)
     plain = float((residuals**2).sum()) / total**2
@@ -198,7 +202,7 @@ def _small_sample(
     counts = [len(numerators) for numerators in several]
     spreads = [float((numerators.sum(axis=1) / total).var()) / len(numerators) for numerators in several]
     seeds = [spread * count / (count - 1) for spread, count in zip(spreads, counts, strict=True)]
-    if sum(seeds) > 0:  # Welch-Satterthwaite where each side has seeds of its own
+    if sum(seeds) > 0:  # Welch-Satterthwaite, where each side has its own seeds.
         df = sum(seeds) ** 2 / sum(part**2 / (count - 1) for part, count in zip(seeds, counts, strict=True))
         variances.append((sum(seeds), df))
     resampled = plain + sum(spreads)

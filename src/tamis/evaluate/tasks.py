@@ -1,8 +1,8 @@
-"""Tasks: what a row looks like, which requests it becomes, and how the answers turn into a metric.
+"""Tasks: the layout of a row, the requests that are made from it, and the metric that is computed from the answers.
 
-Multiple choice is scored as llm-foundry does it for DCLM: per choice the mean cross-entropy over the answer's tokens
-only, the smallest wins, the first of equals wins. Beside that accuracy stands the bits per byte of the right answer,
-which moves at scales where accuracy does not leave chance.
+Multiple choice is scored as llm-foundry does it for DCLM: per choice the mean cross-entropy over the answer's tokens is
+computed, and the choice with the smallest is the answer (of equal ones the first). Besides that accuracy, the bits per
+byte of the right answer are measured, which differ between small models whose accuracy is not above chance.
 """
 
 import math

@@ -1,9 +1,10 @@
-"""Checkpoints of `tamis train` as language models to evaluate: the one module of evaluation that needs PyTorch.
+"""Checkpoints of `tamis train` as language models for evaluation. This is the only module of evaluation that imports
+PyTorch.
 
-Three things make it several times as fast as running each continuation by itself, and change no probability by more
-than float32 round-off: continuations of one context are packed behind it, so that the context is computed once; batches
-hold requests of nearly one length; and the output matrix, which is most of a small model, is applied only where a
-continuation is predicted.
+Three measures make it several times as fast as one forward pass per continuation, and change no probability by more
+than float32 round-off: the continuations of one context are packed into one row after it, so that the context is
+computed once; batches contain requests of similar length; and the output matrix, which is most of a small model, is
+applied only at positions that predict a continuation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,21 +26,22 @@ from tamis.train import checkpoint
 from tamis.train.model import Attention, Block, Transformer, rotary_tables, rotate
 
 BATCH_TOKENS = 4096
-"""Tokens per forward pass, padding included: enough to keep the machine busy, little enough to stay in cache."""
+"""Tokens per forward pass, with padding: many enough to use the machine fully, and few enough to stay in the cache."""
 PACKED_TOKENS = 2048
-"""Longest row that continuations of one context are packed into."""
+"""Largest length of a row into which continuations of one context are packed."""
 HEAD_ELEMENTS = 1 << 23
-"""Logits held at once."""
+"""Largest number of logits in memory."""
 DESCRIBED = (
     "fingerprint", "step", "dataset", "tokenizer", "seed", "scale", "num_params", "shape", "sequence_length",
     "num_steps", "num_tokens", "hyperparameters",
 )  # fmt: skip
-"""What a checkpoint records that an evaluation's card repeats: `compare` decides by it what may be compared."""
+"""Facts of a checkpoint that the card of an evaluation repeats, so that `compare` can check what may be compared."""
 END_OF_TEXT_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>")
 
 
 class CheckpointTokenizer:
-    """The tokenizer of a checkpoint, used as in training: no special tokens added, none recognised in text."""
+    """The tokenizer of a checkpoint, used as in training: no special tokens are added, and none are recognised in the
+    text."""
 
     def __init__(self, file: Location) -> None:
         try:
@@ -62,12 +64,12 @@ class CheckpointTokenizer:
 
 @dataclass(frozen=True)
 class _Packed:
-    """One context with its continuations behind it, as one row of a batch."""
+    """One context followed by its continuations, as one row of a batch."""
 
     context: list[int]
     continuations: list[list[int]]
     places: list[int]
-    """Where the continuations stand among the requests."""
+    """The indices of the continuations among the requests."""
 
     @cached_property
     def ids(self) -> list[int]:
@@ -75,7 +77,7 @@ class _Packed:
 
     @cached_property
     def positions(self) -> list[int]:
-        """Place of each id in its own text: every continuation goes on where the context ends."""
+        """The position of each id in its own text: every continuation starts at the end of the context."""
         start = len(self.context)
         return [*range(start), *(start + n for c in self.continuations for n in range(len(c) - 1))]
 
@@ -137,7 +139,8 @@ class CheckpointModel:
         return torch.cat(parts).cpu().numpy()
 
     def _hidden(self, rows: list[_Packed]) -> Tensor:
-        """Output of the last block, (batch, length, d_model). Padding stands at the end, where nothing sees it."""
+        """Output of the last block, (batch, length, d_model). Padding is at the end, where no other position attends to
+        it."""
         network, length = self._network, max(len(row.ids) for row in rows)
         x = network.tok_embeddings(self._padded([row.ids for row in rows], length))
         if all(len(row.continuations) == 1 for row in rows):
@@ -177,8 +180,9 @@ def _attend(attention: Attention, x: Tensor, cos: Tensor, sin: Tensor, mask: Ten
 
 
 def _pack(requests: Sequence[Request]) -> list[_Packed]:
-    """Requests of one context together, in order of first appearance, where that saves work: attention over a packed
-    row grows with the square of its length, so a context shorter than what follows it is not shared."""
+    """Group the requests of one context, in order of first appearance, where that saves work: the cost of attention
+    grows with the square of the length of a packed row, so a context that is shorter than its continuations is not
+    shared."""
     rows: list[_Packed] = []
     open_rows: dict[tuple[int, ...], tuple[_Packed, int]] = {}
     for place, (context, continuation) in enumerate(requests):
@@ -193,7 +197,8 @@ def _pack(requests: Sequence[Request]) -> list[_Packed]:
 
 
 def _batches(rows: list[_Packed]) -> Iterator[list[_Packed]]:
-    """Rows of like length and kind together, longest first, at most BATCH_TOKENS tokens (but one row at least)."""
+    """Batches of rows of similar length and the same kind, longest first, with at most BATCH_TOKENS tokens (but at
+    least one row)."""
     rows = sorted(rows, key=lambda row: (len(row.continuations) > 1, len(row.ids)), reverse=True)
     batch: list[_Packed] = []
     for row in rows:
@@ -207,7 +212,8 @@ def _batches(rows: list[_Packed]) -> Iterator[list[_Packed]]:
 
 
 class _full_precision:  # noqa: N801 - a context manager, used as a function
-    """float32 products in float32 on a GPU too, whatever training set; restored afterwards."""
+    """Compute float32 products in full float32 precision on a GPU too, whatever training has set; the setting is
+    restored afterwards."""
 
     def __enter__(self) -> None:
         self._before = torch.get_float32_matmul_precision()

@@ -1,5 +1,5 @@
-"""Machine instructions that Python has no word for: eight bytes read at once, trailing zero bits counted, memory asked
-for before it is needed."""
+"""Machine instructions that Python does not offer: a read of eight bytes, the count of trailing zero bits, and the
+prefetch of memory."""
 
 import sys
 from typing import Any
@@ -14,8 +14,8 @@ _IS_LITTLE = sys.byteorder == "little"
 
 @intrinsic
 def load_word(typing_context: Any, data: Any, at: Any) -> Any:
-    """uint64 of the eight bytes `data[at : at + 8]` (uint8, contiguous), the first one lowest. Not checked: the caller
-    sees to it that they are there."""
+    """uint64 of the eight bytes `data[at : at + 8]` (uint8, contiguous), the first one lowest. Bounds are not checked:
+    the caller must ensure that all eight exist."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -39,7 +39,7 @@ def trailing_zeros(typing_context: Any, word: Any) -> Any:
 
 @intrinsic
 def prefetch(typing_context: Any, data: Any, at: Any) -> Any:
-    """Ask for the memory of `data[at]` (one-dimensional), which soon will be read. Harmless wherever it points."""
+    """Prefetch the memory of `data[at]` (one-dimensional), which will be read soon. An invalid address does no harm."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])

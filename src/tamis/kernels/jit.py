@@ -45,5 +45,6 @@ def warm_stamp(group: str) -> Path:
 
 
 def source_digest_probe() -> int:
-    """Never called: it only tells where Numba caches this package, which may not be writable itself."""
+    """This is never called. It only shows the folder in which Numba caches this package, as the package's own may not
+    be writable."""
     return 0

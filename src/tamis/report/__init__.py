@@ -1,4 +1,4 @@
-"""Cards and events to one self-contained HTML page."""
+"""The report: one self-contained HTML page, made from cards and events."""
 
 from tamis.report.page import build_report
 

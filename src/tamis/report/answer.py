@@ -1,4 +1,5 @@
-"""The answer that comes first: which recipe is best, by how much, how sure that is, and what cannot be said."""
+"""The first section of the report, the answer: which recipe is best, by how much, with which confidence, and what
+cannot be concluded."""
 
 import math
 from collections.abc import Sequence
@@ -37,8 +38,8 @@ def level_text(comparison: Comparison) -> str:
 
 
 def gain_text(gain: Gain, signed: bool = False) -> str:
-    """`+0.12 [0.10, 0.14]`, with the decimal places that the interval deserves, and those that keep a clear difference
-    from reading as one that touches zero."""
+    """`+0.12 [0.10, 0.14]`, with as many decimal places as the width of the interval justifies, and enough that the
+    interval of a clear difference is not rounded to one that touches zero."""
     places = places_for(gain.high - gain.low)
     apart = gain.low > 0 or gain.high < 0
     while apart and places < 6 and 0 in (round(gain.low, places), round(gain.high, places)):
@@ -50,7 +51,7 @@ def gain_text(gain: Gain, signed: bool = False) -> str:
 
 
 def value_text(value: float, low: float, high: float) -> str:
-    """A score with its interval, never so short that two sides read the same at a glance."""
+    """A score with its interval, with enough decimal places that two different scores look different."""
     places = min(4, max(2, places_for(high - low)))
     text = fixed(value, places)
     if math.isfinite(low) and math.isfinite(high):
@@ -78,7 +79,7 @@ def _headline(comparison: Comparison) -> str:
 
 
 def _headline_of_many(comparison: Comparison, first: ComparedTask, name: str) -> str:
-    """The best value, its gain over the baseline, and which of the others it cannot be told from."""
+    """The best value, its gain over the baseline, and the other recipes from which it is not clearly different."""
     best, baseline = first.best, comparison.baseline
     others = [other for other in comparison.sides if other != best]
     unclear = [other for other in others if not _beats(first, best, other)]
@@ -94,13 +95,14 @@ def _headline_of_many(comparison: Comparison, first: ComparedTask, name: str) ->
         verb = "better than" if gain.clear else "not clearly different from"
         text += f', <span class="numbers">{gain_text(gain, signed=True)}</span> {verb} the baseline {escape(baseline)}'
     if unclear:
-        text += f". It cannot be told from {_listed([other for other in unclear if other != baseline] or unclear)}"
+        others = [other for other in unclear if other != baseline] or unclear
+        text += f". It is not clearly different from {_listed(others)}"
     return f"{text}."
 
 
-def _beats(task: ComparedTask, one: str, other: str) -> bool:
-    gain = task.between(one, other)
-    return gain is not None and gain.winner == one
+def _beats(task: ComparedTask, side: str, other: str) -> bool:
+    gain = task.between(side, other)
+    return gain is not None and gain.winner == side
 
 
 def _side_text(task: ComparedTask, side: str) -> str:
@@ -114,7 +116,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _basis(comparison: Comparison, first: ComparedTask) -> str:
-    """What the headline rests on: the pages, the seeds, the kind of interval."""
+    """The basis of the headline: the pages, the seeds, and the kind of interval."""
     parts = [f"{escape(unit(first.metric).capitalize())} of {plural(first.num_items, 'held-out page')}"]
     parts[0] += f" of {escape(first.drawn)}" if first.drawn else ""
     heldout = split_task(first.task)[0]
@@ -136,7 +138,8 @@ def _basis(comparison: Comparison, first: ComparedTask) -> str:
 
 
 def _other_sets(comparison: Comparison, heldout: dict[str, Any]) -> str:
-    """The same gains on held-out pages that a recipe's rules selected: how much of a gain is that selection."""
+    """The same gains on held-out pages that a recipe's rules selected, which show how much of a gain is due to that
+    selection."""
     sets = [comparison.tasks[0], *comparison.on_other_sets()]
     if len(sets) < 2:
         return ""
@@ -210,11 +213,11 @@ def _gain_row(gain: Gain, name: str) -> ForestRow:
 
 
 def _limits(comparison: Comparison) -> str:
-    """How to read the intervals, and what they leave out."""
+    """An explanation of the intervals, and of what they do not include."""
     notes = "".join(f"<li>{escape(note[:1].upper() + note[1:])}.</li>" for note in comparison.notes)
     reading = (
         f'<p class="note">Intervals made this way cover the true difference in {level_text(comparison)} of '
-        "experiments. One that crosses the dashed line at zero cannot tell the two apart.</p>\n"
+        "experiments. One that crosses the dashed line at zero does not show which of the two is better.</p>\n"
     )
     return reading + (f'<div class="limits"><h3>What this cannot say</h3><ul>{notes}</ul></div>\n' if notes else "")
 

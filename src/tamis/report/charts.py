@@ -1,8 +1,8 @@
-"""SVG figures that stretch without stretching their text.
+"""SVG figures whose width changes with the page, while their text keeps its size.
 
-Positions across are percentages, positions down are pixels, and curves live in a nested viewBox that alone is scaled:
-so one figure serves a phone, a wide screen and paper, with the type always at its own size. Colours are CSS classes
-(page.css), for light and dark schemes.
+Horizontal positions are percentages, vertical positions are pixels, and only the nested viewBox with the curves is
+scaled. So one figure fits a phone, a wide screen and paper, and the text always has the same size. Colours are CSS
+classes (page.css), for light and dark schemes.
 """
 
 import math
@@ -46,12 +46,12 @@ class Mark:
     title: str
     text: str = ""
     seeds: Sequence[float] = ()
-    """What each training seed gave, drawn small."""
+    """The value of each training seed, drawn as a small mark."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForestRow:
-    """A named line of a forest plot, with one estimate or one per run; `text` stands at its right."""
+    """A named row of a forest plot, with one estimate or one per run; `text` is written at its right."""
 
     label: str
     marks: Sequence[Mark]
@@ -168,8 +168,8 @@ def bar(parts: Sequence[Segment], label: str, height: int = 18) -> str:
 def histogram(data: Histogram, height: int = 104) -> str:
     """Bars of counts with cut-off lines; what the rules remove is shaded and drawn in the colour of removal.
 
-    Heights are square roots of counts: half of most signals is a spike at zero, and the question is where the tail is
-    cut. Values outside the plotted range stand apart at the two ends.
+    Heights are square roots of counts, because half of the values of most signals are zero, and what matters is where
+    the tail is cut. Values outside the plotted range have bars of their own at the two ends.
     """
     bins = list(data.counts[1:-1])
     below, above = data.counts[0], data.counts[-1]
@@ -223,7 +223,7 @@ def _split(axis: Axis, low: float, high: float, cuts: Sequence[CutOff]) -> list[
 
 
 def _column(pieces: list[tuple[float, float, bool]], share: float, height: int, title: str) -> list[str]:
-    """One histogram bar, in one or more pieces, with a hair of air to the next."""
+    """One histogram bar, in one or more pieces, with a small gap to the next."""
     if share <= 0:
         return []
     right = pieces[-1][1]
@@ -246,7 +246,7 @@ def _shade(axis: Axis, cut: CutOff, height: int) -> str:
 
 
 def lines(curves: Sequence[Curve], *, x_label: str, y_label: str, label: str, height: int = 250) -> str:
-    """Curves on shared linear axes. A curve of many points is drawn pale with its running mean over it."""
+    """Curves on shared linear axes. A curve of many points is drawn in a light colour, with its running mean on top."""
     points = [point for curve in curves for point in curve.points if all(map(math.isfinite, point))]
     x_axis = Axis(min(0.0, min(x for x, _ in points)), max(x for x, _ in points))
     low, high = _trimmed([y for _, y in points])
@@ -279,8 +279,8 @@ def lines(curves: Sequence[Curve], *, x_label: str, y_label: str, label: str, he
 
 
 def _trimmed(values: list[float]) -> tuple[float, float]:
-    """Range of a loss axis: the highest tenth (the fall of the first steps, spikes) may leave the picture, so that the
-    differences that remain at the end can be seen."""
+    """Range of a loss axis. The highest tenth of the values (the first steps, and spikes) may lie outside, so that the
+    differences at the end can be seen."""
     ordered = sorted(values)
     low, high = ordered[0], ordered[max(0, math.ceil(0.9 * len(ordered)) - 1)]
     air = 0.06 * (high - low) or 0.5
@@ -288,8 +288,8 @@ def _trimmed(values: list[float]) -> tuple[float, float]:
 
 
 def running_mean(points: Sequence[tuple[float, float]], share: float = 0.05) -> list[tuple[float, float]]:
-    """Mean over a centred window of `share` of the points, where the window is whole: a shorter one at the end would
-    show one batch's noise as a turn of the curve."""
+    """Mean over a centred window of `share` of the points, where the window is complete: a shorter window at the end
+    would show the noise of one batch as a trend."""
     half = max(1, round(len(points) * share / 2))
     sums = [0.0]
     for _, y in points:

@@ -1,7 +1,7 @@
-"""What a report needs to know of one run, read from its cards, events and results: never from its documents.
+"""What a report shows of one run, read from its cards, events and results, and never from its documents.
 
-Reading is forgiving on purpose: a report of a failed or half-copied run is when one is needed most. Whatever cannot be
-read is named in `RunView.problems`, and the page shows it.
+Files that cannot be read are tolerated, because a report is needed most for a failed or incompletely copied run. They
+are named in `RunView.problems`, and the page shows them.
 """
 
 import math
@@ -26,7 +26,7 @@ class Amount:
 
 @dataclass(kw_only=True)
 class StageView:
-    """One stage as its card tells it; `status` is done, broken (unreadable card), unfinished or missing."""
+    """One stage as its card describes it; `status` is done, broken (unreadable card), unfinished or missing."""
 
     name: str
     folder: str = ""
@@ -39,7 +39,7 @@ class StageView:
     quarantined: dict[str, Amount] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
-    """Of its token shards, where it wrote any."""
+    """Facts about its token shards, where it wrote any."""
 
     @property
     def details(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class StageView:
 
     @property
     def lost_rows(self) -> int:
-        """Rows of `taken` that are in no other column: zero, or the accounting does not balance."""
+        """Rows of `taken` that are in no other column. The number is zero unless the accounting does not balance."""
         gone = [*self.removed.values(), *self.quarantined.values()]
         return self.taken.rows - self.kept.rows - sum(amount.rows for amount in gone)
 
@@ -78,7 +78,7 @@ class RunView:
 
     @property
     def scores(self) -> list[Score]:
-        """Of the models that belong to the run's present data, averaged over their seeds."""
+        """Scores of the models that belong to the run's present data, averaged over their seeds."""
         return self.trained.scores
 
     @property
@@ -96,7 +96,7 @@ class RunView:
 
     @property
     def bytes_per_token(self) -> float:
-        """Measured where the run tokenized; NaN when it did not."""
+        """Bytes of text per token, as measured by tokenize; NaN when the run did not tokenize."""
         for stage in reversed(self.stages):
             if tokens := stage_tokens(stage):
                 return stage.kept.text_bytes / tokens if stage.kept.text_bytes else math.nan
@@ -109,9 +109,9 @@ def stage_tokens(stage: StageView) -> int:
 
 
 def read_run(run: RunDir) -> RunView:
-    """Raises ConfigError when `run` lies in no workspace; anything less is told in `problems`."""
+    """Raises ConfigError when `run` is in no workspace; other defects are listed in `problems`."""
     reader = RunReader(run)
-    _ = run.workspace  # is there one?
+    _ = run.workspace  # This raises ConfigError when there is none.
     recipe, recipe_text = reader.yaml(run.recipe, "recipe.yaml")
     events = list(reader.lines(run.root / "events.jsonl", "events.jsonl"))
     status, failure = reader.state() if events else ("unknown", "")
@@ -127,7 +127,8 @@ def read_run(run: RunDir) -> RunView:
 
 
 def _present_data(stages: Sequence[StageView]) -> str | None:
-    """Fingerprint of the token manifest of the run as it is now; None when a step is not finished or none tokenized."""
+    """Fingerprint of the token manifest that the run has now; None when a step is not finished, or when no step
+    tokenizes."""
     if any(stage.status in ("unfinished", "missing") for stage in stages):
         return None
     found = (stage.manifest.get("fingerprint") for stage in reversed(stages))
@@ -135,7 +136,8 @@ def _present_data(stages: Sequence[StageView]) -> str | None:
 
 
 def label_apart(runs: Iterable[RunView], in_experiment: bool) -> None:
-    """Call runs of the same recipe by the names of their folders; those of an experiment all, as it names them so."""
+    """Label runs of the same recipe by the names of their folders. All runs of an experiment are labelled so, because
+    the experiment gives them these names."""
     runs = list(runs)
     labels = [run.label for run in runs]
     for run in runs:
@@ -149,7 +151,7 @@ def label_apart(runs: Iterable[RunView], in_experiment: bool) -> None:
 
 
 def _stages(reader: RunReader, recipe: dict[str, Any], status: str) -> list[StageView]:
-    """Steps of the run in order, then, unless the run finished, the recipe's steps that it has not come to."""
+    """Steps of the run in order and, unless the run has finished, the steps of the recipe that it has not reached."""
     stages = []
     for step, artefact in reader.steps().items():
         folder = StageDir(reader.artefact(artefact))

@@ -1,4 +1,4 @@
-"""What `tamis.evaluate.compare.compare` found, as typed values that are turned so that more is better."""
+"""The result of `tamis.evaluate.compare.compare` as typed values, with signs such that more is better."""
 
 import math
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True)
 class SideValue:
-    """What one side scored on one task: over all its training seeds, and each seed alone."""
+    """The score of one side on one task: over all its training seeds, and for each seed."""
 
     value: float
     low: float
@@ -52,16 +52,16 @@ class ComparedTask:
     higher_is_better: bool
     num_items: int
     drawn: str
-    """What the bootstrap drew: `41 hosts`; '' when not told."""
+    """The units that the bootstrap drew, as `41 hosts`; '' when they are not known."""
     values: dict[str, SideValue]
     gains: list[Gain]
 
-    def between(self, one: str, other: str) -> Gain | None:
-        """Gain of `one` over `other`."""
+    def between(self, side: str, other: str) -> Gain | None:
+        """Gain of `side` over `other`."""
         for gain in self.gains:
-            if (gain.better_of, gain.over) == (one, other):
+            if (gain.better_of, gain.over) == (side, other):
                 return gain
-            if (gain.better_of, gain.over) == (other, one):
+            if (gain.better_of, gain.over) == (other, side):
                 return gain.reversed()
         return None
 

@@ -1,7 +1,8 @@
-"""What a dedup step found, read from a run: the largest clusters, pairs word by word, most repeated lines and hosts.
+"""The result of a dedup step, read from a run: the largest clusters, pairs compared word by word, the most repeated
+lines and hosts.
 
-Texts come from the step's input, which every run keeps: a group of documents is only decided after a pass has stored
-them. What a page shows is a selection; how it was made is stated with it.
+Texts are read from the input of the step, which every run keeps, because a group is decided only after a pass has
+stored its documents. The page shows a selection, and states how it was made.
 """
 
 import difflib
@@ -25,11 +26,12 @@ from tamis.store.shards import num_rows_of, read_shard, read_table, schema_of
 
 DUPLICATE_OF = "duplicate_of"
 MAX_COMPARED_WORDS = 1500
-"""Pairs are compared up to this many words of each side; comparing takes time with the square of it."""
+"""Largest number of words of each side that are compared; the time of a comparison grows with its square."""
 MIN_PARAGRAPH_CHARS = 40
-"""Shorter paragraphs (menu entries, dates) are left out of the count."""
+"""Smallest number of characters of a paragraph that is counted; shorter ones are menu entries or dates."""
 MAX_COUNTED_DOCUMENTS = 200_000
-"""Paragraphs are counted over all documents up to this number, then over a sample of about this many."""
+"""Largest number of documents whose paragraphs are all counted; of more documents, a sample of about this many is
+counted."""
 _WORD = re.compile(r"\n|[^\S\n]*(?:\w+|[^\w\s])")
 
 
@@ -42,7 +44,7 @@ class ShownDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A document that stayed (or its text after the step) beside one that went (or its text before)."""
+    """A kept document (or a text after the step) beside a removed one (or the text before the step)."""
 
     kept: ShownDocument
     removed: ShownDocument
@@ -59,12 +61,12 @@ class Paragraph:
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicates:
-    """Everything the page and the terminal show of one dedup step."""
+    """Everything that the page and the terminal show of one dedup step."""
 
     run: str
     stage: str
     cluster: str | None
-    """The survivor whose cluster alone is shown; None = the whole step."""
+    """The survivor whose cluster alone is shown; None = all clusters of the step."""
     config: dict[str, Any]
     counts: dict[str, Any]
     decisions: dict[str, Any]
@@ -96,7 +98,8 @@ class Duplicates:
 
 
 def find_duplicates(run: RunDir, stage: str | None, cluster: str | None, top: int) -> Duplicates:
-    """Read what the run's dedup step found; `top` bounds every list, `cluster` (the survivor's id) shows that one only.
+    """Read the result of the run's dedup step. `top` limits the length of every list; `cluster` (the id of a survivor)
+    limits it to that cluster.
 
     Raises ConfigError for a step that is not there, DataError for a run that has no finished dedup.
     """
@@ -135,7 +138,8 @@ def _dedup_step(run: RunDir, stage: str | None) -> str:
 
 
 def _shards_before(run: RunDir, step: str) -> Location:
-    """The documents that the step was given: always stored, as a group is decided after a pass has stored them."""
+    """The folder of the input documents of the step, which are always stored, because a group is decided after a pass
+    has stored them."""
     steps = list(run.steps())
     return run.stage(steps[steps.index(step) - 1]).shards
 
@@ -192,7 +196,8 @@ def _pairs(
     top: int,
     cluster: str | None,
 ) -> list[Pair]:
-    """Of one cluster all pairs shown; else pairs drawn by their ids from all, so that small clusters are seen too."""
+    """Of one cluster, its pairs; else pairs drawn from all clusters by a hash of their ids, so that small clusters are
+    shown too."""
     if cluster is not None:
         return _ranked([(kept, member) for kept, _, group in clusters for member in group])
     named = removed.filter(pc.is_valid(removed[DUPLICATE_OF])).select([columns.ID, DUPLICATE_OF]).to_pylist()
@@ -203,7 +208,7 @@ def _pairs(
 
 
 def _edited(run: RunDir, step: str, before: Location, top: int) -> list[Pair]:
-    """Documents that stayed with less text than before, those that lost most first."""
+    """Documents that were kept with less text than before, those that lost most first."""
     later = [run.stage(name).shards for name, _ in run.cards() if name >= step]
     stored = next((place for place in later if place.is_folder()), None)
     if stored is None:
@@ -220,7 +225,7 @@ def _edited(run: RunDir, step: str, before: Location, top: int) -> list[Pair]:
 
 
 def _ranked(pairs: list[tuple[ShownDocument, ShownDocument]]) -> list[Pair]:
-    """With their likeness, the least alike first: there the mistakes are."""
+    """The pairs with their similarity, the least similar first, because mistakes are most likely among these."""
     made = [Pair(kept=kept, removed=gone, likeness=round(likeness(kept.text, gone.text), 4)) for kept, gone in pairs]
     return sorted(made, key=lambda pair: (pair.likeness, pair.removed.id))
 
@@ -240,7 +245,7 @@ def likeness(a: str, b: str) -> float:
 
 
 def differences(a: str, b: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """(`equal` or what differs, words of a, words of b), in order."""
+    """(`equal` or the kind of difference, words of a, words of b), in order."""
     left, right = words_of(a), words_of(b)
     for kind, a0, a1, b0, b1 in _matcher(left, right).get_opcodes():
         yield kind, left[a0:a1], right[b0:b1]
@@ -253,7 +258,8 @@ def _stream(folder: Location, names: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def _paragraphs(folder: Location, top: int) -> tuple[list[Paragraph], float]:
-    """Lines that stand in most documents, counted once per document, and over what share of the documents."""
+    """The lines that occur in the most documents, counted once per document, and the share of the documents that was
+    counted."""
     total = sum(map(num_rows_of, folder.children("*.parquet")))
     sample = min(1.0, MAX_COUNTED_DOCUMENTS / max(total, 1))
     documents, texts = Counter[str](), dict[str, str]()
@@ -266,7 +272,7 @@ def _paragraphs(folder: Location, top: int) -> tuple[list[Paragraph], float]:
             if len(line) >= MIN_PARAGRAPH_CHARS:
                 key = fingerprint(line.lower())
                 documents[key] += 1
-                if documents[key] > 1:  # most stand in one document and need no more memory than their count
+                if documents[key] > 1:  # Most lines occur in one document only, and need no memory beyond their count.
                     texts.setdefault(key, line)
                     hosts.setdefault(key, set()).add(_host(row[columns.URL]))
     often = sorted(((n, key) for key, n in documents.items() if n > 1), key=lambda pair: (-pair[0], pair[1]))[:top]

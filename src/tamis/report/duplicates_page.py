@@ -14,12 +14,12 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
 def page_name(cluster: str | None) -> str:
-    """File name of the page in the run: one of the whole step, and one for every cluster that was asked for."""
+    """File name of the page in the run: one for the whole step, and one for every requested cluster."""
     return "dups.html" if cluster is None else f"dups-{_NOT_IN_NAMES.sub('-', cluster)}.html"
 
 
 def write_page(found: Duplicates, output: Location) -> Location:
-    """Write the self-contained HTML page; the same findings give the same bytes."""
+    """Write the self-contained HTML page. The same result of a step gives the same bytes."""
     css = "".join(
         resources.files("tamis.report").joinpath(name).read_text("utf-8") for name in ("page.css", "duplicates.css")
     )
@@ -61,7 +61,7 @@ def _self_check(found: Duplicates) -> str:
         for line in lines
     ]  # fmt: skip
     heads = ["Words replaced", "Planted", "Caught", "Recall"]
-    if all("expected_recall" in line for line in lines):  # MinHash knows what its S-curve promises
+    if all("expected_recall" in line for line in lines):  # Only MinHash can predict its recall.
         heads.append("Expected")
         rows = [
             replace(row, cells=[*row.cells, percent(line["expected_recall"], 1)])

@@ -1,4 +1,5 @@
-"""The section on an experiment: what was compared, how each recipe differs from the shipped one, and the graph."""
+"""The section about an experiment: what was compared, how each recipe differs from the one it is based on, and the
+graph."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from tamis.report.tables import TableRow, disclosure, table
 
 @dataclass(frozen=True, kw_only=True)
 class ChangedSetting:
-    """A setting of one recipe that is not what the recipe it is based on says."""
+    """A setting of one recipe whose value differs from that in the recipe it is based on."""
 
     setting: str
     base: Any
@@ -20,8 +21,8 @@ class ChangedSetting:
 
     @property
     def effect(self) -> str:
-        """Whether it lets more or fewer pages through, where the setting's name tells: a limit of a rule, or the share
-        that is kept."""
+        """Whether the change keeps more or fewer pages, where the name of the setting shows it: a limit of a rule, or
+        the share that is kept."""
         step, _, name = self.setting.rpartition(".")
         if name == "keep_fraction":
             direction = 1
@@ -36,7 +37,7 @@ class ChangedSetting:
 
 
 def _limit_value(value: Any, direction: int) -> float:
-    """A limit as a number; a rule that is switched off keeps everything."""
+    """A limit as a number. A rule that is switched off has the limit that keeps everything."""
     return direction * math.inf if value is None else number(value)
 
 
@@ -124,7 +125,7 @@ def _changes(recipes: dict[str, dict[str, Any]]) -> str:
 
 
 def _setting(value: Any) -> str:
-    """A value as the recipe has it."""
+    """A value as it is written in a recipe."""
     if value is None:
         return '<span class="quiet">not set</span>'
     if isinstance(value, bool):

@@ -1,4 +1,5 @@
-"""Numbers and text for human eyes: thin-space thousands, units, true minus signs, escaped and cleaned strings."""
+"""Formats numbers and text for reading: thin spaces between thousands, units, typographic minus signs, escaped and
+cleaned strings."""
 
 import html
 import math
@@ -18,8 +19,8 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u
 
 
 def escape(value: Any) -> str:
-    """Safe as element text and as a quoted attribute. Characters that HTML forbids, and those that turn the direction
-    of text after them, become U+FFFD."""
+    """Escape a string for use as the text of an element or as a quoted attribute. Characters that HTML forbids, and
+    those that change the direction of the text after them, become U+FFFD."""
     return html.escape(_CONTROLS.sub("\ufffd", str(value).replace("\r\n", "\n")), quote=True)
 
 
@@ -46,12 +47,13 @@ def size(num_bytes: float) -> str:
 
 
 def short_count(value: float) -> str:
-    """A count where space is dear: `1.23 M`."""
+    """A short form of a count: `1.23 M`."""
     return count(value) if abs(value) < 10_000 else scaled(value, ("", "k", "M", "G", "T"))
 
 
 def percent(part: float, whole: float) -> str:
-    """`12.3 %`; a nonzero share never reads as 0 %, nor one that is not all as 100 %; of nothing, a dash."""
+    """`12.3 %`. A share that is not zero is never rounded to 0 %, and one that is not the whole never to 100 %. A share
+    of nothing is a dash."""
     if not whole:
         return "–"
     share = 100 * part / whole
@@ -64,7 +66,8 @@ def percent(part: float, whole: float) -> str:
 
 
 def real(value: float, digits: int = 3) -> str:
-    """A measurement to `digits` significant digits, without an exponent where it can be read without."""
+    """A measurement with `digits` significant digits, and with an exponent only where it is hard to read without
+    one."""
     if not math.isfinite(value):
         return {math.inf: "∞", -math.inf: MINUS + "∞"}.get(value, "–")
     if value == 0:
@@ -88,7 +91,7 @@ def tick(value: float) -> str:
 
 
 def threshold(value: float) -> str:
-    """A limit as the rule has it, to six digits, with separated thousands."""
+    """A limit with up to six digits and with separated thousands."""
     text = f"{value:.6g}" if abs(value) < 1e6 else f"{value:.10g}"
     return count(value) if text.lstrip("-").isdigit() else text.replace("-", MINUS)
 
@@ -99,7 +102,7 @@ def measured(value: float) -> str:
 
 
 def fixed(value: float, places: int, signed: bool = False) -> str:
-    """A number of a column whose numbers share their decimal places."""
+    """A number with a fixed number of decimal places, for columns of numbers."""
     text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
     if float(text) == 0:
         text = text.lstrip("+-")
@@ -133,7 +136,7 @@ def date(timestamp: float) -> str:
 
 
 def words(name: str) -> str:
-    """`too_few_stop_words` as prose."""
+    """A name such as `too_few_stop_words` as words."""
     return name.replace("_", " ").strip()
 
 
@@ -148,13 +151,14 @@ def plural(number: int, noun: str) -> str:
 
 
 def data(value: float, text: str) -> str:
-    """The readable text with the exact number kept for machines and for hovering."""
+    """A `data` element: the readable text, with the exact number for programs and as hover text."""
     exact = f"{value:.10g}" if isinstance(value, float) else str(value)
     return f'<data value="{exact}">{text}</data>'
 
 
 def safe_link(url: str) -> str:
-    """A link where the address is plainly http(s), otherwise its text only; long addresses are cut for the eye."""
+    """A link where the address begins with http(s), otherwise its text only. The text of a long address is
+    shortened."""
     shown = url if len(url) <= 110 else url[:80] + "…" + url[-28:]
     try:
         parsed = urllib.parse.urlsplit(url)

@@ -1,4 +1,4 @@
-"""The funnel: what each stage kept, removed for which reason, and quarantined; as bars, and as accounting."""
+"""The funnel: how much each stage kept, removed (by reason) and quarantined, as bars and as the accounting table."""
 
 import math
 
@@ -185,6 +185,6 @@ def _edit_name(stage: StageView) -> str:
 
 
 def _notes(stage: StageView) -> list[tuple[str, int]]:
-    """What the source counted that was never a document."""
+    """Records that the source counted as skipped, because they are not documents."""
     notes = as_dict(stage.details.get("notes"))
     return [(str(name), whole(value)) for name, value in sorted(notes.items()) if whole(value)]

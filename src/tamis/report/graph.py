@@ -1,4 +1,5 @@
-"""The graph of an experiment as one SVG: what was made from what, in columns by depth, each shared node drawn once."""
+"""The graph of an experiment as one SVG: the nodes and their inputs, in columns by depth, with each shared node drawn
+once."""
 
 import math
 import re
@@ -39,7 +40,7 @@ class GraphBox:
 
     @property
     def small(self) -> str:
-        """Whose it is, and how long it took."""
+        """The runs that the node belongs to, and how long it took."""
         who = plural(len(self.runs), "run") if len(self.runs) > 1 else "".join(self.runs)
         took = duration(self.seconds) if self.seconds == self.seconds and self.seconds > 0 else ""
         state = "" if self.done else "not done"
@@ -129,7 +130,7 @@ def _gather(group: Sequence[GraphBox]) -> None:
 
 def _place(boxes: Sequence[GraphBox]) -> list[list[GraphBox]]:
     """Columns by depth; within a column, near what each box is made from, so that lines seldom cross."""
-    for _ in boxes:  # a graph without circles settles in as many rounds as it is deep
+    for _ in boxes:  # In a graph without cycles the depths are final after as many rounds as it is deep.
         depths = [1 + max((source.depth for source in box.inputs), default=-1) for box in boxes]
         depths = [min(depth, len(boxes) - 1) for depth in depths]
         if depths == [box.depth for box in boxes]:
@@ -156,7 +157,8 @@ def _place(boxes: Sequence[GraphBox]) -> list[list[GraphBox]]:
 
 
 def _move_right(boxes: Sequence[GraphBox]) -> None:
-    """Put every box just before the first that needs it, so that lines are short and like stands under like."""
+    """Put every box into the column before the first box that needs it, so that lines are short and similar boxes share
+    a column."""
     users: dict[int, list[GraphBox]] = {}
     for box in boxes:
         for source in box.inputs:

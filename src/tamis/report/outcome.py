@@ -13,11 +13,11 @@ from tamis.report.scores import Score, as_dict, prominence, whole
 from tamis.report.tables import TableRow, disclosure, table
 
 LOSS_TAIL = 0.05
-"""Share of the last training steps whose mean loss is quoted; one batch is too noisy a number."""
+"""Share of the training steps, the last ones, whose mean loss is shown, because the loss of one batch is too noisy."""
 MOST_IN_ONE_ROW = 2
-"""Runs whose scores share a row of a plot; of more runs, each has a row of its own, named."""
+"""Largest number of runs whose scores share a row of a plot; of more runs, each has a named row of its own."""
 MOST_COLUMNS = 4
-"""Runs that a table of scores has columns for."""
+"""Largest number of runs that have a column each in a table of scores."""
 
 
 def losses(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
@@ -50,7 +50,7 @@ def losses(runs: Sequence[RunView], kinds: dict[str, str]) -> str:
 
 
 def models(runs: Sequence[RunView]) -> str:
-    """What was trained, from the cards of the models, seeds of one training in one line; '' when nothing was."""
+    """The trained models, from their cards, with the seeds of one training in one line; '' when there are none."""
     seeds: dict[tuple[str, ...], list[int]] = {}
     for run in runs:
         for model in run.trained.models:
@@ -75,8 +75,8 @@ def _tail(curve: Curve) -> float:
 
 
 def compared_scores(run: RunView, comparison: Comparison | None) -> list[Score]:
-    """A run's scores with the intervals of the comparison, which know how much training seeds differ, where it has the
-    run."""
+    """A run's scores. Where the comparison has the run, the intervals are those of the comparison, which include the
+    variation between training seeds."""
     if comparison is None or run.label not in comparison.sides:
         return run.scores
     found = {(task.task, task.metric): task.values.get(run.label) for task in comparison.tasks}
@@ -150,7 +150,7 @@ def _marks(task: Score, scored: dict[str, list[Score]], kinds: dict[str, str], n
 
 
 def _places(score: Score) -> int:
-    """Decimal places of a score: never so few that two runs read the same at a glance."""
+    """Decimal places of a score: enough that two different scores look different."""
     return min(4, max(2, places_for(score.high - score.low)))
 
 

@@ -1,4 +1,5 @@
-"""The page: runs in, one self-contained report.html out, in the order in which a reader asks."""
+"""The page: it turns runs into one self-contained report.html, with the sections in the order of a reader's
+questions."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ def build_report(
     description, file, baseline, seeds, scale, recipes: {name: {recipe, changes, differences: [{setting, base, here}]}},
     heldout: {set: {recipe, pages, hosts, bytes}}, graph: [{label, kind, artefacts, done, inputs, seconds?}]}; what is
     missing in it is left out. The same inputs give the same bytes. Unfinished and damaged runs are shown as far as they
-    go. Raises ConfigError for a run that lies in no workspace, StorageError when `output` cannot be written.
+    can be read. Raises ConfigError for a run that lies in no workspace, StorageError when `output` cannot be written.
     """
     views = [read_run(run) for run in runs]
     label_apart(views, in_experiment=experiment is not None)
@@ -97,7 +98,7 @@ def _title(runs: Sequence[RunView], comparison: Comparison | None, experiment: d
 
 
 def _funnels(runs: Sequence[RunView], focus: str) -> str:
-    """Of a few runs all are open; of more, all but one are folded away."""
+    """The details of each run: all open where there are few runs; of more, only the one in focus is open."""
     if len(runs) <= MOST_OPEN_FUNNELS:
         return _per_run(runs, lambda run: funnel(run, open_accounting=len(runs) == 1))
     return _folded(runs, lambda run: funnel(run, open_accounting=False), focus)
@@ -112,7 +113,7 @@ def _per_run(runs: Sequence[RunView], section: Callable[[RunView], str]) -> str:
 
 
 def _folded(runs: Sequence[RunView], section: Callable[[RunView], str], focus: str) -> str:
-    """As `_per_run`, with all runs but the one in question folded away, and runs with nothing to show left out."""
+    """As `_per_run`, with only the run in focus open. Runs without content are left out."""
     shown = [(run, body) for run in runs if (body := section(run))]
     if len(shown) == 1:
         return f'<div class="run">{run_heading(shown[0][0].label, len(runs))}{shown[0][1]}</div>\n'
@@ -178,7 +179,7 @@ def _pool_name(run: RunView) -> str:
 
 
 def _answer(runs: Sequence[RunView], comparison: Comparison | None, heldout: dict[str, Any]) -> str:
-    """What the reader came for: the comparison in words and numbers; without one, what was kept."""
+    """The answer: the comparison in words and numbers or, without one, how much was kept."""
     out = ['<section id="answer" aria-labelledby="answer-h"><h2 id="answer-h" class="hidden">Answer</h2>\n']
     if comparison is not None:
         out.append(answer(comparison, heldout))

@@ -1,4 +1,5 @@
-"""Where the runs of a report came from: what they share, each one's own, fingerprints and resolved recipes."""
+"""The provenance of the runs of a report: what they share, what is specific to each, fingerprints and resolved
+recipes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +10,14 @@ from tamis.report.tables import TableRow, definitions, disclosure, run_heading, 
 
 
 def _common(runs: Sequence[RunView]) -> list[tuple[str, Any]]:
-    """Provenance that all runs share; nothing when there is but one."""
+    """Provenance that all runs share; empty when there is only one run."""
     if len(runs) < 2:
         return []
     return [pair for pair in sorted(_flat(runs[0].provenance)) if all(pair in _flat(run.provenance) for run in runs)]
 
 
 def provenances(runs: Sequence[RunView]) -> str:
-    """What all runs have in common once, then each run's own."""
+    """The provenance that all runs share, once, and then that of each run."""
     common = _common(runs)
     shared = f'<div class="run"><h3>All runs</h3>\n{_pairs(common)}</div>\n' if common else ""
     own = "".join(
@@ -33,8 +34,11 @@ def _provenance(run: RunView, common: Sequence[tuple[str, Any]]) -> str:
     own = [pair for pair in sorted(_flat(run.provenance)) if pair not in common]
     out = _pairs([("run", run.run.root.name), *own])
     prints = [_fingerprint(stage.folder, stage.artefact, stage.card) for stage in run.stages if stage.status == "done"]
-    prints += [_fingerprint(f"model, seed {one.seed}", one.artefact, one.card) for one in run.trained.models]
-    prints += [_fingerprint(f"evaluation, seed {one.seed}", one.artefact, one.card) for one in run.trained.evaluations]
+    prints += [_fingerprint(f"model, seed {model.seed}", model.artefact, model.card) for model in run.trained.models]
+    prints += [
+        _fingerprint(f"evaluation, seed {evaluation.seed}", evaluation.artefact, evaluation.card)
+        for evaluation in run.trained.evaluations
+    ]
     caption = f"Fingerprints of {run.label}"
     cards = table(caption, ["Made by", "Artefact", "Fingerprint", "Version"], prints, numeric_from=3) if prints else ""
     if cards:

@@ -1,7 +1,7 @@
-"""Reads the files of one run and remembers what was wrong with them, wherever the run's workspace lies.
+"""Reads the files of one run, in a local or remote workspace, and records what is wrong with them.
 
-A report of a failed or half-copied run is when one is needed most: a file that is absent, cut off or not what it should
-be costs a line in `problems`, never the report.
+A report is needed most for a failed or incompletely copied run, so a file that is absent, cut off or invalid gives a
+line in `problems`, and never an error.
 """
 
 import json
@@ -20,7 +20,7 @@ UNREADABLE = (DataError, OSError, ValueError, KeyError, TypeError, AttributeErro
 
 
 class RunReader:
-    """`name` is how a file is called in `problems`."""
+    """In the methods, `name` is the name of a file in `problems`."""
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
@@ -39,15 +39,17 @@ class RunReader:
         try:
             found = self.run.products(kind)
         except UNREADABLE:
-            return []  # `steps` has named the problem
-        return [one for one in found if isinstance(one.artefact, str) and isinstance(one.settings, dict)]
+            return []  # `steps` has reported the problem.
+        return [
+            product for product in found if isinstance(product.artefact, str) and isinstance(product.settings, dict)
+        ]
 
     def state(self) -> tuple[str, str]:
-        """The run's state and its failure; unknown when a file that tells it cannot be read."""
+        """The run's state and its failure; unknown when a file that records it cannot be read."""
         try:
             return self.run.state()
         except UNREADABLE:
-            return "unknown", ""  # the problem is named where that file is shown
+            return "unknown", ""  # The problem is reported where that file is shown.
 
     def artefact(self, name: str) -> Location:
         return self.run.workspace.artefact(name)

@@ -1,4 +1,5 @@
-"""Scores of a model (results.json of an evaluation) as typed values, and readers of JSON that may hold anything."""
+"""Scores of a model (results.json of an evaluation) as typed values, and functions that read values from unchecked
+JSON."""
 
 import math
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ def prominence(entry: _Measured) -> tuple[bool, bool, bool, str, str]:
     """Sorting key: bits per byte of the held-out documents first, then other bits per byte, then the rest; of several
     held-out sets the one that no recipe's rules selected first.
 
-    Bits per byte is the metric that moves at small scale, and it is named here, before any result is known, so that
-    the headline of a report is never the task that happens to look best.
+    Bits per byte is the metric that shows differences between small models. The order is fixed here, before any result
+    is known, so that the headline of a report is never the task with the most favourable result.
     """
     heldout, name = split_task(entry.task)
     return entry.metric != "bits_per_byte", name != "documents", heldout not in ("", HEADLINE_SET), name, heldout

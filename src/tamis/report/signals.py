@@ -1,4 +1,4 @@
-"""Signals with their cut-offs, and examples of what the cut-offs removed: whether a threshold is a good one."""
+"""Signals with their cut-offs, and examples of what the cut-offs removed, to judge whether a threshold is good."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tamis.report.tables import TableRow, definitions, disclosure, table
 
 SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "=", "not_in": "not in"}
 MOST_OTHER_SIGNALS = 6
-"""Signals shown of an example whose reason is no rule on a signal."""
+"""Number of signals that are shown of an example whose reason is not a rule on a signal."""
 
 
 def signals(run: RunView) -> str:
@@ -58,12 +58,12 @@ def _is_plain(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """A number of a card readably, anything else as escaped text."""
+    """A number of a card, formatted for reading; any other value as escaped text."""
     return measured(number(value)) if math.isfinite(number(value)) else escape(value)
 
 
 def _limit(value: Any) -> str:
-    """A rule's threshold exactly: a number, a text or several."""
+    """A rule's threshold without rounding: a number, a text, or a list of these."""
     if isinstance(value, list):
         return ", ".join(map(_limit, value))
     return threshold(number(value)) if math.isfinite(number(value)) else escape(value)

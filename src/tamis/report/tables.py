@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tamis.report.formats import escape
 
 LONG_VALUE = 60
-"""Values with more characters of HTML than this get a line of their own."""
+"""Number of characters of HTML above which a value gets a line of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +56,12 @@ def definitions(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def disclosure(summary: str, body: str, *, kind: str = "", open_: bool = False) -> str:
-    """A block that opens on request and works without scripts. `summary` is HTML."""
+    """A block that the reader can open, without scripts. `summary` is HTML."""
     return f"<details{_kind(kind)}{' open' if open_ else ''}><summary>{summary}</summary>{body}</details>\n"
 
 
 def run_heading(label: str, num_runs: int) -> str:
-    """Shown where there are several runs; where there is one, it only keeps the order of headings whole."""
+    """The heading of one run. Where there is only one run it is hidden, and only keeps the levels of the headings
+    complete."""
     kind = "" if num_runs > 1 else "hidden"
     return f"<h3{_kind(kind)}>{escape(label)}</h3>\n"

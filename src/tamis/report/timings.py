@@ -1,4 +1,4 @@
-"""What events.jsonl tells of a run: how it ended, and how long each pass, decision and model step took."""
+"""Reads from events.jsonl how a run ended, and how long each pass, decision and model step took."""
 
 import math
 import re

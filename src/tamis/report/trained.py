@@ -1,4 +1,5 @@
-"""Which models and evaluations are a run's result: those of the data that the run has now, one per training seed.
+"""Selects the models and evaluations that are a run's result: those of the data that the run has now, one per training
+seed.
 
 A run keeps every model that was ever made from it. A changed setting changes the data, and what was trained on the old
 data no longer says anything about the run: such models and their scores are never shown as its result. They are named
@@ -40,7 +41,7 @@ class ScoredModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What was made from the run as it is now; `stale` and `notes` are sentences for the page."""
+    """The models and evaluations of the run's present data; `stale` and `notes` are sentences for the page."""
 
     models: list[TrainedModel]
     evaluations: list[ScoredModel]
@@ -168,7 +169,7 @@ def _evaluation(reader: RunReader, product: Product, seed: int) -> ScoredModel:
 
 
 def _losses(lines: Iterable[dict[str, Any]]) -> tuple[str, list[tuple[float, float]]]:
-    """The training loss against tokens seen where the log has them, against steps otherwise."""
+    """The training loss by tokens where the log has them, and by steps otherwise."""
     points: dict[str, list[tuple[float, float]]] = {"tokens": [], "step": []}
     for line in lines:
         loss = number(line.get("loss"))
@@ -181,8 +182,9 @@ def _losses(lines: Iterable[dict[str, Any]]) -> tuple[str, list[tuple[float, flo
 
 
 def _mean(scores: Sequence[Score]) -> Score:
-    """The score of one task over all seeds. Its interval is the mean of the seeds' own: every seed answered the same
-    pages, so what the pages contribute does not shrink with the number of seeds."""
+    """The score of one task over all seeds. Its interval is the mean of the intervals of the seeds: every seed answered
+    the same pages, so the part of the uncertainty that comes from the pages does not shrink with the number of
+    seeds."""
     first = scores[0]
     if len(scores) == 1:
         return first

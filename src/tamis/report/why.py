@@ -1,6 +1,7 @@
 """Why a page was kept or removed: every step's signals against its thresholds, for one document found by id or URL.
 
-Of a duplicate it also names the document that was kept instead, and says where that one left later, if it did.
+For a duplicate it also names the document that was kept instead, and the later step that removed that document, if one
+did.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,9 +23,9 @@ from tamis.store.shards import read_table, schema_of
 KEPT, REMOVED, QUARANTINED = "kept", "removed", "quarantined"
 DUPLICATE_OF = "duplicate_of"
 SIMILARITY = "similarity"
-"""Column of a dedup step that measures how alike a document is to the one that was kept."""
+"""Column of a dedup step with the similarity of a document to the one that was kept."""
 UNREAD = (columns.METADATA, columns.WARCINFO, columns.CONTENT)
-"""Columns that are large and decide nothing."""
+"""Columns that are large and that no rule uses."""
 SURVIVOR_CHARACTERS = 200
 
 
@@ -45,22 +46,22 @@ class StepOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Survivor:
-    """The document that was kept instead of a duplicate. `url` and `text` (its beginning) are empty when it is found
-    nowhere."""
+    """The document that was kept instead of a duplicate. `url` and `text` (its beginning) are empty when it cannot be
+    found."""
 
     id: str
     url: str
     text: str
     similarity: float | None
-    """As the step measured it; None where it measures none: exact copies, for example, are equal."""
+    """The similarity that the step measured; None where it measures none, as for exact copies."""
     left: str
-    """Where and why it left later, as `05_quality: low_quality`; '' when it is in the data set."""
+    """The later step that removed it and the reason, as `05_quality: low_quality`; '' when it is in the data set."""
 
 
 @dataclass(kw_only=True)
 class Explanation:
-    """One document's way through a run; `text` is what was kept of it, or the excerpt stored where it left. `shard`
-    tells documents apart that are in the pool twice."""
+    """What each step of a run did with one document. `text` is its final text, or the excerpt that was stored when it
+    was removed. `shard` distinguishes documents that are in the pool twice."""
 
     id: str
     url: str
@@ -78,7 +79,7 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """A row of the run: at which step (position among the cards) it ended, how, and in which shard it is."""
+    """A row of the run: the last step that it reached (position among the cards), its outcome there, and its shard."""
 
     position: int
     outcome: str
@@ -98,11 +99,11 @@ def explain(run: RunDir, key: str) -> list[Explanation]:
         raise DataError(
             f"{run.root}: no document with the id or URL '{key}'. URLs are matched whole, as they stand in the crawl."
         )
-    return [_explanation(run, cards, one) for one in found]
+    return [_explanation(run, cards, row) for row in found]
 
 
 def _ends(run: RunDir, cards: Sequence[tuple[str, Card]], match: pc.Expression, first: int = 0) -> Iterator[_Found]:
-    """Where matching documents ended, from the step at position `first` on; those that were kept come first."""
+    """The last steps of matching documents, from the step at position `first` on; kept documents come first."""
     if cards:
         yield from _rows(run.stage(cards[-1][0]).shards, match, len(cards) - 1, KEPT)
     for position in range(first, len(cards)):
@@ -145,8 +146,8 @@ def _explanation(run: RunDir, cards: Sequence[tuple[str, Card]], found: _Found) 
 def _survivor(run: RunDir, cards: Sequence[tuple[str, Card]], found: _Found) -> Survivor | None:
     """The document whose copy this one is; None unless it was removed as a copy of a named one.
 
-    It passed this step, so it is in the data set or left at a later one. It can have the same id: the same record given
-    twice.
+    It was kept by this step, so it is in the data set or was removed by a later step. It has the same id when the same
+    record is in the input twice.
     """
     key = found.row.get(DUPLICATE_OF)
     if found.outcome != REMOVED or not key:

@@ -26,7 +26,7 @@ MEASURING_SECONDS = 1.0
 """Seconds after which no further round of measurements begins; the first round may take longer."""
 STEPS_PER_TURN = 3
 TURN_SECONDS = 0.2
-"""Seconds after which a round of slow steps is stopped."""
+"""Seconds after which the steps at one number of threads end early."""
 SLOW_RATIO = 1.5
 """A number of threads whose steps take this many times as long as the fastest is not measured again."""
 TIE_RATIO = 1.05
@@ -93,7 +93,8 @@ def choose(numbers: Sequence[int], take_step: TakeStep, clock: Callable[[], floa
 
 
 def _take_turn(number: int, take_step: TakeStep, limit: float, clock: Callable[[], float]) -> list[float]:
-    """Seconds of a few steps. The first is counted only where it is slow, because it also starts or stops threads."""
+    """Seconds of a few steps at one number of threads. The first is counted only where it is slow, because it also
+    starts or stops threads."""
     seconds = []
     began = before = clock()
     for _ in range(1 + STEPS_PER_TURN):

@@ -23,7 +23,8 @@ _BASE, _LENGTH, _SECOND_BITS = (
 )
 _ZERO, _ONE, _SIX, _LAST_BIT = (np.uint64(value) for value in (0, 1, 6, 63))
 _AHEAD = 32
-"""N-grams between asking for a block and reading it: more than a miss takes, fewer than the nearest cache holds."""
+"""Number of n-grams between the prefetch of a block and its use: more than a cache miss takes, and fewer than the
+first-level cache holds."""
 NEWLINE = 0x0A
 
 
@@ -108,14 +109,14 @@ def hash_ngrams(
 
 @kernel
 def fetch_ahead(table: np.ndarray, num_blocks: np.uint64, ngrams: np.ndarray, at: int) -> None:
-    """Ask for the block of the n-gram that will be looked up `_AHEAD` after that at `at`."""
-    # Near the end the last n-gram is asked for again, which does no harm.
+    """Prefetch the block of the n-gram that will be looked up `_AHEAD` places after that at `at`."""
+    # Near the end the block of the last n-gram is prefetched again, which does no harm.
     prefetch(table, WORDS_PER_BLOCK * np.int64(high_product(ngrams[min(at + _AHEAD, len(ngrams) - 1)], num_blocks)))
 
 
 @kernel
 def contains(table: np.ndarray, num_blocks: np.uint64, ngram: np.uint64, per_word: int) -> bool:
-    """Whether the filter has the n-gram, or seems to."""
+    """Whether the filter contains the n-gram; it can be a false positive."""
     # The upper part of the hash picks the block, other bits of it the bits within.
     block = WORDS_PER_BLOCK * np.int64(high_product(ngram, num_blocks))
     bits, missing = mix(ngram), _ZERO
@@ -155,7 +156,7 @@ def insert_all(table: np.ndarray, ngrams: np.ndarray, per_word: int) -> None:
 
 @kernel
 def find_all(table: np.ndarray, ngrams: np.ndarray, per_word: int, found: np.ndarray) -> None:
-    """Whether each n-gram seems to be in the filter, into `found` (bool)."""
+    """Write into `found` (bool) whether the filter contains each n-gram; it can be a false positive."""
     num_blocks = np.uint64(len(table) // WORDS_PER_BLOCK)
     for at in range(len(ngrams)):
         fetch_ahead(table, num_blocks, ngrams, at)
@@ -167,25 +168,26 @@ def judge_units(
     table: np.ndarray, ngrams: np.ndarray, sizes: np.ndarray, unit_offsets: np.ndarray, threshold: float, per_word: int,
     inserts: np.ndarray, contained: np.ndarray, removed: np.ndarray,
 ) -> None:  # fmt: skip
-    """Each document's units in turn: a unit goes when more than `threshold` of its n-grams are in the filter; one that
-    stays puts its own in. `ngrams` are those of all units one after the other, `sizes` how many each has.
+    """Decide the units of each document in turn: a unit is removed when more than `threshold` of its n-grams are in the
+    filter, and the n-grams of a kept unit are added to the filter. `ngrams` (uint64) are those of all units, one unit
+    after the other; `sizes` are their numbers per unit.
 
-    Writes `removed` (bool) per unit and `contained` (int32) per document. A document that does not `inserts` (bool)
-    asks and leaves no trace.
+    Writes `removed` (bool) per unit and `contained` (int32) per document. Nothing is added to the filter for a document
+    whose `inserts` (bool) is False.
     """
     num_blocks = np.uint64(len(table) // WORDS_PER_BLOCK)
     first = 0
     for document in range(len(contained)):
         total = 0
         for unit in range(unit_offsets[document], unit_offsets[document + 1]):
-            # Ask for every n-gram of the unit.
+            # Look up every n-gram of the unit.
             last = first + sizes[unit]
             found = 0
             for at in range(first, last):
                 fetch_ahead(table, num_blocks, ngrams, at)
                 found += contains(table, num_blocks, ngrams[at], per_word)
             removed[unit] = found / (last - first) > threshold
-            # A unit that stays is known from now on.
+            # The n-grams of a kept unit are added to the filter.
             if inserts[document] and not removed[unit]:
                 for at in range(first, last):
                     insert(table, num_blocks, ngrams[at], per_word)

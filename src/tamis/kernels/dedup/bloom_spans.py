@@ -64,7 +64,8 @@ def judge_substrings(
     per_word: int, inserts: np.ndarray, contained: np.ndarray, spans: np.ndarray, span_offsets: np.ndarray,
 ) -> None:  # fmt: skip
     """Each document's spans of tokens that are duplicates: runs of n-grams that the filter has, joined over short gaps
-    if `threshold` < 1, of at least `least` tokens. N-grams between them are put in, unless not `inserts`.
+    if `threshold` < 1, of at least `least` tokens. The n-grams between them are added to the filter if `inserts` is
+    True.
 
     Writes `spans` (int32: start, end, start, end...; room for 2 per n-gram), `span_offsets` (int64) and `contained`.
     """
@@ -72,7 +73,7 @@ def judge_substrings(
     count = 0
     span_offsets[0] = 0
     for document in range(len(contained)):
-        # Ask for every n-gram before any of this document is put in.
+        # Look up every n-gram before any n-gram of this document is added.
         first, last = ngram_offsets[document], ngram_offsets[document + 1]
         found = np.empty(last - first, np.bool_)
         total = 0
@@ -92,7 +93,7 @@ def judge_substrings(
                     spans[count], spans[count + 1] = starts[at], ends[at]
                     count += 2
         span_offsets[document + 1] = count
-        # Put in the n-grams that lie between the spans.
+        # Add the n-grams that lie between the spans.
         if inserts[document]:
             at = 0
             for span in range(begin, count + 1, 2):
@@ -132,7 +133,7 @@ def warm() -> None:
     places = (tokens.hashes, tokens.starts, tokens.ends, tokens.offsets)
     hash_ngrams(data, offsets, *places, 2, 2, True, ngrams, longs, ints, ints.copy(), longs.copy())
     table, flags = np.zeros(WORDS_PER_BLOCK, np.uint64), np.zeros(1, np.bool_)
-    # As they come from Arrow, read-only.
+    # Arrays that come from Arrow are read-only.
     stored, numbers, ends = pa.array(ngrams[:0]).to_numpy(), pa.array(ints[:0]).to_numpy(), np.zeros(2, np.int64)
     judge_substrings(table, stored, ends, 2, 2, 0.8, 1, flags, ints[:1], ints, ends.copy())
     judge_units(table, stored, numbers, ends, 0.8, 1, flags, ints[:1], flags.copy())

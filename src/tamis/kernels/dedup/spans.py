@@ -5,7 +5,8 @@ and says which tokens repeated windows cover; `byte_spans` and `cut` turn that i
 `reference.dedup.spans`.
 
 A window is known by two independent 64-bit hashes: one says where in the table it belongs, 63 bits of the other stand
-there. A false match needs equal bits in one of the few entries that a search looks at, which is some 1e-18 a window.
+there. A false match needs equal bits in one of the few entries that a search reads, which has a probability of about
+1e-18 per window.
 """
 
 import numpy as np
@@ -15,14 +16,14 @@ from tamis.kernels.text.rolling import append, drop, power
 from tamis.kernels.text.uax_tokens import mix
 
 FIRST, COUNT, ASK = range(3)
-"""What `find_runs` does: find windows that stood earlier, adding as it goes; only add, marking what came twice; find
-windows that stand anywhere else, in a table that is complete."""
+"""What `find_runs` does: find windows that occurred earlier, and add all windows; only add windows, and mark those that
+occur twice; find windows that occur anywhere else, in a complete table."""
 MINIMIZER_TOKENS = 8
 """A window's part depends on the n-gram of this many tokens in it that has the least hash."""
 
 _BASES = tuple(np.uint64(value) for value in (0x5851F42D4C957F2D, 0xD1342543DE82EF95))
-"""Both are 5 modulo 8: b^k - 1 is then divisible by 4 k at most, so that windows whose tokens only stand elsewhere
-differ in nearly all bits."""
+"""Both are 5 modulo 8: b^k - 1 is then divisible by 4 k at most, so that windows whose tokens only stand elsewhere have
+hashes that differ in nearly all bits."""
 # One base for the slot, the other for the mark.
 _BASE, _OTHER_BASE = _BASES
 # The lowest bit of an entry says whether its window came twice; a mark is never 0 or 1.
@@ -166,10 +167,10 @@ def find_runs(
 ) -> int:
     """Look every window of part `part` up in `table`; write which tokens the repeated ones cover.
 
-    `tokens` (uint64) of document d are `tokens[offsets[d]:offsets[d + 1]]`, `planted` (bool per document) marks those
-    that are only asked about. `table` (uint64, zeros at first) must have more places than there are distinct windows.
-    Token ranges that do not touch, in order, go to `documents, starts, ends` (int64; room for one per `width` tokens);
-    returns their number.
+    `tokens` (uint64) of document d are `tokens[offsets[d]:offsets[d + 1]]`. `planted` (bool per document) marks planted
+    copies, which are looked up but never added to the table. `table` (uint64, zeros at first) must have more places
+    than there are distinct windows. Token ranges that do not touch, in order, go to `documents, starts, ends` (int64;
+    room for one per `width` tokens); returns their number.
     """
     # Scratch arrays: parts of a document, and one block of windows.
     longest = np.diff(offsets).max() if len(offsets) > 1 and num_parts > 1 else 0
@@ -193,7 +194,7 @@ def find_runs(
             # Work out where a block of windows belongs before looking any of them up.
             end = min(begin + _BLOCK, windows)
             state, other = _keys(tokens, first, (begin, end), width, weights, (state, other), len(table), slots, marks)
-            for k in range(end - begin):  # reads that do not wait for each other: memory answers many at a time
+            for k in range(end - begin):  # These reads are independent, so that many are in flight at a time.
                 if num_parts == 1 or parts[begin + k] == part:
                     touched[k] = table[slots[k]]
             for window in range(begin, end):
@@ -235,9 +236,9 @@ def byte_spans(
 ) -> None:
     """Bytes to cut, within the document, for every token range `starts[k]:ends[k]` of document `documents[k]`.
 
-    Of the white space at the two sides of a cut the one with more line breaks stays, the one before it if both have as
-    many; at the beginning or end of a document, the outer one. Where there is none at either side, `bridged` (bool) is
-    set: a blank must take the cut's place.
+    Of the white space at the two sides of a cut, the one with more line breaks is kept, or the one before the cut if
+    both have the same number; at the beginning or end of a document, the inner one is cut. Where there is none at
+    either side, `bridged` (bool) is set: a blank must replace the cut.
     """
     for k in range(len(documents)):
         # The cut reaches at least from its first token to its last.
@@ -248,22 +249,22 @@ def byte_spans(
         # A cut of everything takes all tokens and leaves the white space around them.
         if starts[k] == 0 and ends[k] == count:
             continue
-        # At the start of the document the white space after the cut goes.
+        # At the start of the document the white space after the cut is cut as well.
         if starts[k] == 0:
             span_ends[k] = token_starts[last + 1]
             continue
-        # At the end of the document the white space before it goes.
+        # At the end of the document the white space before it is cut as well.
         before = token_ends[first - 1]
         if ends[k] == count:
             span_starts[k] = before
             continue
         after = token_starts[last + 1]
-        # White space at one side only stays; at neither side, a blank must replace the cut.
+        # White space at only one side is kept; where there is none, a blank must replace the cut.
         no_before, no_after = before == span_starts[k], after == span_ends[k]
         if no_before or no_after:
             bridged[k] = no_before and no_after
             continue
-        # With white space at both sides, the side with fewer line breaks goes.
+        # With white space at both sides, that with fewer line breaks is cut as well.
         text = offsets[documents[k]]
         if _line_breaks(data, text + span_ends[k], text + after) > _line_breaks(
             data, text + before, text + span_starts[k]

@@ -23,7 +23,7 @@ def keep_aligned(order: np.ndarray, item_bytes: int) -> int:
 @kernel
 def common_prefixes(text: np.ndarray, order: np.ndarray, places: np.ndarray, width: int, lengths: np.ndarray) -> None:
     """`lengths[k]`: items that suffixes `order[k - 1]` and `order[k]` of `text` have in common at their beginning, at
-    most `width`; 0 for k = 0. `places` is scratch of the same length and type as `order`."""
+    most `width`, and 0 for k = 0. `places` is scratch of the same length and type as `order`."""
     n = len(text)
     for k in range(n):
         places[order[k]] = k
@@ -46,7 +46,8 @@ def flag_windows(
     order: np.ndarray, lengths: np.ndarray, width: int, keeps_first: bool, planted: np.ndarray, flags: np.ndarray
 ) -> None:
     """Set `flags` (bool per position) where a window starts that repeats an earlier one, or any other one if not
-    `keeps_first`. Windows at `planted` positions (bool) are asked about and repeat real ones only."""
+    `keeps_first`. Windows at `planted` positions (bool) are flagged where they repeat a real one, but no other window
+    is flagged for repeating them."""
     n = len(order)
     start = 0
     while start < n:

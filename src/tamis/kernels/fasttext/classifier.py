@@ -74,7 +74,7 @@ def _all_rows(matrix: Matrix) -> np.ndarray:
 def _projection(model: ModelFile, matrix: np.ndarray) -> np.ndarray | None:
     """float64[width, dim] that every row is multiplied by beforehand; None where that would make rows longer."""
     if model.loss == SOFTMAX and model.num_labels == 2:
-        return matrix[1:] - matrix[:1]  # softmax sees differences only
+        return matrix[1:] - matrix[:1]  # Softmax depends on differences only.
     # A hierarchical softmax has one output fewer than labels.
     outputs = matrix[: model.num_labels - 1] if model.loss == HIERARCHICAL_SOFTMAX else matrix
     return outputs if 0 < len(outputs) <= model.dim else None
@@ -113,9 +113,9 @@ def _tree(counts: list[int]) -> np.ndarray:
     """int32[labels - 1, 2]: the Huffman tree of labels in falling order of their counts, built as fastText builds it.
 
     Labels are nodes 0 to labels - 1, inner nodes follow in the order in which they were joined; the root is last.
-    Raises ValueError for counts that no training can have led to.
+    Raises ValueError for counts that no training can give.
     """
-    # Counts decide the shape of the tree, so that they must be sane.
+    # The counts decide the shape of the tree, so they are checked first.
     if min(counts) < 0 or sum(counts) >= _MOST:
         raise ValueError("the counts of its labels make no sense")
     # Two queues, both sorted: leaves from the rarest on, and joined nodes in the order they were made.

@@ -29,7 +29,7 @@ _FLOAT = np.dtype("<f4")
 
 
 class _Reader:
-    """Takes values off the front of a file's bytes. Raises ValueError where the file ends too early."""
+    """Reads values from a file's bytes in order. Raises ValueError where the file ends too early."""
 
     def __init__(self, buffer: mmap.mmap | bytes) -> None:
         self.buffer = buffer
@@ -111,7 +111,7 @@ def chunks(matrix: Matrix) -> Iterator[tuple[int, np.ndarray]]:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What a classifier file holds, checked for consistency."""
+    """The contents of a classifier file, checked for consistency."""
 
     dim: int
     word_ngrams: int
@@ -164,7 +164,7 @@ def _read(reader: _Reader) -> ModelFile:
     if kind != SUPERVISED:
         raise ValueError("it holds word vectors and is no classifier")
     if head[1] == 11:
-        maxn = 0  # such classifiers had no character n-grams, whatever this number says
+        maxn = 0  # Such classifiers have no character n-grams, whatever this number says.
     # Refuse settings that contradict themselves before memory is taken for them.
     if dim < 1 or loss not in (HIERARCHICAL_SOFTMAX, NEGATIVE_SAMPLING, SOFTMAX, ONE_VS_ALL):
         raise ValueError(f"dim {dim} and loss {loss} make no sense")
@@ -177,7 +177,7 @@ def _read(reader: _Reader) -> ModelFile:
     is_quantised = reader.numbers("?")[0]
     inputs = _read_quantised(reader) if is_quantised else _read_dense(reader)
     output = _read_quantised(reader) if reader.numbers("?")[0] and is_quantised else _read_dense(reader)
-    # The sizes of the matrices must fit the dictionary.
+    # The sizes of the matrices must agree with the dictionary.
     num_rows = num_words + (max(buckets, 0) if bucket_rows is None else pruned)
     if inputs.shape != (num_rows, dim) or output.shape != (num_labels, dim):
         raise ValueError(
@@ -209,7 +209,7 @@ def _read_dictionary(reader: _Reader) -> tuple[int, int, np.ndarray, np.ndarray,
         raise ValueError("words and labels of the dictionary are not in order")
     word_bytes = np.empty(offsets[-1], np.uint8)
     _copy_words(data, reader.at, offsets, word_bytes)
-    del data  # or the file could not be closed
+    del data  # Otherwise the file could not be closed.
     reader.skip(end - reader.at)
     return num_words, num_labels, word_bytes, offsets, counts, pruned
 

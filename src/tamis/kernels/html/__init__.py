@@ -1,1 +1,2 @@
-"""Kernels of extraction: the blocks of a page, their features, the trees that judge them, and how deep a page nests."""
+"""Kernels of extraction: the blocks of a page, their features, the decision trees that classify them, and the nesting
+depth of a page."""

@@ -1,4 +1,4 @@
-"""Text blocks of a page, with counts for judging them, from one pass over the HTML that a parser's tree writes.
+"""Text blocks of a page, with counts for their classification, from one pass over the HTML that a parser's tree writes.
 
 A tree's own HTML is well formed: every element is closed, attribute values stand in double quotes, and text has four
 escapes (`&amp; &lt; &gt; &nbsp;`). So a scanner of bytes sees the same tree as its parser, at memory speed. Input that
@@ -161,7 +161,7 @@ def _add_text(
             else:
                 space = in_block
             continue
-        # The first other character opens a block, and pays the space that is due.
+        # The first other character opens a block, and writes the space that is due.
         if not in_block:
             in_block = True
             _start_block(blocks, elements, state)
@@ -221,7 +221,7 @@ def _open_element(
     elements[number, TAG_ID] = tag
     elements[number, DEPTH] = elements[parent, DEPTH] + 1
     elements[number, NEAREST] = number if kind in (BLOCK, PRE) else elements[parent, NEAREST]
-    # Themes write what the whole site has on its root: it tells nothing of a block.
+    # Class names on the root element describe the whole site, and say nothing about a block.
     groups[number] = 0 if tag in (_BODY, _HTML) else bits
     # A block-level element ends the text before it.
     if kind in (BLOCK, PRE):

@@ -1,4 +1,5 @@
-"""What tells article text from the rest of a page: numbers on each block, its ancestors, its neighbours and the page.
+"""Features that distinguish article text from the rest of a page: numbers about each block, its ancestors, its
+neighbours and the page.
 
 All shares are of the page's characters. An ancestor that a block does not have counts as `ABSENT`, larger than any
 share: the smaller the innermost `nav` around a block, the more it says about the block.
@@ -95,8 +96,8 @@ def _is_long(block: np.ndarray) -> bool:
 
 @kernel
 def _totals(blocks: np.ndarray, elements: np.ndarray) -> np.ndarray:
-    """Sums over the blocks in each element, and scores in the manner of Readability: running text speaks for the
-    element that its paragraph stands in, and half for the one around that."""
+    """Sums over the blocks in each element, and scores as in Readability: running text adds to the score of the element
+    that contains its paragraph, and half as much to the next ancestor."""
     # Credit every block to its element.
     totals = np.zeros((len(elements), 5))
     for k in range(len(blocks)):
@@ -240,7 +241,7 @@ def _level(out: np.ndarray, at: int, total: np.ndarray, share: float) -> None:
 
 @kernel
 def _top_element(totals: np.ndarray) -> int:
-    """The element that running text speaks for most, links set against it."""
+    """The element with the highest score, which is reduced by its share of links."""
     best, best_score = 0, 0.0
     for e in range(len(totals)):
         # The score of an element falls with the share of links in its text.

@@ -38,7 +38,7 @@ def nesting_bound(html: bytes | memoryview) -> int:
 
 
 def nesting_depth(html: bytes | memoryview, limit: int) -> int:
-    """Deepest nesting as opening and closing tags tell it, SHALLOW ones left out; counted no further than limit + 1.
+    """The largest nesting depth by opening and closing tags, without SHALLOW ones; counting stops at limit + 1.
 
     Its twin is `reference.html.nesting.nesting_depth`.
     """

@@ -1,8 +1,8 @@
 """Scores of a langid.py model: byte n-grams found by an automaton, then naive Bayes over how often each occurs.
 
 The automaton (39 MB) and the weights (28 MB) are far larger than a processor's near caches, so the time goes into
-waiting for memory: eight places of the text are read at once, a step of the automaton is a single look into memory,
-and weights are asked for before they are needed.
+waiting for memory: eight places of the text are read at once, a step of the automaton is a single look into memory, and
+weights are prefetched.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ COLUMNS_MULTIPLE = 16
 WEIGHT_SCALE = 512
 """Weights are 16-bit floats in (-16, -2], so whole multiples of 1/512, which 16-bit integers hold exactly."""
 _AHEAD = 16
-"""Rows of weights between asking for one and adding it."""
+"""Number of rows between the prefetch of a row of weights and its use."""
 _LINE = 32
 """Weights in one line of the processor's cache."""
 _ROW = np.uint32(0xFFFF)
@@ -150,7 +150,7 @@ def walk(data: np.ndarray, lane_bytes: int, machine: Automaton, features: np.nda
     for lane in range(1, LANES):
         for at in range(max(0, lane * lane_bytes - machine.depth), lane * lane_bytes):
             states[lane] = _step(steps, states[lane], data[at])
-    # names, since the compiler keeps no arrays in registers
+    # Eight names in place of an array, because the compiler keeps no arrays in registers.
     a, b, c, d = states[0], states[1], states[2], states[3]
     e, f, g, h = states[4], states[5], states[6], states[7]
     # One step of each lane; the eight looks into memory do not wait for each other.
@@ -214,7 +214,7 @@ def add_up(features: np.ndarray, offsets: np.ndarray, machine: Automaton, weight
         # Count each feature of the text; short texts are not worth splitting into lanes.
         start, end = offsets[text], offsets[text + 1] - 1
         lane = (end - start) // COUNT_LANES if end - start > 8 * COUNT_LANES * machine.depth else 0
-        counts[machine.num_features] = 1  # what is no feature is never new
+        counts[machine.num_features] = 1  # The number that stands for no feature never counts as new.
         distinct = _count(features[start:end], lane, counts, seen)
         if distinct == 0:
             out[text] = np.nan
@@ -231,7 +231,7 @@ def _add_weights(seen: np.ndarray, share: np.ndarray, weights: np.ndarray, out: 
     """Add `share` times the row of weights of every feature seen, four rows at a time."""
     width, whole = np.uint64(len(out)), len(seen) - len(seen) % 4
     for k in range(0, whole, 4):
-        # Ask for the rows that will be added next.
+        # Prefetch the rows that will be added next.
         for ahead in range(k + _AHEAD, min(k + _AHEAD + 4, len(seen))):
             for line in range(0, len(out), _LINE):
                 prefetch(weights, np.int64(seen[ahead]) * len(out) + line)

@@ -1,4 +1,5 @@
-"""Plain-Python twins of the kernels: the same answers from `str`, `re` and `collections`, slow and plain to read.
+"""Plain-Python twins of the kernels: they give the same results with `str`, `re` and `collections`, and are slow but
+easy to read.
 
 They state what each kernel means and tests hold the kernels to them. Their `str` predicates are those of the running
 Python, so they are exact where `unicodedata.unidata_version` is 14.0.0 and elsewhere on characters older than that.

@@ -1,9 +1,9 @@
 """Edits by line of one decoded document.
 
-The lines are listed once, with what the tests on them need; the edits shorten the list, and one pass at the end moves
-what is left together. A list is `starts`, `ends` (places in the document) and `counts` (UPPERS, DIGITS, WORDS of each);
-lines `[first, last)` of it are in force, and every edit returns a new `first, last`. The twins are in
-`reference.rules.edits`.
+The lines are listed once, with the counts that the tests need. The edits shorten the list, and one pass at the end
+moves the remaining lines together. A list is `starts`, `ends` (places in the document) and `counts` (UPPERS, DIGITS,
+WORDS of each); only the lines `[first, last)` of it are part of the text, and every edit returns a new `first, last`.
+The twins are in `reference.rules.edits`.
 """
 
 import numpy as np
@@ -294,7 +294,7 @@ def drop_lines(
     high: float,
 ) -> int:
     """Take the lines that `_keeps` refuses out of the list; returns the new `last`."""
-    # Lines that stay move up in the list, over those that go.
+    # Kept lines move up in the list, over those that are dropped.
     kept = first
     for k in range(first, last):
         if _keeps(code_points, properties, starts[k], ends[k], counts, k, kind, low, high):
@@ -319,7 +319,7 @@ def _cut_anywhere(code_points: np.ndarray, properties: np.ndarray, start: int, e
     to = start
     i = start
     while i < end:
-        # The phrase goes by itself, or together with the one blank before it.
+        # The phrase is deleted by itself, or together with the one blank before it.
         if _phrase_at(code_points, i, end, phrase):
             i += len(phrase)
         elif properties[i] & SPACE and _phrase_at(code_points, i + 1, end, phrase):
@@ -356,26 +356,26 @@ def remove_phrase(
     max_words: int,
 ) -> int:
     """Delete the phrase (folded code points), and a blank beside it (after a prefix, else before), from lines of at
-    most `max_words` words; lines left blank go too. Returns the new `last`."""
+    most `max_words` words; lines that become blank are dropped too. Returns the new `last`."""
     kept = first
     for k in range(first, last):
-        # Only short lines are looked at; what is cut off shortens the entry in the list.
+        # Only short lines are tested. A phrase at an end is deleted by shortening the entry in the list.
         start, end = starts[k], ends[k]
         if counts[WORDS, k] <= max_words and start < end:
-            # At the start of the line: the phrase goes with one blank after it.
+            # At the start of the line: the phrase is deleted with one blank after it.
             if place == PREFIX:
                 if _phrase_at(code_points, start, end, phrase):
                     starts[k] += len(phrase)
                     if starts[k] < end and properties[starts[k]] & SPACE:
                         starts[k] += 1
-            # At the end of the line: the phrase goes with one blank before it.
+            # At the end of the line: the phrase is deleted with one blank before it.
             elif place == SUFFIX:
                 at = end - len(phrase)
                 if at >= start and _phrase_at(code_points, at, end, phrase):
                     ends[k] = at - 1 if at > start and properties[at - 1] & SPACE else at
             elif _holds(code_points, start, end, phrase):
                 ends[k] = _cut_anywhere(code_points, properties, start, end, phrase)
-            # A shortened line is counted anew, and goes when no word is left.
+            # A shortened line is counted again, and is dropped when no word is left.
             if starts[k] != start or ends[k] != end:
                 _count(properties, starts[k], ends[k], counts, k)
             if counts[WORDS, k] == 0:

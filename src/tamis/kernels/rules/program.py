@@ -83,7 +83,7 @@ class Program:
 
     def measure(self, group: int, suffix: str = "") -> "Program":
         """Measure the columns MEASURES[group], their names followed by `suffix`."""
-        # The step remembers where its first column goes.
+        # The step stores the place of its first column.
         self._add(group, len(self.columns))
         self.columns.extend(name + suffix for name in MEASURES[group])
         return self

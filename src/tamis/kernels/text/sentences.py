@@ -1,10 +1,10 @@
 """Sentences of a decoded document by a simple rule, without a model: where a mark ends one, and where it does not.
 
 A sentence ends after a run of `. ! ?` or U+2026 and what closes (quotes, brackets), before a blank or the end of the
-text; after the full-width marks of Chinese and Japanese also before anything else. A single full stop does not end
-one before a lower-case letter, after a single letter (`J. Smith`) or after one of ABBREVIATIONS. Newlines are blanks
-like others, as they are for Punkt, which DCLM asks; C4 and FineWeb ask line by line, which the second signal counts.
-The twin is `reference.text.sentences`.
+text; after the full-width marks of Chinese and Japanese also before anything else. A single full stop does not end one
+before a lower-case letter, after a single letter (`J. Smith`) or after one of ABBREVIATIONS. Newlines are blanks like
+others, as in Punkt, which DCLM uses. C4 and FineWeb split line by line, which the second signal counts. The twin is
+`reference.text.sentences`.
 """
 
 import numpy as np

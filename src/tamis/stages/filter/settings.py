@@ -161,9 +161,9 @@ def check(config: FilterConfig) -> None:
         if not url_rule.hosts and not url_rule.words:
             raise ConfigError(f"filter.url_rules.{number}: give `hosts` or `words`")
     if config.sentence_languages and not config.keep_languages:
-        raise ConfigError("filter.sentence_languages: no language is asked for; set filter.keep_languages")
+        raise ConfigError("filter.sentence_languages: no languages are requested; set filter.keep_languages")
     if config.language_model is not None and not config.keep_languages:
-        raise ConfigError("filter.language_model: no language is asked for; set filter.keep_languages or remove this")
+        raise ConfigError("filter.language_model: no languages are requested; set filter.keep_languages or remove this")
     if not all(word.strip() for word in config.own_banned_words):
         raise ConfigError("filter.own_banned_words: an entry is blank, which every text has; remove it")
     check_languages(config.keep_languages, config.language_model)
@@ -196,7 +196,9 @@ def _check_thresholds(config: FilterConfig) -> None:
 
 def _check_finite(threshold: float | None, where: str) -> None:
     if threshold is not None and not math.isfinite(threshold):
-        raise ConfigError(f"{where}: {threshold} is no threshold; give a number, or skip the rule (filter.skip_rules)")
+        raise ConfigError(
+            f"{where}: {threshold} is not a threshold; give a number, or skip the rule (filter.skip_rules)"
+        )
 
 
 def _check_edit(edit: OwnEdit, where: str, config: FilterConfig) -> None:

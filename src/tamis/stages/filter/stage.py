@@ -81,7 +81,9 @@ class Filter(Map):
         if not self.detects_language:
             return []
         model = PY3LANGID if self.config.language_model is None else self.config.language_model.rsplit("/")[-1]
-        source = f"DCLM, Li et al. 2024, dclm_baseline_refinedweb.yaml; asked of {model} (DCLM asks fastText lid.176)"
+        source = (
+            f"DCLM, Li et al. 2024, dclm_baseline_refinedweb.yaml; detected by {model} (DCLM uses fastText lid.176)"
+        )
         kept, score = tuple(self.config.keep_languages), self.config.min_language_score
         return [
             Rule(reason=WRONG_LANGUAGE, column=LANGUAGE, op="not_in", threshold=kept, source=source),

@@ -47,13 +47,14 @@ def read_list(file: Asset, setting: str) -> list[str]:
 
 
 def read_hosts(file: Asset | None) -> list[str] | None:
-    """Host names of `filter.banned_domains`. Raises ConfigError as `read_list`, and on a line that is no host name."""
+    """Host names of `filter.banned_domains`. Raises ConfigError as `read_list`, and for a line that is no
+    host name."""
     if file is None:
         return None
     entries = [entry.strip() for entry in read_list(file, "banned_domains")]
     content = "\n".join(entries)
     if odd := _NO_HOST.search(content):
-        wrong = f"is no host name ({odd[0][:60]!r})"
+        wrong = f"is not a host name ({odd[0][:60]!r})"
         number = [line.strip() for line in file.read_text().lower().splitlines()].index(odd[0])
         raise _bad_line(
             "banned_domains", file, number, wrong, "Write `example.org`; filter.url_rules takes other parts"

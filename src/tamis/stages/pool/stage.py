@@ -204,5 +204,5 @@ def build(settings: dict[str, Any], recipe: Recipe) -> Pool:
     if config.crawl and not config.inputs and config.pages is None:
         raise ConfigError("pool.pages: needed with pool.crawl (a crawl has billions of pages). Set it, say to 1000.")
     if config.part == "heldout" and config.holdout_fraction == 0:
-        raise ConfigError("pool.part: 'heldout' needs pool.holdout_fraction above 0, for nothing is held out.")
+        raise ConfigError("pool.part: 'heldout' needs pool.holdout_fraction above 0: otherwise no page is held out.")
     return Pool(config, paper=recipe.mode == "paper")

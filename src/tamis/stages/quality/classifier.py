@@ -34,7 +34,7 @@ class Classifier:
         labels = self._model.labels
         if sorted(labels) != [POOL, GOOD]:
             raise ConfigError(
-                f"quality.model: {name} tells {', '.join(labels[:5])} apart; it must have the labels {GOOD} and {POOL}"
+                f"quality.model: {name} has the labels {', '.join(labels[:5])}; it must have {GOOD} and {POOL}"
             )
         self._good, self._pool = labels.index(GOOD), labels.index(POOL)
 

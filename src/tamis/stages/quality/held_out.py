@@ -68,6 +68,6 @@ def check_learned(found: HeldOut, least_spread: float, what_to_change: str) -> N
         return
     raise DataError(
         "quality: the classifier learned nothing, and a cut by it would remove documents at random: on "
-        f"{found.number} held-out documents its scores go from {found.low:.4f} to {found.high:.4f}, and it tells "
-        f"{found.right} of them apart ({found.number / 2:.0f} by guessing). {what_to_change}"
+        f"{found.number} held-out documents its scores go from {found.low:.4f} to {found.high:.4f}, and it classifies "
+        f"{found.right} of them correctly ({found.number / 2:.0f} by guessing). {what_to_change}"
     )

@@ -12,7 +12,7 @@ Interval = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`spans` in bytes are what goes, `duplicate`: the whole document."""
+    """`spans` (in bytes) are cut; `duplicate` says that the whole document is removed."""
 
     contained: int
     total: int
@@ -65,7 +65,7 @@ class Bff:
         runs = _merged([(at, at + self.size) for at in found])
         joined = _fuzzy(runs, self.threshold)
         last = [_fuzzy(runs[at:], self.threshold, backward=True) for at in range(len(runs))]
-        joined = _merged(sorted(joined + next((one for one in last if one), [])))
+        joined = _merged(sorted(joined + next((spans for spans in last if spans), [])))
         gone = [(start, end) for start, end in joined if end - start >= self.least_tokens]
         edges = [0, *(edge for interval in gone for edge in interval), len(tokens)]
         for start, end in zip(edges[::2], edges[1::2], strict=True):

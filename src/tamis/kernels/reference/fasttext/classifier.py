@@ -1,7 +1,7 @@
 """Plain-Python twin of the fastText kernels: what a line's features are, and what its labels' probabilities are.
 
-Nothing is folded beforehand and nothing hashed ahead: words become rows, rows a mean, the mean a probability of every
-label, in the order in which fastText does it.
+Nothing is computed in advance: words are turned into rows, rows into a mean, and the mean into a probability of every
+label, in the same order as in fastText.
 """
 
 import math
@@ -75,7 +75,7 @@ def rows(model: ModelFile, line: bytes) -> list[int]:
 
 
 def probabilities(model: ModelFile, line: bytes) -> list[float]:
-    """Of every label, in the order of the file; NaN where the line has no known feature."""
+    """The probability of every label, in the order of the file; NaN where the line has no known feature."""
     found = rows(model, line)
     if not found:
         return [math.nan] * model.num_labels
@@ -90,7 +90,7 @@ def probabilities(model: ModelFile, line: bytes) -> list[float]:
 
 
 def _sigmoid(x: float) -> float:
-    """fastText's, in steps of 1/32."""
+    """fastText's table of the sigmoid, in steps of 1/32."""
     if abs(x) > 8:
         return float(x > 0)
     return 1 / (1 + math.exp(-(math.floor((x + 8) * 32) / 32 - 8)))
