@@ -1,7 +1,7 @@
 """Every command of the README and of the pages on experiments and workspaces is run, as a reader would type it.
 
 The files that these pages show are written under the names that they are introduced with. Experiments are made small: the
-crawl has some hundred pages, so the models see fewer tokens and answer fewer questions. Nothing else is changed.
+crawl has some hundred pages, so the models see fewer tokens and answer fewer questions. Nothing else is changed, but for the number of workers.
 """
 
 import json
@@ -36,6 +36,8 @@ SMALL: dict[str, Any] = {
     "evaluate": {"num_resamples": 200},
 }
 FEW_TOKENS = {"tokens": 16384, "batch_size": 4, "warmup_steps": 2, "num_checkpoints": 1}
+ONE_WORKER = ["--workers", "1"]
+"""With one worker, trainings and evaluations run in one process, which imports PyTorch once."""
 PROGRAMS = ("tamis", "make", "pip")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -113,6 +115,8 @@ def outputs(place: Path, tamis: Tamis) -> dict[str, str]:
                 if command not in NOT_RUN and command not in printed:
                     program, *arguments = shlex.split(command)
                     assert program == "tamis", f"{page}: {command} is neither run nor in NOT_RUN"
+                    if arguments[0] in ("experiment", "run"):
+                        arguments += ONE_WORKER
                     printed[command] = tamis(*arguments).stdout
     return printed
 
