@@ -36,7 +36,10 @@ def tree() -> str:
             depth = name.count("/") + 1
             label = "  " * depth + path.name + ("/" if path.is_dir() else "")
             rows.append((label, summary(path)))
-    rows += [("docs/", "a page per step, on experiments, the workspace and extending; decisions"), ("tests/", "mirror of src, and the policies")]
+    rows += [
+        ("docs/", "a page per step, on experiments, the workspace and extending; decisions"),
+        ("tests/", "mirror of src, and the policies"),
+    ]
     rows.append(("bench/", "speed and memory, measured the same way every time; results beside it"))
     width = max(len(label) for label, _ in rows) + 2
     return "".join(f"{label:{width}}{text}".rstrip() + "\n" for label, text in rows)

@@ -1,7 +1,8 @@
 """Every command of the README and of the pages on experiments and workspaces is run, as a reader would type it.
 
-The files that these pages show are written under the names that they are introduced with. Experiments are made small: the
-crawl has some hundred pages, so the models see fewer tokens and answer fewer questions. Nothing else is changed, but for the number of workers.
+The files that these pages show are written under the names that they are introduced with. Experiments are made small:
+the crawl has some hundred pages, so the models see fewer tokens and answer fewer questions. Nothing else is changed,
+except the number of workers.
 """
 
 import json
@@ -28,7 +29,7 @@ NOT_RUN = {
     "make demo": "installs packages from the network",
     "make test": "installs packages from the network, and runs this test",
     "pip install 'tamis[s3]'": "installs packages from the network",
-    "tamis experiment mine.yaml --workspace s3://my-bucket/runs": "needs an object store; tests/store has one of its own",
+    "tamis experiment mine.yaml --workspace s3://my-bucket/runs": "needs an object store; tests/store makes one",
 }
 SMALL: dict[str, Any] = {
     "heldout": {"max_documents": 20, "max_items": 20},
@@ -126,7 +127,10 @@ def test_all_that_is_shown_was_run(outputs: dict[str, str], place: Path) -> None
     assert shown - NOT_RUN.keys() == outputs.keys()
     assert set(NOT_RUN) <= shown, "NOT_RUN names a command that no page shows"
     assert len(outputs) > 15
-    assert sorted(path.name for path in (place / "runs" / "mine").glob("heldout-*")) == ["heldout-all", "heldout-cleaned"]
+    assert sorted(path.name for path in (place / "runs" / "mine").glob("heldout-*")) == [
+        "heldout-all",
+        "heldout-cleaned",
+    ]
 
 
 def test_the_experiment_ends_with_a_comparison_and_a_report(outputs: dict[str, str], place: Path) -> None:
@@ -172,10 +176,8 @@ def fields(model: type[Config], prefix: str = "") -> dict[str, Any]:
 
 def test_the_table_of_fields_is_the_model() -> None:
     text = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
-    rows = {name: default for name, default in re.findall(r"^\| `([\w.]+)` \| ([^|]+) \|", text, re.MULTILINE)}
-    expected = fields(Experiment) | {
-        f"recipes.NAME.{name}": default for name, default in fields(RecipeChoice).items()
-    }
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]+) \|", text, re.MULTILINE))
+    expected = fields(Experiment) | {f"recipes.NAME.{name}": default for name, default in fields(RecipeChoice).items()}
     assert rows.keys() == expected.keys()
     for name, default in expected.items():
         shown = "required" if default == "…" else f"`{json.dumps(default)}`"
