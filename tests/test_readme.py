@@ -135,10 +135,10 @@ def test_all_that_is_shown_was_run(outputs: dict[str, str], place: Path) -> None
 
 def test_the_experiment_ends_with_a_comparison_and_a_report(outputs: dict[str, str], place: Path) -> None:
     printed = outputs["tamis experiment mine.yaml"]
-    for word in ("all/documents", "cleaned/documents", "gopher-short", "bits_per_byte"):
+    for word in ("all/documents", "cleaned/documents", "gopher-long", "bits_per_byte"):
         assert word in printed
     report = Path(printed.split("report: ")[1].strip())
-    assert report.is_file() and "gopher-short" in report.read_text()
+    assert report.is_file() and "gopher-long" in report.read_text()
     assert (place / "two.html").is_file()
 
 
