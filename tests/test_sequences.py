@@ -14,30 +14,40 @@ RECIPE: dict[str, Any] = {
     "pool": {"inputs": ["crawl"], "holdout_fraction": 0.3},
     "stages": [
         "extract",
-        {
-            "filter": {
-                "rules": "gopher",
-                "min_words": 20,
-                "keep_languages": ["en", "de"],
-                "own_rules": [{"column": "url", "op": "matches", "threshold": "/page1.html", "reason": "first_pages"}],
-            }
-        },
+        {"filter": {"rules": "gopher", "min_words": 20}},
         {"dedup": {"method": "exact"}},
         {"decontaminate": {}},
         {"tokenize": {"own_vocab_size": 600}},
     ],
     "output": {"jsonl": "gz"},
 }
-STRICTER = ("--set", "filter.min_words=60")
-TRAINING = ("--tokens", "10240", "--set", "batch_size=4", "--set", "warmup_steps=2", "--set", "num_checkpoints=1")
-EVALUATION = ("--heldout", "runs/heldout", "--json")
+STRICTER = ("--set", "filter.min_words=120")
+TRAINING = ("--tokens", "10240", "--set", "batch_size=4", "--set", "warmup_steps=2", "--set", "num_checkpoints=1",
+            "--set", "threads=1")  # fmt: skip
+EVALUATION = ("--heldout", "runs/heldout", "--set", "num_resamples=200", "--json")
+TWO_LANGUAGES: dict[str, Any] = {
+    "name": "all",
+    "pool": {"inputs": ["crawl"]},
+    "stages": [
+        "extract",
+        {
+            "filter": {
+                "rules": "none",
+                "keep_languages": ["en", "de"],
+                "own_rules": [{"column": "url", "op": "matches", "threshold": "/page1.html", "reason": "first_pages"}],
+            }
+        },
+        {"dedup": {"method": "exact"}},
+    ],
+}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sequences")
     story.write_crawl(folder / "crawl")
-    (folder / "mine.yaml").write_text(yaml.safe_dump(RECIPE))
+    for recipe in (RECIPE, TWO_LANGUAGES):
+        (folder / f"{recipe['name']}.yaml").write_text(yaml.safe_dump(recipe))
     return folder
 
 
@@ -48,7 +58,7 @@ def workspace(place: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def tamis(place: Path) -> Tamis:
-    return tamis_in(place)
+    return tamis_in(place, {"OMP_NUM_THREADS": "1"})
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +78,7 @@ def tokenizer(tamis: Tamis) -> tuple[str, ...]:
 def evaluated(tamis: Tamis, tokenizer: tuple[str, ...], heldout: None) -> dict[str, Any]:
     """The comparison of two runs, `mine` and `other`, that are trained and evaluated."""
     tamis("run", "mine.yaml", *tokenizer, "--quiet")
-    tamis("run", "mine.yaml", "--name", "other", *tokenizer, "--set", "filter.min_words=40", "--quiet")
+    tamis("run", "mine.yaml", "--name", "other", *tokenizer, "--set", "filter.min_words=110", "--quiet")
     for name in ("mine", "other"):
         tamis("train", f"runs/{name}", *TRAINING, "--quiet")
         tamis("eval", f"runs/{name}", *EVALUATION)
@@ -92,7 +102,7 @@ def test_the_model_of_old_data_answers_nothing(
 ) -> None:
     before = artefact_files(workspace)
     tamis("run", "mine.yaml", *tokenizer, *STRICTER, "--quiet")
-    assert new_artefacts(before, artefact_files(workspace)) == ["decide", "dedup", "filter", "tokenize"] or True
+    assert new_artefacts(before, artefact_files(workspace)) == ["dedup", "filter", "tokenize"]
     changed = status(tamis, "runs/mine")
     assert [product["stale"] for product in (*changed["models"], *changed["evaluations"])] == [True, True]
     for command in (("compare", "runs/mine", "runs/other"), ("eval", "runs/mine", "--heldout", "runs/heldout")):
@@ -139,10 +149,9 @@ def test_until_leaves_what_comes_later(tamis: Tamis, tokenizer: tuple[str, ...],
 
 @pytest.mark.usefixtures("evaluated")
 def test_different_tokenizers_are_not_compared(tamis: Tamis) -> None:
-    tamis("run", "mine.yaml", "--name", "own", "--set", "filter.min_words=70", "--quiet")
+    tamis("run", "mine.yaml", "--name", "own", "--set", "filter.min_words=100", "--quiet")
     tamis("train", "runs/own", *TRAINING, "--quiet")
     tamis("eval", "runs/own", *EVALUATION)
-    tamis("train", "runs/other", *TRAINING, "--quiet")
     message = the_error(tamis("compare", "runs/other", "runs/own", fails=True))
     assert "tokenizer" in message
 
@@ -164,8 +173,8 @@ def explained(tamis: Tamis, run: str, url: str) -> dict[str, Any]:
     return dict(page)
 
 
-def test_why_of_pages_that_went_every_way(tamis: Tamis, heldout: None) -> None:
-    tamis("run", "mine.yaml", "--name", "all", "--set", "pool.holdout_fraction=0", "--quiet")
+def test_why_of_pages_that_went_every_way(tamis: Tamis) -> None:
+    tamis("run", "all.yaml", "--quiet")
     german = explained(tamis, "runs/all", "https://german.example/3.html")
     assert german["outcome"] == "kept"
     [language] = [test for step in german["steps"] for test in step["tests"] if test["column"] == "language"]
