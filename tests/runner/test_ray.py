@@ -1,5 +1,7 @@
 """The Ray engine on a real cluster of this machine: the bytes of the local engine, hostile rows, a node killed."""
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,6 @@ from harness import build, counts, execute, tree
 from test_dedup_runs import run
 from toy import toy_docs
 
-from tamis.base.events import Event
 from tamis.base.recipe import Limits
 
 ray = pytest.importorskip("ray", reason="Ray is optional: pip install 'tamis[ray]'")
@@ -42,20 +43,32 @@ def test_a_cluster_gives_the_bytes_of_one_process_and_hostile_rows_cost_themselv
 
 
 def test_a_node_killed_half_way_changes_no_byte(cluster: Any, tmp_path: Path) -> None:
-    docs = toy_docs(6, 20)
+    """Every shard has a document that waits for a file. It is written when the second node is gone, so that whatever
+    ran there is lost in the middle, however fast or slow the machine is."""
+    docs, waits = toy_docs(6, 20), str(tmp_path / "started")
     for shard, rows in enumerate(docs):
-        rows[:0] = [[f"{shard}-slow{n}", "slow"] for n in range(20)]
+        rows[10:10] = [[f"{shard}-wait", f"wait {waits}"]]
+    (tmp_path / "started").mkdir()
+    (tmp_path / "started" / "go").touch()
     execute(build(docs), tmp_path / "local", workers=2)
+    for file in (tmp_path / "started").iterdir():
+        file.unlink()
+    second, at_work = cluster.second.node_id, list[str]()
 
-    killed = []
+    def kill_second_node() -> None:
+        """As soon as every worker waits in the middle of a task."""
+        while len(at_work) < 3:
+            at_work[:] = [place.name.partition("-")[0] for place in (tmp_path / "started").iterdir()]
+            time.sleep(0.01)
+        cluster.remove_node(cluster.second, allow_graceful=False)
+        (tmp_path / "started" / "go").touch()
 
-    def kill(event: Event) -> None:
-        """As soon as a task is done there, for then the others are at work."""
-        if event.kind == "task_finished" and not killed:
-            killed.append(cluster.remove_node(cluster.second, allow_graceful=False))
-
-    events = execute(build(docs), tmp_path / "ray", workers=3, engine="ray", watch=kill)
-    assert [e for e in events if e.kind == "task_retried"], "the node was lost too late to matter"
+    killer = threading.Thread(target=kill_second_node)
+    killer.start()
+    events = execute(build(docs), tmp_path / "ray", workers=3, engine="ray")
+    killer.join()
+    assert second in at_work, "no worker was placed on the second node"
+    assert [event for event in events if event.kind == "task_retried"]
     assert tree(tmp_path / "ray") == tree(tmp_path / "local")
 
 
@@ -63,3 +76,10 @@ def test_dedup_on_two_engines_gives_the_same_bytes(cluster: Any, pool: Path, tmp
     for method in ("minhash", "bloom", "substring"):
         local = tree(run(method, pool, tmp_path / f"local-{method}", 2))
         assert tree(run(method, pool, tmp_path / f"ray-{method}", 3, engine="ray")) == local
+
+
+def test_a_cluster_works_on_an_object_store(s3: str, cluster: Any, tmp_path: Path) -> None:
+    docs = toy_docs(4, 10)
+    execute(build(docs), tmp_path / "local")
+    execute(build(docs), f"{s3}/ray", workers=3, engine="ray")
+    assert tree(f"{s3}/ray") == tree(tmp_path / "local")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,11 +84,25 @@ class Shout(Map):
                 time.sleep(60)
             if text == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if text.startswith("wait "):
+                _wait_to_go(Path(text.removeprefix("wait ")))
             if text == "slow":
                 time.sleep(0.05)
         out = batch.drop_columns([columns.CONTENT, columns.CONTENT_TYPE])
         position = out.schema.get_field_index(columns.TEXT)
         return out.set_column(position, columns.TEXT, pa.array([t.upper() for t in texts], pa.string()))
+
+
+def _wait_to_go(folder: Path) -> None:
+    """Say in `folder` that this process has come here, by its Ray node where it has one; go on when `go` is there."""
+    node = ""
+    if "ray" in sys.modules:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+    (folder / f"{node}-{os.getpid()}").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.01)
 
 
 class Measure(Map):
