@@ -179,4 +179,3 @@ def test_a_pool_on_s3_gives_the_documents_of_the_same_pool_on_the_disk(folder: P
         assert stage is not None
         found.append([file.read_bytes() for file in stage.shards.children("*.parquet")])
     assert found[0] == found[1] and sum(map(len, found[0])) > 0
-
