@@ -1,4 +1,4 @@
-"""Processes that a run starts: an interrupt is the driver's alone to answer, and whatever kills the driver ends them."""
+"""Processes that a run starts: an interrupt is for the driver alone to answer; whatever kills the driver ends them."""
 
 import json
 import os

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from object_store import ObjectStore
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.store.atomic import write_bytes
@@ -139,6 +140,16 @@ def test_a_data_set_on_a_store_is_that_of_the_disk(tmp_path: Path, s3: str, memo
         write_bytes(cut, cut.read_bytes()[:-2])
         with pytest.raises(DataError, match=r"00001\.bin.*it was cut or replaced"):
             TokenDataset(root / "tokens", 10, 3)
+
+
+def test_a_data_set_on_a_store_is_downloaded_once(s3: str, object_store: ObjectStore, tokenizer: Path) -> None:
+    folder = Location(s3) / "tokens"
+    make_dataset(folder, tokenizer)
+    shards = [str(file).removeprefix("s3:/") for file in folder.files() if file.suffix == ".bin"]
+    object_store.requests.clear()
+    batches = [TokenDataset(folder, 10, 3).batch(0, 0, 50) for _ in range(3)]
+    assert shards and all(object_store.requests.count(("GET", path)) == 1 for path in shards)
+    np.testing.assert_array_equal(batches[0], batches[2])
 
 
 def test_a_rewritten_shard_changes_the_fingerprint(tmp_path: Path, tokenizer: Path) -> None:
