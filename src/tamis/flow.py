@@ -94,8 +94,8 @@ def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = N
     notes = []
     if whole.output.jsonl and not recipe.output.jsonl:
         notes.append(
-            f"output.jsonl: not written, because the last stage writes it and --until {until} stops before it. For JSONL "
-            f"of '{until}', remove the later stages from the recipe"
+            f"output.jsonl: not written, because the last stage writes it and --until {until} stops before it. For "
+            f"JSONL of '{until}', remove the later stages from the recipe"
         )
     products.check_settings(recipe)
     source = build_stage("pool", recipe.pool, recipe)[0]
@@ -126,7 +126,8 @@ def tokenize_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def cut_recipe(recipe: Recipe, until: str) -> Recipe:
     """The recipe without what comes after the stage `until`. Raises ConfigError when it has no such stage.
 
-    JSONL is of the last stage: a recipe that is cut before it writes none, so that it makes what the whole recipe makes.
+    JSONL is of the last stage: a recipe that is cut before it writes none, so that it makes what the whole recipe
+    makes.
     """
     names = ["pool", *(stage_name(entry) for entry in recipe.stages), *MODEL_STEPS]
     if until not in names:
