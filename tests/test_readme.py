@@ -152,8 +152,9 @@ def test_comments_beside_commands_are_true(outputs: dict[str, str], place: Path)
         [sys.executable, "-m", "tamis", "status", "runs/vowels", "--json"],
         cwd=place, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    counts = json.loads(status.stdout)["stages"]["03_filter"]["counts"]
-    assert counts["in"] == counts["kept"] + counts["removed"].get("few_vowels", 0)
+    card = json.loads(status.stdout)["stages"]["03_filter"]
+    assert [rule["reason"] for rule in card["details"]["rules"]] == ["few_vowels"]
+    assert card["counts"]["in"] == card["counts"]["kept"] + card["counts"]["removed"].get("few_vowels", 0)
 
 
 def test_every_yaml_block_has_a_name() -> None:
