@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tamis(place: Path) -> Tamis:
-    return tamis_in(place, {"TAMIS_CACHE": str(place / "cache")})
+    return tamis_in(place, {"TAMIS_CACHE": str(place / "cache"), "OMP_NUM_THREADS": "1"})
 
 
 @pytest.fixture(scope="session")
@@ -148,7 +148,8 @@ def test_the_assets_of_a_recipe_are_used(name: str, reason: str, finished: Run) 
 
 def test_every_shipped_experiment_runs(tamis: Tamis, place: Path) -> None:
     small = ("--set", "heldout.max_documents=30", "--set", "heldout.max_items=30", "--set", "train.num_checkpoints=1",
-             "--set", "train.tokens=20480", "--set", "train.batch_size=4", "--set", "train.warmup_steps=5")  # fmt: skip
+             "--set", "train.tokens=10240", "--set", "train.batch_size=4", "--set", "train.warmup_steps=2",
+             "--set", "evaluate.num_resamples=200")  # fmt: skip
     for name in shipped_names("experiment"):
         recipes = load(name, "experiment")[0]["recipes"]
         command = ("experiment", name, "--pool", "crawl", *small, *WORKERS)

@@ -90,8 +90,14 @@ def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = N
     """
     if pool:
         raw = raw | {"pool": (raw.get("pool") or {}) | {"inputs": list(pool)}}
-    recipe = Recipe.parse(raw, "")
-    recipe = cut_recipe(recipe, until) if until else recipe
+    whole = Recipe.parse(raw, "")
+    recipe = cut_recipe(whole, until) if until else whole
+    notes = []
+    if whole.output.jsonl and not recipe.output.jsonl:
+        notes.append(
+            f"output.jsonl: not written, because the last stage writes it and --until {until} stops before it. For "
+            f"JSONL of '{until}', remove the later stages from the recipe"
+        )
     products.check_settings(recipe)
     source = build_stage("pool", recipe.pool, recipe)[0]
     assert isinstance(source, Source)
@@ -110,7 +116,7 @@ def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = N
         entries.append((name, settings, stages))
         written.append({name: shown | said})
     filled = recipe.model_copy(update={"stages": written, "pool": source.config.model_dump(mode="json")})
-    return ResolvedRecipe(recipe=filled, source=source, entries=entries)
+    return ResolvedRecipe(recipe=filled, source=source, entries=entries, notes=notes)
 
 
 def tokenize_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -119,13 +125,19 @@ def tokenize_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def cut_recipe(recipe: Recipe, until: str) -> Recipe:
-    """The recipe without what comes after the stage `until`. Raises ConfigError when it has no such stage."""
+    """The recipe without what comes after the stage `until`. Raises ConfigError when it has no such stage.
+
+    JSONL is of the last stage: a recipe that is cut before it writes none, so that it makes what the whole recipe
+    makes.
+    """
     names = ["pool", *(stage_name(entry) for entry in recipe.stages), *MODEL_STEPS]
     if until not in names:
         raise ConfigError(f"--until {until}: this recipe has no such stage{did_you_mean(until, names)}")
     # Of a stage that stands in the recipe several times, the last is meant.
     position = len(names) - names[::-1].index(until) - 1
     changes: dict[str, Any] = {"stages": recipe.stages[:position]}
+    if position < len(recipe.stages):
+        changes["output"] = recipe.output.model_copy(update={"jsonl": ""})
     if until != "evaluate":
         changes["evaluate"] = None
     if until not in MODEL_STEPS:

@@ -318,6 +318,7 @@ class EvaluationNode(ProductNode):
 
     def make(self, folder: Location, context: Context) -> Sequence[Location]:
         need_torch()
+        from tamis.evaluate.heldout import check_held_out
         from tamis.evaluate.run import run_evaluation
 
         def tell(line: dict[str, Any]) -> None:
@@ -325,27 +326,10 @@ class EvaluationNode(ProductNode):
             context.on_event(Event(kind="progress", fields=fields | {"done": line["done"], "total": line["total"]}))
 
         workspace = context.workspace
-        check_held_out(self.model.data, self.sets(workspace), workspace, self.run_name)
+        shards = self.model.data.folder(workspace).shards
+        check_held_out(shards, self.sets(workspace), self.run_name)
         run_evaluation(self.config(), self.model.folder(workspace), self.sets(workspace), folder, tell)
         return _made_in(folder)
-
-
-def check_held_out(data: Dataset, sets: Mapping[str, Location], workspace: Workspace, run_name: str) -> None:
-    """Raises ConfigError when a held-out page is among the documents that a model was trained on."""
-    from tamis.evaluate.heldout import page_ids
-
-    held_out = {page: name for name, place in sets.items() for page in page_ids(place)}
-    found: dict[str, str] = {}
-    for place in data.folder(workspace).shards.children("*.parquet"):
-        for batch in read_shard(place, [columns.ID]):
-            found |= {page: held_out[page] for page in batch.column(columns.ID).to_pylist() if page in held_out}
-    if found:
-        page, name = next(iter(found.items()))
-        raise ConfigError(
-            f"{run_name}: {len(found)} of {len(held_out)} held-out pages are in the training data (one of the set "
-            f"'{name}' has the id {page}), so its scores would mean nothing. Give the run's pool the same "
-            "pool.holdout_fraction and pool.holdout_by as the held-out run has, and train again."
-        )
 
 
 class ComparisonNode(ProductNode):

@@ -10,9 +10,7 @@ from evaluate_fakes import make_heldout, make_pages, write_shards
 
 from tamis.base.cards import Card
 from tamis.base.errors import ConfigError, DataError
-from tamis.evaluate.heldout import MIN_HOSTS, MIN_PAGES, open_heldout, page_ids, too_small
-from tamis.products import check_held_out
-from tamis.runner.curation import Dataset
+from tamis.evaluate.heldout import MIN_HOSTS, MIN_PAGES, check_held_out, open_heldout, page_ids, too_small
 from tamis.store.location import Location
 from tamis.store.workspace import open_workspace
 
@@ -142,7 +140,7 @@ def test_held_out_pages_in_the_training_data_are_refused(tmp_path: Path, pages: 
 
     def check(name: str, training: list[dict[str, str]]) -> None:
         write_shards(workspace.artefact(name) / "shards", training, num_shards=3)
-        check_held_out(Dataset(artefact=name, fingerprint="data", node=None), sets, workspace, "mine")
+        check_held_out(workspace.artefact(name) / "shards", sets, "mine")
 
     check("tokenize-clean", pages[40:])
     with pytest.raises(ConfigError, match=r"mine: 3 of 40 held-out pages are in the training data") as caught:

@@ -35,7 +35,7 @@ def test_a_cluster_gives_the_bytes_of_one_process_and_hostile_rows_cost_themselv
     docs = toy_docs(5, 20)
     docs[1][3:3] = [["1-die", "die"], ["1-raise", "raise"]]
     docs[3][7:7] = [["3-hang", "hang"]]
-    limits = Limits(batch_seconds=8, row_seconds=5)
+    limits = Limits(batch_seconds=20, row_seconds=15)
     execute(build(docs, limits=limits), tmp_path / "local")
     execute(build(docs, limits=limits), tmp_path / "ray", workers=3, engine="ray")
     assert tree(tmp_path / "ray") == tree(tmp_path / "local")

@@ -157,7 +157,7 @@ def test_row_that_raises_costs_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("poison", ["hang", "die"])
 def test_row_that_hangs_or_kills_its_worker_costs_itself(tmp_path: Path, poison: str) -> None:
     docs: Docs = [[["a", "good one"], ["b", poison], ["c", "good two"]], [["d", "good three"]]]
-    limits = Limits(batch_seconds=6, row_seconds=4)
+    limits = Limits(batch_seconds=20, row_seconds=15)
     events = execute(build(docs, limits=limits), tmp_path, workers=2)
     assert counts(tmp_path, "02_shout")["quarantined"] == {"PoisonRowError": 1}
     assert counts(tmp_path, "04_unique")["kept"] == 3
@@ -215,3 +215,12 @@ def test_a_foreign_folder_is_no_workspace(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="01_photos"):
         execute(build(toy_docs(1, 10)), tmp_path)
     assert json.dumps(sorted(p.name for p in tmp_path.rglob("*"))) == '["01_photos", "cat.jpg"]'
+
+
+def test_a_plan_leaves_the_same_bytes_in_every_place(place: str, tmp_path: Path) -> None:
+    plan = build(toy_docs(4, 10))
+    execute(plan, tmp_path / "here", workers=2)
+    execute(plan, place, workers=2)
+    assert tree(place) == tree(tmp_path / "here")
+    again = execute(plan, place, workers=2)
+    assert not [event for event in again if event.kind == "task_finished"], "all is known to be done there"

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ class Shout(Map):
             if text == "raise":
                 raise ValueError("no shouting here")
             if text == "hang":
-                time.sleep(60)
+                threading.Event().wait()
             if text == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             if text.startswith("wait "):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from object_store import ObjectStore
 
 from tamis.base.errors import ConfigError, DataError
 from tamis.store.atomic import write_bytes
@@ -139,6 +140,19 @@ def test_a_data_set_on_a_store_is_that_of_the_disk(tmp_path: Path, s3: str, memo
         write_bytes(cut, cut.read_bytes()[:-2])
         with pytest.raises(DataError, match=r"00001\.bin.*it was cut or replaced"):
             TokenDataset(root / "tokens", 10, 3)
+
+
+def test_a_data_set_on_a_store_is_downloaded_once(
+    s3: str, object_store: ObjectStore, tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Location(s3) / "tokens"
+    make_dataset(folder, tokenizer)
+    shards = [str(file).removeprefix("s3:/") for file in folder.files() if file.suffix == ".bin"]
+    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path / "another machine"))
+    object_store.requests.clear()
+    batches = [TokenDataset(folder, 10, 3).batch(0, 0, 50) for _ in range(3)]
+    assert [object_store.requests.count(("GET", path)) for path in shards] == [1] * len(shards) != []
+    np.testing.assert_array_equal(batches[0], batches[2])
 
 
 def test_a_rewritten_shard_changes_the_fingerprint(tmp_path: Path, tokenizer: Path) -> None:

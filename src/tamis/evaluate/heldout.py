@@ -8,7 +8,7 @@ pages depends on page ids and the seed alone, never on shards or workers.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -220,6 +220,22 @@ def page_ids(heldout: Location) -> set[str]:
     """Ids of all pages that a held-out set was made of. That of an item is its page's id, '#' and a position."""
     documents = {row["id"] for row in read_documents(heldout)}
     return documents | {row["id"].rpartition("#")[0] for row in read_jsonl(heldout / CONTINUATION)}
+
+
+def check_held_out(shards: Location, sets: Mapping[str, Location], run_name: str) -> None:
+    """Raises ConfigError when a held-out page is among the documents that a model was trained on."""
+    held_out = {page: name for name, place in sets.items() for page in page_ids(place)}
+    found: dict[str, str] = {}
+    for place in shards.children("*.parquet"):
+        for batch in read_shard(place, [ID]):
+            found |= {page: held_out[page] for page in batch.column(ID).to_pylist() if page in held_out}
+    if found:
+        page, name = next(iter(found.items()))
+        raise ConfigError(
+            f"{run_name}: {len(found)} of {len(held_out)} held-out pages are in the training data (one of the set "
+            f"'{name}' has the id {page}), so its scores would mean nothing. Give the run's pool the same "
+            "pool.holdout_fraction and pool.holdout_by as the held-out run has, and train again."
+        )
 
 
 def content_fingerprint(heldout: Location) -> str:

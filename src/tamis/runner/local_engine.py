@@ -1,6 +1,7 @@
 """Local engine: workers are processes of this machine, which die with their parent."""
 
 import multiprocessing as mp
+import os
 import pickle
 import time
 from collections.abc import Sequence
@@ -65,7 +66,8 @@ class LocalEngine(Engine):
         ours, theirs = self._context.Pipe()
         end, lifeline = self._context.Pipe(duplex=False)
         state = worker.SharedState(self._context)
-        process = self._context.Process(target=worker.main, args=(theirs, end, state), daemon=True)
+        arguments = (theirs, end, state, dict(os.environ))
+        process = self._context.Process(target=worker.main, args=arguments, daemon=True)
         with without_interrupts():
             process.start()
         theirs.close()

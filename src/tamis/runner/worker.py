@@ -1,6 +1,7 @@
 """Worker processes of the local engine: they run jobs, say what they are at, and die with their parent."""
 
 import io
+import os
 import pickle
 import time
 import traceback
@@ -97,13 +98,16 @@ class SharedHeartbeat(Heartbeat):
         self._state.set(self._batch, self._rows, row_id)
 
 
-def main(pipe: Connection, lifeline: Connection, state: SharedState) -> None:
+def main(pipe: Connection, lifeline: Connection, state: SharedState, environment: Mapping[str, str]) -> None:
     """Receive ('plan', bytes) and ('job', bytes); answer each job by ('done', result) or ('failed', error); end when
     the pipe closes.
 
-    When the parent dies, `lifeline` closes and this process ends too.
+    When the parent dies, `lifeline` closes and this process ends too. `environment` is the parent's as it is now: that
+    which a fork server hands down is the parent's as it was when the first worker started.
     """
     die_with_parent(lifeline)
+    os.environ.clear()
+    os.environ.update(environment)
     workbench = Workbench()
     while True:
         try:
