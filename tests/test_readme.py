@@ -40,6 +40,7 @@ FEW_TOKENS = {"tokens": 16384, "batch_size": 4, "warmup_steps": 2, "num_checkpoi
 ONE_WORKER = ["--workers", "1"]
 """With one worker, trainings and evaluations run in one process, which imports PyTorch once."""
 PROGRAMS = ("tamis", "make", "pip")
+NESTED: dict[str, type[Config]] = {"heldout": HeldoutChoice, "tokenizer": TokenizerChoice}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -151,8 +152,9 @@ def test_comments_beside_commands_are_true(outputs: dict[str, str], place: Path)
         [sys.executable, "-m", "tamis", "status", "runs/vowels", "--json"],
         cwd=place, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    counts = json.loads(status.stdout)["stages"]["03_filter"]["counts"]
-    assert counts["in"] == counts["kept"] + counts["removed"].get("few_vowels", 0)
+    card = json.loads(status.stdout)["stages"]["03_filter"]
+    assert [rule["reason"] for rule in card["details"]["rules"]] == ["few_vowels"]
+    assert card["counts"]["in"] == card["counts"]["kept"] + card["counts"]["removed"].get("few_vowels", 0)
 
 
 def test_every_yaml_block_has_a_name() -> None:
@@ -166,7 +168,7 @@ def fields(model: type[Config], prefix: str = "") -> dict[str, Any]:
     """Dotted name of every field of the experiment file -> default; '…' where it is required."""
     out: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        nested = {"heldout": HeldoutChoice, "tokenizer": TokenizerChoice}.get(name)
+        nested = NESTED.get(name)
         if nested is not None and not prefix:
             out |= fields(nested, f"{name}.")
         else:
