@@ -13,7 +13,7 @@ from tamis.runner.ledger import Record, read_record
 from tamis.runner.plan import Plan, Step
 from tamis.runner.split import EXAMPLES_PER_REASON
 from tamis.runner.task import Task
-from tamis.store.atomic import write_json
+from tamis.store.atomic import read_json, write_json
 from tamis.store.rundir import StageDir
 
 
@@ -50,8 +50,19 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
         books=books,
         details=details,
     )
-    write_json(folder.card, card.to_dict())
+    if not _stands(folder, card):
+        write_json(folder.card, card.to_dict())
     return card
+
+
+def _stands(folder: StageDir, card: Card) -> bool:
+    """Whether the artefact has this card from another run: what is finished is not written again, though this run may
+    name the same pool in other words."""
+    try:
+        found = read_json(folder.card)
+        return bool(found["fingerprint"] == card.fingerprint and found["counts"] == card.to_dict()["counts"])
+    except (DataError, OSError, KeyError, TypeError):
+        return False
 
 
 def _merge_histograms(stage: Stage, records: list[Record]) -> dict[str, Any]:
