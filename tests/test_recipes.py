@@ -176,7 +176,7 @@ def mine(place: Path) -> Callable[..., str]:
 
 
 def test_a_recipe_can_have_a_step_twice(mine: Callable[..., str], tamis: Tamis) -> None:
-    fitted, given = {"keep_fraction": 0.9}, {"model": "fetch:dclm-quality", "threshold": 0.01}
+    fitted, given = {"keep_fraction": 0.9, "epoch": 25, "lr": 0.5}, {"model": "fetch:dclm-quality", "threshold": 0.01}
     cut = {"cut": {"column": "quality_score", "keep_fraction": 0.9}}
     by_url = {"dedup": {"method": "exact", "key": "url"}}
     stages = ["extract", {"dedup": {"method": "exact"}}, {"quality": fitted}, {"quality": given}, cut, cut, by_url]

@@ -44,15 +44,25 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
         version=step.stage.version,
         fingerprint=plan.card_fingerprint(step),
         parents=plan.card_parents(step),
-        config=step.stage.config.model_dump(mode="json"),
+        config=step.stage.resolved_settings(),
         tamis_version=__version__,
         seed=plan.recipe.seed,
         accounting=accounting,
         details=details,
     )
-    if not folder.card.exists() or read_json(folder.card) != card.to_dict():
+    if not _stands(folder, card):
         write_json(folder.card, card.to_dict())
     return card
+
+
+def _stands(folder: StageDir, card: Card) -> bool:
+    """Whether the artefact has this card from another run: what is finished is not written again, though this run may
+    name the same pool in other words."""
+    try:
+        found = read_json(folder.card)
+        return bool(found["fingerprint"] == card.fingerprint and found["counts"] == card.to_dict()["counts"])
+    except (DataError, OSError, KeyError, TypeError):
+        return False
 
 
 def _merge_histograms(stage: Stage, records: list[Record]) -> dict[str, Any]:
