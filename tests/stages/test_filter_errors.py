@@ -56,7 +56,7 @@ def test_files_that_are_not_there_are_named_before_any_work(tmp_path: Path, sett
     recipe = {"name": "x", "pool": {"inputs": [str(tmp_path / "a.jsonl")]},
               "stages": [{"filter": {setting: str(tmp_path / "absent.txt")}}]}  # fmt: skip
     with pytest.raises(ConfigError) as caught:
-        flow.resolve(recipe).plan()
+        flow.compile_run("mine", flow.resolve(recipe))
     assert setting in str(caught.value) and "absent.txt" in str(caught.value)
 
 

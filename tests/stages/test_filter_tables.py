@@ -12,6 +12,7 @@ from test_filter import PAGE, batch_of, golden_pages, make
 from tamis import flow
 from tamis.base.errors import ConfigError
 from tamis.kernels import reference
+from tamis.recipes.load import load_recipe
 from tamis.stages.filter.published import RULES, TABLES
 from tamis.stages.filter.settings import BANNED_WORD_RULES, FilterConfig
 from tamis.stages.filter.urls import reserved_hosts
@@ -243,7 +244,7 @@ def test_recipes_that_need_files_say_both_ways_on(name: str, tmp_path: Path, mon
     pool.write_text('{"text": "one two three", "url": "https://a.example/"}\n')
     monkeypatch.setenv("TAMIS_CACHE", str(tmp_path / "empty"))
     with pytest.raises(ConfigError, match=r"Either run `tamis fetch .* or set the path"):
-        flow.resolve(flow.load_recipe(name), [str(pool)])
+        flow.resolve(load_recipe(name), [str(pool)])
 
 
 @pytest.mark.parametrize("name", ["gopher", "fineweb"])
@@ -253,7 +254,7 @@ def test_recipes_that_need_none_resolve(name: str, tmp_path: Path, monkeypatch: 
     pool = tmp_path / "pool.jsonl"
     pool.write_text('{"text": "one two three", "url": "https://a.example/"}\n')
     monkeypatch.setenv("TAMIS_CACHE", str(tmp_path / "empty"))
-    assert "filter" in [stage.name for stage in flow.resolve(flow.load_recipe(name), [str(pool)]).stages]
+    assert "filter" in [stage.name for stage in flow.resolve(load_recipe(name), [str(pool)]).stages]
 
 
 def test_a_resolved_recipe_repeats_the_run(tmp_path: Path) -> None:
