@@ -131,7 +131,7 @@ def run(
     for assignment in settings or []:
         override(raw, assignment)
     resolved = flow.resolve(raw, [*(pool or []), *(more or [])], until)
-    graph = flow.compile_run(commands.run_name(name or resolved.recipe.name), resolved)
+    graph = flow.compile_run(commands.run_name(resolved.recipe.name if name is None else name), resolved)
     if dry_run:
         from tamis.console.cost import print_graph
         from tamis.runner.graph import in_order
