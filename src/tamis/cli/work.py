@@ -138,7 +138,7 @@ def run(
     for assignment in settings or []:
         override(raw, assignment)
     resolved = flow.resolve(raw, [*(pool or []), *(more or [])], until)
-    graph = flow.compile_run(commands.run_name(name or resolved.recipe.name), resolved)
+    graph = flow.compile_run(commands.run_name(resolved.recipe.name if name is None else name), resolved)
     if dry_run:
         _print_plan(lambda place: commands.targets_of(graph, place), resolved.notes, workspace, workers, as_json)
         return
