@@ -232,14 +232,11 @@ class ModelNode(ProductNode):
 
     def make(self, folder: Location, context: Context) -> Sequence[Location]:
         need_torch()
-        from tamis.train.run import run_training
+        from tamis.train.run import progress_text, run_training
 
         def tell(line: dict[str, Any]) -> None:
-            rate = line.get("tokens_per_second")
-            speed = f", {rate:,.0f} tokens/s" if rate else ""
-            text = f"loss {line['loss']:.3f}{speed}" if "loss" in line else str(line.get("threads", ""))
             progress = {"stage": "train", "done": line["step"], "total": line["total_steps"], "unit": "steps"}
-            context.on_event(Event(kind="progress", fields=progress | {"text": text}))
+            context.on_event(Event(kind="progress", fields=progress | {"text": progress_text(line)}))
 
         workspace = context.workspace
         run_training(self.training(workspace), self.config(workspace), self.tokens(workspace), folder, tell)

@@ -36,6 +36,9 @@ DESCRIBED = (
     "num_steps", "num_tokens", "hyperparameters",
 )  # fmt: skip
 """Facts of a checkpoint that the card of an evaluation repeats, so that `compare` can check what may be compared."""
+FEWEST_PARAMETERS_FOR_THREADS = 20_000_000
+"""Smaller models are evaluated with one thread: there is too little work in a batch to distribute, and on a busy machine
+threads that wait for each other take many times as long as one (see `train.threads`)."""
 END_OF_TEXT_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>")
 
 
@@ -105,6 +108,8 @@ class CheckpointModel:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         loaded = checkpoint.load(folder, self._device)
         self._network: Transformer = loaded.model.float()
+        if self._device == "cpu" and loaded.model.shape.num_params < FEWEST_PARAMETERS_FOR_THREADS:
+            torch.set_num_threads(1)
         self.tokenizer = CheckpointTokenizer(loaded.tokenizer)
         self.max_length = loaded.sequence_length
         self.description: dict[str, Any] = {name: loaded.config[name] for name in DESCRIBED if name in loaded.config}

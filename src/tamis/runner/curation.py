@@ -18,7 +18,7 @@ from tamis.runner.ledger import read_record, write_record
 from tamis.runner.local_engine import LocalEngine
 from tamis.runner.plan import ARTEFACT_SCHEME, Pass, Plan, Step, asset_location
 from tamis.runner.task import Task, first_step_to_do
-from tamis.store.atomic import read_json
+from tamis.store.atomic import delete_leftovers, read_json
 from tamis.store.rundir import RunDir, StageDir
 from tamis.store.tokens import write_manifest
 from tamis.store.workspace import Workspace
@@ -79,6 +79,9 @@ class PassNode(Node):
             check_budget(self.plan, step, card, tasks)
             if card.accounting is not None and card.accounting.kept == 0:
                 raise nothing_left(step, card)
+        for step in (*self.this_pass.steps, *([self.this_pass.sketch] if self.this_pass.sketch else [])):
+            for kind in tasks[0].folder(step).root.children():
+                delete_leftovers(kind)  # of workers that were stopped; the lock says that nobody else writes here
         output = tasks[0].folder(self.this_pass.output)
         if output.tokens.is_folder():
             write_manifest(output.tokens, asset_location(self.this_pass.output.assets["tokenizer"], context.workspace))

@@ -85,8 +85,10 @@ def _hear(news: Any, running: dict[str, Any], progress: dict[str, Event], contex
 
 
 def _run_one(node: Node, workspace: Workspace, news: Any, lifeline: Connection, gpu: str | None) -> None:
-    """Body of the process; it sees no GPU but `gpu`."""
+    """Body of the process; it sees no GPU but `gpu`, and takes one thread for what has no number of threads of its
+    own."""
     die_with_parent(lifeline)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is loaded
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
 
