@@ -37,8 +37,8 @@ DESCRIBED = (
 )  # fmt: skip
 """Facts of a checkpoint that the card of an evaluation repeats, so that `compare` can check what may be compared."""
 FEWEST_PARAMETERS_FOR_THREADS = 20_000_000
-"""Smaller models are evaluated with one thread: a batch has too little work to distribute, and on a busy machine threads
-that wait for each other take many times as long as one (see `train.threads`)."""
+"""Smaller models are evaluated with one thread: a batch has too little work to distribute, and on a busy machine
+threads that wait for each other take many times as long as one (see `train.threads`)."""
 END_OF_TEXT_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>")
 
 
