@@ -62,7 +62,8 @@ FILE_MODULES: dict[str, frozenset[str]] = {
     "os": frozenset(
         ("os.environ.get", "os.environ.clear", "os.environ.setdefault", "os.environ.pop", "os.environ.copy",
          "os.environ.update", "os.getenv", "os.getpid", "os.getppid", "os.cpu_count", "os.sched_getaffinity",
-         "os.kill", "os.killpg", "os.getpgid", "os._exit", "os.getloadavg", "os.urandom", "os.uname", "os.isatty", "os.strerror",
+         "os.kill", "os.killpg", "os.getpgid", "os._exit", "os.getloadavg", "os.urandom",
+         "os.uname", "os.isatty", "os.strerror",
          "os.process_cpu_count", "os.get_terminal_size", "os.nice", "os.fspath", "os.waitpid", "os.setsid",
          "os.path.join", "os.path.basename", "os.path.dirname", "os.path.splitext", "os.path.commonprefix")
     ),
