@@ -12,14 +12,14 @@ import pytest
 from harness import Docs, build, execute, plan_of, run_at, step_folder
 from toy import Measure, Shout, ToyPool, Unique, toy_docs
 
-from tamis.base.errors import ConfigError
+from tamis.base.errors import TamisError
 from tamis.base.recipe import OutputConfig
 from tamis.base.stage import Sketches, StageContext
 from tamis.runner.jobs import ALL, Decide, run_decide
 from tamis.runner.lane import Heartbeat
 from tamis.runner.split import EXCERPT_CHARACTERS
 from tamis.runner.task import Task, run_task
-from tamis.store.atomic import read_json
+from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
 from tamis.store.workspace import open_workspace
 
@@ -27,22 +27,6 @@ DOCS: Docs = [
     [["a", "é and on"], ["b", "éé"], ["c", None], ["d", "raise"]],
     [["e", "ab"], ["f", "ß and on"], ["g", "other text"], ["h", "É AND ON"]],
 ]
-
-
-class Thrice(Measure):
-    """The signal of `measure` under a second name."""
-
-    name = "thrice"
-
-
-class Seen(Measure):
-    """Notes which columns are there when the plan is made."""
-
-    name = "seen"
-
-    def check_columns(self, present: Any) -> None:
-        super().check_columns(present)
-        self.present = set(present)
 
 
 class StoredPool(ToyPool):
@@ -127,26 +111,6 @@ def test_decisions_reach_a_shard_as_its_own_in_the_order_of_its_rows(tmp_path: P
     assert counts == {"in": 60, "kept": 8, "removed": {"duplicate": 52}, "quarantined": {}}
 
 
-def test_a_column_made_three_times_keeps_all_values_under_the_numbers_of_their_steps() -> None:
-    source = ToyPool(ToyPool.Settings(shards=toy_docs(1, 10)))
-    last = Seen(Measure.Settings())
-    stages = [Shout(Shout.Settings()), Measure(Measure.Settings()), Thrice(Measure.Settings()), last]
-    plan = plan_of(source, stages)
-    assert [step.renames for step in plan.steps[2:]] == [
-        {}, {"num_chars": "num_chars_03"}, {"num_chars": "num_chars_04"}
-    ]  # fmt: skip
-    assert {"num_chars", "num_chars_03"} <= last.present and "num_chars_04" not in last.present
-
-
-def test_a_stage_cannot_replace_a_column_of_the_pool() -> None:
-    class AddsUrl(Measure):
-        adds = pa.schema([("url", pa.string())])
-
-    source = ToyPool(ToyPool.Settings(shards=toy_docs(1, 10)))
-    with pytest.raises(ConfigError, match="it adds the column 'url', which every pool has"):
-        plan_of(source, [AddsUrl(Measure.Settings())])
-
-
 def test_a_pass_tells_where_it_begins(tmp_path: Path) -> None:
     source = StoredPool(ToyPool.Settings(shards=toy_docs(2, 10)))
     unique = Unique(Unique.Settings())
@@ -199,3 +163,15 @@ def test_a_decision_says_how_many_lines_it_was_made_from(tmp_path: Path) -> None
     assert [(each["bucket"], each["rows"]) for each in decided] == [(0, sketched), (1, sketched), ("all", sketched)]
     job = Decide(plan=plan, workspace=open_workspace(Location(tmp_path)), number=1, bucket=ALL)
     assert job.is_done() and run_decide(job, {}) == {"rows": sketched}
+
+
+def test_a_record_that_does_not_balance_is_refused(tmp_path: Path) -> None:
+    plan = build(toy_docs(2, 10))
+    execute(plan, tmp_path)
+    folder = run_at(tmp_path).stage("03_measure")
+    record = read_json(folder.task(1))
+    write_json(folder.task(1), record | {"counts": record["counts"] | {"kept": record["counts"]["kept"] - 1}})
+    folder.card.delete_file()
+    with pytest.raises(TamisError, match="03_measure: the accounting does not balance: 20 rows in, 19 accounted for"):
+        execute(plan, tmp_path)
+    assert not folder.card.exists()
