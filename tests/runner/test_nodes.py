@@ -1,5 +1,6 @@
 """Nodes of a graph: what they are made from, the order in which they are done, and what they tell before they are."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -9,14 +10,16 @@ from harness import execute, plan_of, run_at
 from toy import Measure, Shout, ToyPool, Unique, toy_docs
 
 from tamis.base.errors import ConfigError
+from tamis.base.stage import StageContext
 from tamis.runner.curation import Dataset, DecideNode, PassNode, plan_nodes
 from tamis.runner.execute import execute as execute_nodes
 from tamis.runner.graph import Context, Node, in_order
 from tamis.runner.inline_engine import InlineEngine
-from tamis.runner.plan import Plan
-from tamis.store.atomic import write_json
+from tamis.runner.plan import Plan, asset_location
+from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
 from tamis.store.locks import lock
+from tamis.store.rundir import StageDir
 from tamis.store.workspace import Workspace, open_workspace
 
 
@@ -63,11 +66,22 @@ class AlsoApart(Apart):
     kind = "also_apart"
 
 
+class MakesWords(Noted):
+    """Makes a file that a stage reads."""
+
+    def run(self, context: Context) -> None:
+        write_json(context.workspace.artefact(self.artefact) / "words.json", ["one", "two"])
+        super().run(context)
+
+
 class BoundMeasure(Measure):
     """Reads a file that a node of the graph makes."""
 
     def assets(self) -> dict[str, str]:
-        return {"words": "artefact:words-1/words.txt"}
+        return {"words": "artefact:words-1/words.json"}
+
+    def open(self, context: StageContext) -> None:
+        self.opened_with = (context.seed, json.loads(context.assets["words"].read_text()))
 
 
 class BoundUnique(Unique):
@@ -164,6 +178,20 @@ def test_nodes_of_a_plan_wait_for_the_nodes_that_make_their_assets() -> None:
     assert [node.label for node in (first, decide, last)] == [
         "mine: pool + shout + measure", "mine: unique (decide)", "mine: unique"
     ]  # fmt: skip
+
+
+def test_a_stage_reads_what_another_node_made(memory: str) -> None:
+    workspace, log = open_workspace(Location(memory)), list[str]()
+    words = MakesWords("words", log, artefact="words-1")
+    plan = toy_plan(BoundMeasure)
+    finish([plan_nodes("", plan, {"words-1": words})["03_measure"]], log, memory)
+    measure = plan.steps[2]
+    assert isinstance(measure.stage, BoundMeasure)
+    assert measure.stage.opened_with == (plan.recipe.seed, ["one", "two"])
+    assert log[:3] == ["start words", "run words", "done words"]
+    assert asset_location(f"{memory}/elsewhere.json", workspace) == Location(f"{memory}/elsewhere.json")
+    card = read_json(StageDir(workspace.artefact(measure.artefact)).card)
+    assert card["details"]["assets"] == {"words": "words.json"}
 
 
 def test_a_dataset_is_made_by_its_node_or_by_a_finished_run(memory: str) -> None:
