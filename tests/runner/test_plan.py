@@ -12,6 +12,8 @@ from tamis.base.errors import ConfigError
 from tamis.base.recipe import OutputConfig
 from tamis.base.stage import InputShard, Stage
 from tamis.runner.plan import Plan, make_plan
+from tamis.store.atomic import write_json
+from tamis.store.location import Location
 
 
 class Thrice(Measure):
@@ -150,6 +152,16 @@ def test_the_bytes_of_an_asset_are_in_the_fingerprint(tmp_path: Path) -> None:
 
     first = fingerprint("one")
     assert fingerprint("three") != first == fingerprint("one")
+
+
+def test_an_asset_lies_on_the_disk_in_a_store_or_in_another_node(tmp_path: Path, memory: str) -> None:
+    def fingerprint(place: str, words: list[str]) -> str:
+        write_json(Location(place), words)
+        return plan_of(toy_pool(), [WithList(WithList.Settings(words=place))]).steps[-1].fingerprint
+
+    remote = f"{memory}/words.json"
+    first = fingerprint(remote, ["one"])
+    assert fingerprint(remote, ["one", "two"]) != first == fingerprint(remote, ["one"])
     missing = WithList(WithList.Settings(words=str(tmp_path / "none.txt")))
     with pytest.raises(ConfigError, match=r"measure\.words: the file .*none\.txt does not exist"):
         plan_of(toy_pool(), [missing])
