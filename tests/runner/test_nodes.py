@@ -178,6 +178,9 @@ def test_nodes_of_a_plan_wait_for_the_nodes_that_make_their_assets() -> None:
     assert [node.label for node in (first, decide, last)] == [
         "mine: pool + shout + measure", "mine: unique (decide)", "mine: unique"
     ]  # fmt: skip
+    found = plan_nodes("mine", plan, {"unused-1": makers["unused-1"]})
+    first, last = found["01_pool"], found["04_unique"]
+    assert (first.inputs, last.inputs[0].inputs) == ((), (first,)), "where nothing in the graph makes them"
 
 
 def test_a_stage_reads_what_another_node_made(memory: str) -> None:

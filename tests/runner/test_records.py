@@ -21,6 +21,7 @@ from tamis.runner.split import EXCERPT_CHARACTERS
 from tamis.runner.task import Task, run_task
 from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
+from tamis.store.shards import read_table
 from tamis.store.workspace import open_workspace
 
 DOCS: Docs = [
@@ -153,6 +154,19 @@ def test_a_task_tells_when_models_are_loaded_and_which_batch_it_begins(tmp_path:
     assert run_task(task, {}, beats) == {"rows": 11}
     assert beats.batches == [(0, 0), (0, 0), (1, 3), (2, 6), (3, 9)]
     assert beats.rows == ["0-3", "0-4", "0-5"] * 2, "of the careful batch, in each step that it reaches"
+
+
+def test_a_poison_row_is_not_tried_and_only_its_batch_goes_row_by_row(tmp_path: Path) -> None:
+    plan, workspace, beats = build(toy_docs(1, 10)), open_workspace(Location(tmp_path)), Beats()
+    task = Task(plan=plan, workspace=workspace, number=1, index=0, poison={"0-4": "killed its worker"})
+    assert run_task(task, {}, beats) == {"rows": 11}
+    assert beats.rows == ["0-3", "0-4", "0-5"]
+    folder = task.folder(plan.steps[1])
+    (row,) = read_table(folder.quarantine(0)).to_pylist()
+    assert (row["id"], row["error"]) == ("0-4", "PoisonRowError: killed its worker")
+    assert read_json(folder.task(0))["counts"] == {
+        "in": 10, "kept": 9, "removed": {}, "quarantined": {"PoisonRowError": 1}
+    }  # fmt: skip
 
 
 def test_a_decision_says_how_many_lines_it_was_made_from(tmp_path: Path) -> None:
