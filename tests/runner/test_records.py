@@ -4,7 +4,7 @@ start."""
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,9 +12,11 @@ import pytest
 from harness import Docs, build, execute, plan_of, run_at, step_folder
 from toy import Measure, Shout, ToyPool, Unique, toy_docs
 
+from tamis.base.columns import TOKEN_IDS
+from tamis.base.config import Config
 from tamis.base.errors import TamisError
 from tamis.base.recipe import OutputConfig
-from tamis.base.stage import Sketches, StageContext
+from tamis.base.stage import Map, Sketches, StageContext
 from tamis.runner.jobs import ALL, Decide, run_decide
 from tamis.runner.lane import Heartbeat
 from tamis.runner.split import EXCERPT_CHARACTERS
@@ -22,6 +24,7 @@ from tamis.runner.task import Task, run_task
 from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
 from tamis.store.shards import read_table
+from tamis.store.tokens import read_manifest
 from tamis.store.workspace import open_workspace
 
 DOCS: Docs = [
@@ -34,6 +37,27 @@ class StoredPool(ToyPool):
     """Stores the documents that it reads."""
 
     keeps_output = True
+
+
+class Lengths(Map):
+    """Makes one token of each word, its length, and ends every document in 0."""
+
+    name: ClassVar[str] = "lengths"
+    version: ClassVar[int] = 1
+    reads = ("text",)
+    adds = pa.schema([(TOKEN_IDS, pa.list_(pa.int32()))])
+
+    class Settings(Config):
+        tokenizer: str
+
+    config: Settings
+
+    def assets(self) -> dict[str, str]:
+        return {"tokenizer": self.config.tokenizer}
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        tokens = [[*map(len, text.split()), 0] for text in batch.column("text").to_pylist()]
+        return batch.append_column(self.adds.field(0), pa.array(tokens, self.adds.field(0).type))
 
 
 class Backwards(Unique):
@@ -103,6 +127,25 @@ def test_jsonl_is_written_by_the_last_pass_alone_and_is_in_its_record(tmp_path: 
     for path in last.glob("shards/*.parquet"):
         record = read_json(Location(last / "tasks" / f"{path.stem}.json"))
         assert {f"shards/{path.name}", f"jsonl/{path.stem}.jsonl.gz"} <= set(record["outputs"])
+
+
+def test_tokens_are_written_beside_the_documents_and_described(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models
+
+    tokenizer = tmp_path / "t.json"
+    Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]")).save(str(tokenizer))
+    source = ToyPool(ToyPool.Settings(shards=toy_docs(2, 10)))
+    stages = [Measure(Measure.Settings()), Lengths(Lengths.Settings(tokenizer=str(tokenizer)))]
+    execute(plan_of(source, stages), tmp_path / "w")
+    folder = run_at(tmp_path / "w").stage("03_lengths")
+    manifest = read_manifest(folder.tokens)
+    assert (manifest["num_documents"], manifest["num_tokens"]) == (16, 16 * 3), "of the rows that measure kept"
+    assert manifest["tokenizer"]["eot_id"] == 0
+    for index in range(2):
+        assert "token_ids" not in read_table(folder.shard(index)).column_names
+        tokens = folder.token_shard(index)
+        outputs = read_json(folder.task(index))["outputs"]
+        assert {f"tokens/{name.name}" for name in (tokens, tokens.with_suffix(".offsets"))} <= set(outputs)
 
 
 def test_decisions_reach_a_shard_as_its_own_in_the_order_of_its_rows(tmp_path: Path) -> None:
