@@ -169,6 +169,19 @@ def test_quarantine_budget_names_the_file(tmp_path: Path) -> None:
         execute(build(toy_docs(1, 10), quarantine_budget=0.01), tmp_path)
 
 
+def test_the_quarantine_budget_itself_may_be_used_up(tmp_path: Path) -> None:
+    execute(build(toy_docs(1, 9), quarantine_budget=0.1), tmp_path)
+    assert counts(tmp_path, "01_pool")["quarantined"] == {"truncated_record": 1}
+    assert counts(tmp_path, "01_pool")["in"] == 10
+
+
+def test_a_pool_without_documents_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"01_pool: the pool holds no documents \(skipped: requests 4\)\. Check what"):
+        execute(build([[], []]), tmp_path)
+    with pytest.raises(DataError, match="03_measure: no document is left of 1: too_short 1"):
+        execute(build([[["a", "b"]]]), tmp_path)
+
+
 def test_no_survivors_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no document is left of 8: too_short 8"):
         execute(build([[[f"{n}", "text"] for n in range(8)]], min_chars=100), tmp_path)

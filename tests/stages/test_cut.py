@@ -178,6 +178,7 @@ def test_the_histogram_is_of_the_column() -> None:
         ({"column": "score", "op": "<", "threshold": 1.0, "keep_fraction": 0.5}, "give either"),
         ({"column": "score", "op": "<", "threshold": 1.0, "by": "language"}, "by: only with `keep_fraction`"),
         ({"column": "score", "keep_fraction": 0.0}, "cut.keep_fraction"),
+        ({"column": "score", "keep_fraction": 1.01}, "cut.keep_fraction"),
         ({"column": "score", "keep_fraction": 0.5, "tokenizer": "t"}, "counts for `of: tokens` alone"),
         ({"column": "score", "op": "=>", "threshold": 1.0}, "cut.op: '=>' is none of"),
         ({"column": "socre", "keep_fraction": 0.5}, "cut.column: no column 'socre' (did you mean 'score'?"),
