@@ -16,7 +16,7 @@ from tamis.base.columns import TOKEN_IDS
 from tamis.base.config import Config
 from tamis.base.errors import TamisError
 from tamis.base.recipe import OutputConfig
-from tamis.base.stage import Map, Sketches, StageContext
+from tamis.base.stage import Map, Sketches, Stage, StageContext
 from tamis.runner.jobs import ALL, Decide, run_decide
 from tamis.runner.lane import Heartbeat
 from tamis.runner.split import EXCERPT_CHARACTERS
@@ -135,7 +135,7 @@ def test_tokens_are_written_beside_the_documents_and_described(tmp_path: Path) -
     tokenizer = tmp_path / "t.json"
     Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]")).save(str(tokenizer))
     source = ToyPool(ToyPool.Settings(shards=toy_docs(2, 10)))
-    stages = [Measure(Measure.Settings()), Lengths(Lengths.Settings(tokenizer=str(tokenizer)))]
+    stages: list[Stage] = [Measure(Measure.Settings()), Lengths(Lengths.Settings(tokenizer=str(tokenizer)))]
     execute(plan_of(source, stages), tmp_path / "w")
     folder = run_at(tmp_path / "w").stage("03_lengths")
     manifest = read_manifest(folder.tokens)
