@@ -140,7 +140,7 @@ def test_dry_run_knows_what_is_done_and_does_nothing(tamis: Tamis, place: Path) 
     plan = json.loads(tamis("experiment", "small.yaml", "--dry-run", "--json").stdout)
     assert {node["state"] for node in plan["nodes"]} <= {"done before", "done with a node above"}
     other = json.loads(tamis("experiment", "small.yaml", "--workspace", "elsewhere", "--dry-run", "--json").stdout)
-    assert not any(node["done"] for node in other["nodes"])
+    assert not any(node["state"] == "done before" for node in other["nodes"])
     assert not (place / "elsewhere").exists()
     assert artefacts(place) == before
 
@@ -177,7 +177,7 @@ def test_nothing_that_belongs_to_a_run_is_cleaned(tamis: Tamis, place: Path) -> 
         (["train.seed=3"], "'seeds'"),
         (["heldout.sets={}"], "name at least one set"),
         (["nothing=1"], "an experiment has no field 'nothing'"),
-        (["heldout.fraction=0.0001"], "raise heldout.fraction"),
+        (["heldout.fraction=0.0001"], "heldout.fraction"),
     ],
 )
 def test_one_clear_message_per_mistake(tamis: Tamis, settings: list[str], message: str) -> None:

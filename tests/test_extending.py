@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from tamis.store.rundir import RunDir
 from tamis.store.warc_write import response_record, warcinfo_record, write_warc
 
 ROOT = Path(__file__).parents[1]
@@ -47,21 +48,22 @@ def write_pool(folder: Path, documents: list[dict[str, Any]]) -> Path:
 def tamis_run(folder: Path, recipe: str, inputs: list[Path]) -> dict[str, dict[str, Any]]:
     """Rows in, kept and removed of every step by its name, from the cards of a run in worker processes."""
     pool = [argument for path in inputs for argument in ("--pool", str(path))]
-    command = [sys.executable, "-m", "tamis", "run", str(folder / recipe), *pool, "-o", "out", "--workers", "2"]
+    command = [sys.executable, "-m", "tamis", "run", str(folder / recipe), *pool, "--workspace", "out", "--name", "run"]
+    command += ["--workers", "2"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    cards = [json.loads(path.read_text()) for path in sorted((folder / "out").glob("*/card.json"))]
-    return {card["name"]: card for card in cards}
+    return {card.name: card.to_dict() for _, card in RunDir(f"{folder}/out/run").cards()}
 
 
 def kept(folder: Path) -> list[dict[str, Any]]:
     """Documents that the last step kept."""
-    last = sorted((folder / "out").glob("[0-9]*"))[-1]
-    return [row for path in sorted((last / "shards").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    last = RunDir(f"{folder}/out/run").dataset()
+    assert last is not None
+    return [row for place in last.shards.children("*.parquet") for row in pq.read_table(str(place)).to_pylist()]
 
 
 def tamis_why(folder: Path, url: str) -> str:
-    command = [sys.executable, "-m", "tamis", "why", url, "-r", "out"]
+    command = [sys.executable, "-m", "tamis", "why", url, "-r", "out/run"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
@@ -179,7 +181,8 @@ assert tamis.__file__.startswith({source!r})
 stage = build({{"rules": "gopher", "max_capital_fraction": 0.4, "keep_languages": []}}, Recipe(name="x", stages=[]))[0]
 stage.open(StageContext(seed=0))
 texts = ["BUY THE SHOES AND THE HATS NOW OR NEVER " * 8, "the shoes and the hats of John are not to be had " * 8]
-from tamis.kernels import program, reference
+from tamis.kernels.reference.rules import signals as reference
+from tamis.kernels.rules import program
 
 for text in [*texts, "", "É Σ A\\r\\nzZ[@", "\\U0001d400 ABC"]:
     outcome = program.Program().measure(program.CHARACTERS).run(pa.array([text]))
