@@ -18,7 +18,6 @@ from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 MIN_CLUSTERS = 3
@@ -92,6 +91,8 @@ class Bootstrap:
 
     def _stretch(self, p: float) -> float:
         """Student's quantile over the normal one, averaged in squares over the sources of spread."""
+        from scipy.special import stdtrit  # takes a third of a second to import
+
         total = sum(variance for variance, _ in self.variances)
         if total == 0 or p <= 0.5:
             return 1.0

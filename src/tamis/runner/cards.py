@@ -129,8 +129,8 @@ def nothing_left(step: Step, card: Card) -> DataError:
     if set(reasons) == {"not_held_out"}:
         return DataError(
             f"{step.label}: none of {accounting.rows_in} documents is in the held-out part: hosts are held out whole, "
-            "and these are few. Raise pool.holdout_fraction, or set pool.holdout_by: url to hold out single pages (in an "
-            "experiment: heldout.fraction, heldout.by)."
+            "and these are few. Raise pool.holdout_fraction, or set pool.holdout_by: url to hold out single pages (in "
+            "an experiment: heldout.fraction, heldout.by)."
         )
     return DataError(
         f"{step.label}: no document is left of {accounting.rows_in}: {told}. "
