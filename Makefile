@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 DONE := $(VENV)/.installed
 
 .PHONY: demo test check bench clean
 
-demo: $(DONE)  ## the whole story on this machine's own documentation, offline; prints where the report is
+demo: $(READY)  ## the whole story on this machine's own documentation, offline; prints where the report is
 	$(BIN)/tamis demo --workspace demo
 
 test: check  ## every check and every test
@@ -26,9 +27,14 @@ bench: $(DONE)  ## speed and memory on input made here; prints one JSON line eac
 clean:
 	rm -rf $(VENV) demo build src/*.egg-info
 
-$(DONE): pyproject.toml
+# What running needs; tests need more.
+$(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.11"'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable ".[train]"
+	touch $(READY)
+
+$(DONE): $(READY)
 	$(BIN)/pip install --quiet --editable ".[train,extract,dev]"
 	touch $(DONE)
