@@ -28,7 +28,7 @@ from tamis.cli.options import (
 @app.command(epilog="Example:  tamis demo --workspace demo")
 def demo(
     workspace: WorkspaceDir = "demo",
-    pages: Annotated[int, typer.Option(help="How many pages of documentation to take.", min=100)] = 5000,
+    pages: Annotated[int, typer.Option(help="How many pages of documentation to take.", min=100)] = 4000,
     settings: Annotated[list[str] | None, typer.Option("--set", help="field=value of the experiment.")] = None,
     workers: Workers = None,
     quiet: Quiet = False,
