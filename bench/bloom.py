@@ -26,7 +26,7 @@ import zstandard
 from dedup_peers import run_dolma
 from timing import best_seconds
 
-from tamis.base.stage import Context, Corpus, Sketches
+from tamis.base.stage import Corpus, Sketches, StageContext
 from tamis.kernels.dedup.bloom import find_all, insert_all
 from tamis.kernels.text.uax_tokens import uax_tokens
 from tamis.stages.dedup.bloom.filter import size_filter
@@ -85,15 +85,15 @@ def store_sketches(folder: Path, sketches: list[list[pa.Table]]) -> int:
 def decide_alone(folder: Path, settings: dict[str, object]) -> None:
     """In a process of its own: growth of the peak resident set while deciding, in bytes."""
     stage = BloomDedup(BloomConfig.parse(settings, "dedup"))
-    stage.open(Context(seed=0))
+    stage.open(StageContext(seed=0))
     (batch, rows), *_ = batches(["one two three " * 20, "one two three " * 20])
     lines = stage.sketch(batch, rows)
     with tempfile.TemporaryDirectory() as small:
         store_sketches(Path(small), [[lines]])
-        stage.decide(0, FileSketches(Path(small)), Context(seed=0))
+        stage.decide(0, FileSketches(Path(small)), StageContext(seed=0))
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = peak_bytes()
-    stage.decide(0, FileSketches(folder), Context(seed=0))
+    stage.decide(0, FileSketches(folder), StageContext(seed=0))
     print(peak_bytes() - before)
 
 
@@ -107,15 +107,15 @@ def measure(copies: list[list[str]], mode: str, folder: Path, repeats: int) -> d
     """Speed of each part, and truth against prediction."""
     settings = {"mode": mode}
     stage = BloomDedup(BloomConfig.parse(settings, "dedup"))
-    stage.open(Context(seed=0))
+    stage.open(StageContext(seed=0))
     shards = [list(batches(texts)) for texts in copies]
     text_bytes = sum(pc.sum(pc.binary_length(b.column("text"))).as_py() for part in shards for b, _ in part)
     sketches = [[stage.sketch(*one) for one in part] for part in shards]
     seconds = {"sketch": best_seconds(lambda: [stage.sketch(*one) for part in shards for one in part], repeats)}
     sketch_bytes = store_sketches(folder, sketches)
     seconds["store"] = best_seconds(lambda: store_sketches(folder, sketches), repeats)
-    decided = stage.decide(0, FileSketches(folder), Context(seed=0))
-    seconds["decide"] = best_seconds(lambda: stage.decide(0, FileSketches(folder), Context(seed=0)), repeats)
+    decided = stage.decide(0, FileSketches(folder), StageContext(seed=0))
+    seconds["decide"] = best_seconds(lambda: stage.decide(0, FileSketches(folder), StageContext(seed=0)), repeats)
     parts = [decided.filter(pc.equal(decided["shard"], shard)) for shard in range(len(shards))]
     work = [(batch, rows, part) for shard, part in zip(shards, parts, strict=True) for batch, rows in shard]
     seconds["mark"] = best_seconds(lambda: [stage.mark(*one) for one in work], repeats)

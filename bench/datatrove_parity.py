@@ -21,7 +21,7 @@ from parity import read_golden
 from peers import NO_DATATROVE, datatrove_filters, has_datatrove
 
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context
+from tamis.base.stage import StageContext
 from tamis.stages.filter.published import TABLES
 from tamis.stages.filter.stage import build
 
@@ -88,7 +88,7 @@ def theirs(chains: dict[str, list[Any]], texts: list[str]) -> dict[str, Answers]
 def ours(texts: list[str], **settings: Any) -> Answers:
     """Answers of the filter stage."""
     (stage,) = build({"keep_languages": []} | settings, Recipe(name="parity", stages=[]))
-    stage.open(Context(seed=0))
+    stage.open(StageContext(seed=0))
     empty = pa.nulls(len(texts), pa.string())
     out = stage.apply(pa.RecordBatch.from_pydict({"url": [""] * len(texts), "text": texts, "drop_reason": empty}))
     return out["drop_reason"].to_pylist(), out["text"].to_pylist()

@@ -32,7 +32,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Stage
+from tamis.base.stage import Stage, StageContext
 from tamis.flow import compile_run, resolve
 from tamis.runner.lane import Heartbeat, Opened
 from tamis.runner.task import Task, run_task
@@ -75,7 +75,7 @@ class FirstPass:
         self.cache: Opened = {}
         self.source, self.extract, self.filter = (step.stage for step in self.plan.passes[0].steps)
         for stage in (self.source, self.extract, self.filter):
-            stage.open(Context(seed=0))
+            stage.open(StageContext(seed=0))
         self.cache = {step.fingerprint: step.stage for step in self.plan.passes[0].steps}
 
     def texts(self) -> int:

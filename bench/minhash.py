@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import zstandard
 
-from tamis.base.stage import Context, Corpus
+from tamis.base.stage import Corpus, StageContext
 from tamis.kernels.reference.text.ngrams import words_of
 from tamis.runner.jobs import StoredSketches
 from tamis.stages.dedup.minhash import (
@@ -46,7 +46,7 @@ Keys = Callable[[list[str], int], np.ndarray]
 
 def opened(bands: int, rows: int, seed: int) -> MinHashDedup:
     stage = MinHashDedup(MinHashConfig(bands=bands, rows=rows))
-    stage.open(Context(seed=seed))
+    stage.open(StageContext(seed=seed))
     return stage
 
 
@@ -188,7 +188,7 @@ def grow(part: str, folder: str, number: str, bands: str, num_parts: str) -> Non
     import pyarrow.parquet as pq
 
     stage = MinHashDedup(MinHashConfig(bands=int(bands), num_parts=int(num_parts)))
-    context = Context(seed=0)
+    context = StageContext(seed=0)
     stage.open(context)
     where = StageDir(Path(folder))
     sketches = StoredSketches(where, -(-int(number) // 50_000))

@@ -20,7 +20,7 @@ import zstandard
 
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule
-from tamis.base.stage import Context
+from tamis.base.stage import StageContext
 from tamis.kernels.rules import lines, program
 from tamis.kernels.rules.program import Outcome, Program
 from tamis.stages.filter import urls
@@ -185,7 +185,7 @@ class Answers:
     def baseline(self) -> list[dict[str, Any]]:
         """The stage's own verdicts and texts for the whole chain, without language and ban-lists."""
         (stage,) = build({"rules": "refinedweb", "keep_languages": []}, Recipe(name="x", mode=self.mode, stages=[]))
-        stage.open(Context(seed=0))
+        stage.open(StageContext(seed=0))
         batch = pa.RecordBatch.from_pydict(
             {
                 "id": [page["id"] for page in self.pages],

@@ -23,7 +23,7 @@ from peers import NO_DATATROVE, datatrove_chain, dclm_chain, has_datatrove, seco
 from timing import best_seconds
 
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context
+from tamis.base.stage import StageContext
 from tamis.kernels.rules import program
 from tamis.kernels.rules.program import Program
 from tamis.stages.filter.language import LangidDetector, detect_all
@@ -52,7 +52,7 @@ def read_pages(paths: list[Path]) -> tuple[pa.Array, list[str]]:
 def stage_seconds(table: str, batch: pa.RecordBatch, repeats: int) -> float:
     """Processor time of the filter stage with one rule table, without language."""
     (stage,) = build({"rules": table, "keep_languages": []}, Recipe(name="bench", stages=[]))
-    stage.open(Context(seed=0))
+    stage.open(StageContext(seed=0))
     return best_seconds(lambda: stage.apply(batch), repeats)
 
 

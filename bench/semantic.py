@@ -26,13 +26,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from tamis.base.stage import Context, Corpus, Sketches
+from tamis.base.stage import Corpus, Sketches, StageContext
 from tamis.stages.dedup.semantic.stage import SemanticConfig, SemanticDedup
 from tamis.stages.dedup.semantic.vectors import quantize, to_columns
 from tamis.store.shards import ShardWriter, read_row_groups
 
 EPS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
-CONTEXT = Context(seed=0)
+CONTEXT = StageContext(seed=0)
 MADE_UP_DIMENSIONS = 384
 
 

@@ -23,13 +23,13 @@ from rules import read_pages
 from timing import best_seconds
 
 from tamis.base.recipe import Recipe
-from tamis.base.stage import Context, Corpus, Group
+from tamis.base.stage import Corpus, Group, StageContext
 from tamis.runner.jobs import StoredSketches
 from tamis.stages.dedup.stage import build
 from tamis.store.rundir import StageDir
 from tamis.store.shards import ShardWriter
 
-CONTEXT = Context(seed=0)
+CONTEXT = StageContext(seed=0)
 BATCH_ROWS = 1024
 
 
