@@ -78,9 +78,7 @@ def test_what_is_damaged_is_made_again(
     flip(step_folder(tmp_path, step) / file)
     events = execute(build(DOCS), tmp_path, workers=workers)
     assert tree(tmp_path) == before
-    assert damaged(events) == ([] if "tasks" in file else [file]), (
-        "a damaged record is none, so that nothing is damaged"
-    )
+    assert damaged(events) == ([] if "tasks" in file else [file]), "a damaged record counts as none"
     assert damaged(execute(build(DOCS), tmp_path)) == []
 
 
