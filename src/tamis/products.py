@@ -4,7 +4,6 @@ Each is one artefact in a folder named by its fingerprint, with one record in th
 `stages.tokenize`, `train`, `evaluate`; here stands what each needs and what its fingerprint covers.
 """
 
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,76 +16,19 @@ from tamis.runner.curation import Dataset
 from tamis.runner.graph import Context, Node
 from tamis.runner.ledger import (
     RECORD,
-    DamagedError,
-    Record,
-    complete_record,
-    describe_outputs,
     read_record,
     verify,
-    write_record,
 )
 from tamis.runner.plan import ARTEFACT_SCHEME
+from tamis.runner.product import ProductNode, made_in
 from tamis.store.atomic import read_json, write_bytes, write_json
 from tamis.store.location import Location
-from tamis.store.locks import LOCK
 from tamis.store.rundir import Product, RunDir
 from tamis.store.shards import read_shard
 from tamis.store.tokens import read_manifest
 from tamis.store.workspace import Workspace
 
 COMPARISON_SEED = 0
-
-
-class ProductNode(Node):
-    """A node with one artefact."""
-
-    read_when_done: ClassVar[tuple[str, ...]] = ()
-    """Small files that are read wherever the artefact is found done, and so verified then."""
-
-    @abstractmethod
-    def identity(self, workspace: Workspace) -> str:
-        """Fingerprint over all that decides the artefact's bytes. Asked only when all inputs are done."""
-
-    @abstractmethod
-    def make(self, folder: Location, context: Context) -> Sequence[Location]:
-        """Do the work; returns the files that make up the artefact."""
-
-    def artefacts(self, workspace: Workspace) -> list[str]:
-        return [f"{self.kind}-{self.identity(workspace)[:20]}"]
-
-    def folder(self, workspace: Workspace) -> Location:
-        """Where the artefact lies. Asked only when all inputs are done."""
-        return workspace.artefact(self.artefacts(workspace)[0])
-
-    def is_done(self, workspace: Workspace) -> bool:
-        folder = self.folder(workspace)
-        if complete_record(folder, folder / RECORD, self.identity(workspace)) is None:
-            return False
-        try:
-            verify(folder, folder / RECORD, self.read_when_done)
-        except DamagedError:
-            return False
-        return True
-
-    def verify(self, workspace: Workspace) -> None:
-        """Compare what it made with the ledger. Raises DamagedError."""
-        folder = self.folder(workspace)
-        verify(folder, folder / RECORD)
-
-    def run(self, context: Context) -> None:
-        folder = self.folder(context.workspace)
-        about = {"stage": self.label, "run": self.run_name}
-        context.on_event(Event(kind="step_started", fields=about))
-        files = self.make(folder, context)
-        record = Record(fingerprint=self.identity(context.workspace), outputs=describe_outputs(folder, files))
-        write_record(folder / RECORD, record)
-        context.on_event(Event(kind="step_finished", fields=about))
-
-
-def _made_in(folder: Location) -> list[Location]:
-    """All files of an artefact but those about it: its record, and the lock that is held while it is made, which on an
-    object store is a folder."""
-    return [place for place in folder.files() if place.relative_to(folder).partition("/")[0] not in (RECORD, LOCK)]
 
 
 class TokenizerNode(ProductNode):
@@ -275,7 +217,7 @@ class ModelNode(ProductNode):
 
         workspace = context.workspace
         run_training(self.training(workspace), self.config(workspace), self.tokens(workspace), folder, tell)
-        return _made_in(folder)
+        return made_in(folder)
 
 
 class GivenProduct(Node):
@@ -371,7 +313,7 @@ class EvaluationNode(ProductNode):
         shards = self.model.data.folder(workspace).shards
         check_held_out(shards, self.sets(workspace), self.run_name)
         run_evaluation(self.config(), self.model.folder(workspace), self.sets(workspace), folder, tell)
-        return _made_in(folder)
+        return made_in(folder)
 
 
 class ComparisonNode(ProductNode):

@@ -10,12 +10,12 @@ from toy import toy_docs
 
 from tamis.base.errors import DataError
 from tamis.base.events import Event
-from tamis.products import ProductNode
 from tamis.runner.curation import plan_nodes
 from tamis.runner.execute import execute as execute_nodes
 from tamis.runner.graph import Context, Node
 from tamis.runner.inline_engine import InlineEngine
 from tamis.runner.ledger import RECORD, read_record, verify, withdraw
+from tamis.runner.product import ProductNode
 from tamis.store.atomic import write_bytes
 from tamis.store.location import Location
 from tamis.store.workspace import Workspace, open_workspace
