@@ -77,6 +77,8 @@ class InputShard:
     uri: str
     size_bytes: int
     fingerprint: str
+    files: tuple[str, ...] = ()
+    """Names of the files that it consists of, where they are several."""
 
 
 class Stage(ABC):

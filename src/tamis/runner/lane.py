@@ -133,6 +133,7 @@ class Lane:
         record = Record(
             fingerprint=self._plan.task_fingerprint(self.step, shard),
             shard=shard.name,
+            files=list(shard.files) if isinstance(self.stage, Source) else [],
             accounting=accounting,
             stored=self._stores,
             histograms=self._split.histograms,

@@ -34,6 +34,8 @@ class Record:
     """Of the work; '' in a record that was withdrawn."""
     shard: str = ""
     """Which shard of the pool, for per-document work."""
+    files: list[str] = field(default_factory=list)
+    """In the record of the source: the files that the shard consists of, where they are several."""
     accounting: Counts = field(default_factory=Counts)
     stored: bool = True
     """Whether the documents that were kept are stored: in the middle of a pass they need not be."""
