@@ -158,6 +158,10 @@ class Source(Stage):
         they are. This implementation reads the whole shard."""
         return list(self.read(shard)), 1.0
 
+    def uris(self, shard: InputShard) -> list[str]:
+        """Paths or URIs of the files of a shard."""
+        return [shard.uri]
+
     def holds_pages(self, shard: InputShard) -> bool:
         """Whether the name of a shard says that its documents are pages, whose text is yet to be extracted."""
         return False

@@ -20,7 +20,7 @@ from tamis.base.errors import ConfigError, DataError
 from tamis.base.events import Event
 from tamis.store.atomic import read_json, storage_errors, write_bytes, write_json
 from tamis.store.location import Location
-from tamis.store.workspace import Workspace, workspace_of
+from tamis.store.workspace import EVENTS, Workspace, workspace_of
 
 RUN_FILE = "run.json"
 
@@ -177,10 +177,10 @@ class RunDir:
 
     @cached_property
     def log(self) -> EventLog:
-        return EventLog(self.root / "events.jsonl")
+        return EventLog(self.root / EVENTS)
 
     def read_events(self) -> list[dict[str, Any]]:
-        return read_events(self.root / "events.jsonl")
+        return read_events(self.root / EVENTS)
 
     def state(self) -> tuple[str, str]:
         """(finished | failed | unfinished, message): what the newest event says of a failure, else what the artefacts

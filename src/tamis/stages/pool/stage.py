@@ -87,8 +87,11 @@ class Pool(Source):
         ]  # fmt: skip
         return grouped(shards if config.pages is None else list(self._first(shards, config.pages)))
 
+    def uris(self, shard: InputShard) -> list[str]:
+        return [file.uri for file in files_of(shard)]
+
     def holds_pages(self, shard: InputShard) -> bool:
-        return any(readers.is_named_as_pages(file.uri) for file in files_of(shard))
+        return any(readers.is_named_as_pages(uri) for uri in self.uris(shard))
 
     def skipped_files(self) -> list[str]:
         return skipped_files(self.settings.inputs)
