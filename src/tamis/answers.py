@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tamis import products
-from tamis.base.errors import ConfigError
-from tamis.commands import EXPERIMENT_STATE, Session, Views, heldout_at, work
+from tamis.base.errors import ConfigError, DataError
+from tamis.commands import EXPERIMENT_FILE, EXPERIMENT_STATE, Session, Views, heldout_at, work
 from tamis.runner.ledger import RECORD
 from tamis.runner.ownership import foreign_files, is_artefact
 from tamis.store.atomic import read_json
 from tamis.store.location import Location
 from tamis.store.locks import lock
 from tamis.store.rundir import RUN_FILE, Product, RunDir, open_run
+from tamis.store.tokens import read_manifest
 from tamis.store.workspace import Workspace
 
 
@@ -27,16 +28,16 @@ def current_models(run: RunDir) -> list[Product]:
     tokens = run.tokens()
     if tokens is None:
         raise ConfigError(f"{run.root}: no token shards here. Run it to its stage 'tokenize': tamis run {run.recipe}")
-    data = read_json(tokens / "manifest.json")["fingerprint"]
+    data = read_manifest(tokens)["fingerprint"]
     models = run.products("model")
-    fresh = [model for model in models if model.settings["data"] == data]
+    fresh = [model for model in models if model.settings.get("data") == data]
     if not fresh:
         what = (
             f"its model ({models[-1].artefact}) was trained on tokens that the run had before it was changed"
             if models
             else "no model was trained on it yet"
         )
-        scale = models[-1].settings["scale"] if models else "nano"
+        scale = models[-1].settings.get("scale", "nano") if models else "nano"
         raise ConfigError(f"{run.root}: {what}. Type: tamis train {run.root} --scale {scale}")
     newest = _but_seed(fresh[-1])
     found = {model.settings["seed"]: model for model in fresh if _but_seed(model) == newest}
@@ -52,7 +53,7 @@ def current_evaluations(run: RunDir) -> list[Product]:
     evaluations = run.products("evaluation")
     found = []
     for model in current_models(run):
-        own = [one for one in evaluations if one.settings["model"] == model.artefact]
+        own = [one for one in evaluations if one.settings.get("model") == model.artefact]
         if not own:
             raise ConfigError(
                 f"{run.root}: the model of seed {model.settings['seed']} ({model.artefact}) is not evaluated. "
@@ -158,8 +159,14 @@ def _referenced(workspace: Workspace) -> set[str]:
         names |= {*run.steps().values(), *run.uses()}
         names |= {product.artefact for kind in ("model", "evaluation") for product in run.products(kind)}
     for place in workspace.views(EXPERIMENT_STATE):
-        graph = read_json(place / EXPERIMENT_STATE)["graph"]
-        names |= {name for node in graph for name in node["artefacts"]}
+        try:
+            graph = read_json(place / EXPERIMENT_STATE)["graph"]
+            names |= {str(name) for node in graph for name in node["artefacts"]}
+        except (DataError, KeyError, TypeError):
+            raise DataError(
+                f"{place / EXPERIMENT_STATE}: this file is damaged, so that nobody knows what the experiment needs. "
+                f"Type its command again, which writes it anew: tamis experiment {place / EXPERIMENT_FILE}"
+            ) from None
     return names
 
 

@@ -8,6 +8,7 @@ WORKSPACE/workspace.json          marks the folder as a workspace
 Artefacts are shared: a run that needs what another run finished finds it here. No run deletes one; `tamis clean` does.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -103,8 +104,12 @@ def _check_place(place: Location) -> None:
             raise ConfigError(f"--workspace: {place} is a file. Name a folder: --workspace FOLDER.")
         return
     for path in (place.path, *place.path.parents):
-        if path.is_file():
-            raise ConfigError(f"--workspace: {path} is a file. Name a folder: --workspace FOLDER.")
+        try:
+            if path.is_file():
+                raise ConfigError(f"--workspace: {path} is a file. Name a folder: --workspace FOLDER.")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise ConfigError(f"--workspace: {path} can be no folder ({reason}). Name another.") from None
 
 
 def existing_workspace(place: Location) -> Workspace:
@@ -133,7 +138,9 @@ def _check_format(place: Location) -> None:
     try:
         found = read_json(place / MARKER)
     except DataError:
-        found = "its workspace.json is damaged"
+        raise ConfigError(
+            f"{place / MARKER}: damaged. Write this line into it, and nothing else: {json.dumps(FORMAT)}"
+        ) from None
     if found != FORMAT:
         raise ConfigError(
             f"{place}: this workspace was made by another version of Tamis ({found}). Choose another folder: "

@@ -98,6 +98,8 @@ def storage_errors(place: object) -> Iterator[None]:
             raise StorageError(
                 f"{place}: not writable ({error.strerror or error}). {remedy[0].upper()}{remedy[1:]}."
             ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise StorageError(f"{place}: the name is too long. Choose a shorter one.") from error
         if isinstance(error, NotADirectoryError | FileExistsError | IsADirectoryError):
             raise StorageError(
                 f"{place}: a file is in the way ({error.strerror or error}). {remedy[0].upper()}{remedy[1:]}."
