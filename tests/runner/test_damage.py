@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from harness import build, execute, run_at, step_folder, tree
-from toy import toy_docs
+from harness import build, execute, plan_of, run_at, step_folder, tree
+from toy import Measure, ToyPool, toy_docs
 
 from tamis.base.errors import DataError
 from tamis.base.events import Event
+from tamis.base.stage import StageContext
 from tamis.runner.curation import plan_nodes
 from tamis.runner.execute import execute as execute_nodes
 from tamis.runner.graph import Context, Node
@@ -266,3 +267,34 @@ def test_a_record_with_other_numbers_is_made_again(tmp_path: Path) -> None:
     place.write_text(place.read_text().replace('"kept": 1', '"kept": 2', 1))
     execute(build(DOCS), tmp_path)
     assert tree(tmp_path) == before
+
+
+class WithList(Measure):
+    """Reads a file that the user named."""
+
+    class Settings(Measure.Settings):
+        words: str
+
+    config: Settings
+
+    def assets(self) -> dict[str, str]:
+        return {"words": self.config.words}
+
+    def open(self, context: StageContext) -> None:
+        self.found = context.assets["words"].read_text()
+
+
+@pytest.mark.parametrize("size", [1, 2 << 20])
+@pytest.mark.parametrize("change", ["replaced", "deleted"])
+def test_a_file_of_the_user_that_changes_ends_the_run(tmp_path: Path, size: int, change: str) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("a" * size)
+    plan = plan_of(ToyPool(ToyPool.Settings(shards=DOCS)), [WithList(WithList.Settings(words=str(words)))])
+    words.unlink()
+    if change == "replaced":
+        words.write_text("b" * size)
+    with pytest.raises(DataError, match=r"words\.txt was changed or replaced while the run was using it"):
+        execute(plan, tmp_path / "w")
+    assert not list((tmp_path / "w").rglob("tasks/*.json"))
+    words.write_text("a" * size)
+    assert execute(plan, tmp_path / "w"), "the same file again is the same work"
