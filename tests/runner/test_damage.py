@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from harness import build, execute, plan_of, run_at, step_folder, tree
+from harness import Docs, build, execute, plan_of, run_at, step_folder, tree
 from toy import Measure, ToyPool, toy_docs
 
 from tamis.base.errors import DataError
 from tamis.base.events import Event
 from tamis.base.stage import StageContext
-from tamis.runner.curation import plan_nodes
+from tamis.products import TokenizerNode
+from tamis.runner.curation import Dataset, plan_nodes
 from tamis.runner.execute import execute as execute_nodes
 from tamis.runner.graph import Context, Node
 from tamis.runner.inline_engine import InlineEngine
@@ -298,3 +299,25 @@ def test_a_file_of_the_user_that_changes_ends_the_run(tmp_path: Path, size: int,
     assert not list((tmp_path / "w").rglob("tasks/*.json"))
     words.write_text("a" * size)
     assert execute(plan, tmp_path / "w"), "the same file again is the same work"
+
+
+def test_a_tokenizer_is_not_trained_on_damaged_documents(tmp_path: Path) -> None:
+    docs: Docs = [[[f"{shard}-{n}", f"text number {n} of shard {shard}"] for n in range(20)] for shard in range(2)]
+    plan = build(docs)
+    execute(plan, tmp_path)
+    before = tree(tmp_path)
+    shard = step_folder(tmp_path, "04_unique") / "shards" / "00001.parquet"
+    workspace = open_workspace(Location(tmp_path))
+    flip(shard)
+    given = TokenizerNode("", Dataset.of_run(run_at(tmp_path)), 257)
+    with pytest.raises(
+        DataError, match=r"00001\.json: it is damaged, and could not be made anew|00001\.parquet: it is"
+    ):
+        finish(given, workspace)
+    node = TokenizerNode("", Dataset.of(plan, plan.steps[-1], plan_nodes("", plan, {})["04_unique"]), 257)
+    assert finish(node, workspace) == [], "the run was told before that it has to make the shard anew"
+    assert {name: digest for name, digest in tree(tmp_path).items() if "tokenizer-" not in name} == before
+    flip(shard)
+    other = TokenizerNode("", node.documents, 258)
+    assert finish(other, workspace) == ["shards/00001.parquet"]
+    assert {name: digest for name, digest in tree(tmp_path).items() if "tokenizer-" not in name} == before
