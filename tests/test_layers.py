@@ -106,7 +106,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     [
         "import tamis", "import tamis.cli", "import tamis.base.stage, tamis.runner.curation",
         "from tamis import commands, experiment, flow; from tamis.recipes.load import load_recipe; "
-        "[flow.resolve(load_recipe(name)) for name in ('dclm-baseline', 'gopher', 'fineweb')]",
+        "[flow.resolve(load_recipe(name), ['a.jsonl']) for name in ('dclm-baseline', 'gopher', 'fineweb')]",
     ],
     ids=["package", "commands", "runner", "a recipe's plan"],
 )  # fmt: skip
