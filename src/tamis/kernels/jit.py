@@ -64,8 +64,7 @@ class Intrinsic:
     """An intrinsic of Numba, which is made when a kernel that calls it is compiled."""
 
     def __init__(self, definition: Callable[..., Any]) -> None:
-        self._definition = definition
-        update_wrapper(self, definition)
+        self._definition, self.__doc__ = definition, definition.__doc__
 
     @cached_property
     def _numba_type_(self) -> Any:
