@@ -1,5 +1,6 @@
 """Stored files whose bytes changed since they were written: they are found when they are read, and made again."""
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from tamis.runner.curation import Dataset, plan_nodes
 from tamis.runner.execute import execute as execute_nodes
 from tamis.runner.graph import Context, Node
 from tamis.runner.inline_engine import InlineEngine
-from tamis.runner.ledger import RECORD, read_record, verify, withdraw
+from tamis.runner.ledger import RECORD, DamagedError, read_record, verify, withdraw
 from tamis.runner.product import ProductNode
 from tamis.store.atomic import write_bytes
 from tamis.store.location import Location
@@ -244,8 +245,10 @@ def test_a_withdrawn_record_stays_and_counts_as_none(tmp_path: Path) -> None:
     assert set(verify(node.folder(workspace), place).outputs) == {"text"}
     withdraw(place)
     assert not node.is_done(workspace) and read_record(place) is not None
-    with pytest.raises(DataError, match="damaged since it was written"):
+    with pytest.raises(DamagedError, match="damaged since it was written") as found:
         verify(node.folder(workspace), place)
+    copy = pickle.loads(pickle.dumps(found.value))
+    assert (copy.damages, str(copy)) == (found.value.damages, str(found.value))
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"[]", b"{", b'{"counts": 1}', b"\xff", b"[" * 100_000])

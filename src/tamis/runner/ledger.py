@@ -73,6 +73,10 @@ class DamagedError(DataError):
             "again to make it anew."
         )
 
+    def __reduce__(self) -> tuple[type["DamagedError"], tuple[list[Damage]]]:
+        """So that it can come from another process."""
+        return type(self), (self.damages,)
+
 
 def describe_outputs(folder: Location, places: Iterable[Location]) -> dict[str, dict[str, Any]]:
     """Size and digest of those `places` that exist."""
