@@ -13,7 +13,7 @@ from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
-from tamis.base.stage import InputShard, Source
+from tamis.base.stage import InputShard, Reading, Source
 from tamis.stages.pool import common_crawl, readers, repositories
 from tamis.stages.pool.holdout import is_held_out
 from tamis.stages.pool.mime import is_page
@@ -110,19 +110,19 @@ class Pool(Source):
             if pages <= 0:
                 return
 
-    def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
+    def read(self, shard: InputShard, reading: Reading = Reading()) -> Iterator[pa.RecordBatch]:  # noqa: B008
         """Stream one file in batches of at most 512 rows and 8 MB. A record that cannot be read has `error` set."""
-        return self._read(shard, self._opener(shard))
+        return self._read(shard, self._opener(shard), reading)
 
-    def _read(self, shard: InputShard, opener: readers.Opener) -> Iterator[pa.RecordBatch]:
+    def _read(self, shard: InputShard, opener: readers.Opener, reading: Reading) -> Iterator[pa.RecordBatch]:
         self._notes = Counter()
         limit = shard.max_documents if isinstance(shard, PoolShard) else None
         batcher = Batcher()
-        for number, record in enumerate(self._rows(shard, opener), start=1):
+        records, number = self._rows(shard, opener, reading), 0
+        while number != limit and reading.goes_on(number) and (record := next(records, None)) is not None:
+            number += 1
             for row in self._parts(record):
                 yield from batcher.add(row)
-            if number == limit:
-                break
         yield from batcher.flush()
 
     def notes(self) -> dict[str, int]:
@@ -145,7 +145,7 @@ class Pool(Source):
             return files[-1]
 
         batches: list[pa.RecordBatch] = []
-        for batch in self._read(shard, watched):
+        for batch in self._read(shard, watched, Reading()):
             batches.append(batch)
             count = sum(part.num_rows for part in batches)
             if count >= most:
@@ -154,14 +154,18 @@ class Pool(Source):
                 return batches, min(1.0, max(1, files[-1].tell()) / max(1, shard.size_bytes))
         return batches, 1.0
 
-    def _rows(self, shard: InputShard, opener: readers.Opener) -> Iterator[Row]:
+    def _rows(self, shard: InputShard, opener: readers.Opener, reading: Reading) -> Iterator[Row]:
         kind = readers.kind_of(shard.uri, opener)
         if kind == "warc":
-            for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests):
+            for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests, reading.unreadable):
                 self._decide(row, status)
                 yield row
             return
-        texts = readers.read_jsonl(opener, self._notes) if kind == "jsonl" else readers.read_parquet(shard.uri, opener)
+        texts = (
+            readers.read_jsonl(opener, self._notes, reading.unreadable)
+            if kind == "jsonl"
+            else readers.read_parquet(shard.uri, opener, reading.unreadable)
+        )
         for row in texts:
             if self.settings.repository_files is not None:
                 repositories.accept(row)
