@@ -20,6 +20,7 @@ BROAD_EXCEPTS = {
     "runner/sandboxed.py": "any failure is carried to the process that asked",
     "commands.py": "any failure ends the run with one line and the place of its trace",
     "cli/__init__.py": "any failure ends the command with one line and the place of its trace",
+    "runner/ray_engine.py": "whatever Ray raises when it is started becomes one ConfigError",
     "runner/side_by_side.py": "any failure of a node is carried to the parent process, which raises it",
     "runner/worker.py": "any failure is carried to the parent process, which raises it",
     "stages/extract/stage.py": "a page that raises is quarantined",

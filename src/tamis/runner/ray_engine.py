@@ -5,6 +5,7 @@ is at is told to one more actor beside the driver. An actor that is lost, with i
 job is done again, and only a sandbox beside the actor that does it finds out whether a row was to blame.
 """
 
+import os
 import pickle
 import time
 from collections.abc import Sequence
@@ -18,6 +19,16 @@ from tamis.runner.jobs import Job, dump_job
 
 TELL_SECONDS = 1.0
 """Between two signs of life from a job that goes on with the same batch."""
+PATIENCE = {
+    "RAY_health_check_timeout_ms": "120000",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+}
+"""Settings, as environment variables, of a Ray that is started here: where many processes share few processors, it
+would take a node or worker that has to wait for one to be dead. Those of a Ray that runs already are its own."""
+START_TRIES = 3
+"""Ray gives a node half a minute to start, however busy the machine is."""
 BOARD_SECONDS = 10.0
 """How long the driver waits for the board at most."""
 
@@ -137,6 +148,23 @@ class RayWorker(Worker):
         self._ray.kill(self._actor)
 
 
+def _start(ray: Any) -> None:
+    """Connect to the cluster at RAY_ADDRESS, or start one. Raises ConfigError."""
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    for attempt in range(1, START_TRIES + 1):
+        try:
+            ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+            return
+        except Exception as error:  # noqa: BLE001 - a node that is slow to start is a bare Exception there
+            if isinstance(error, ConnectionError) or attempt == START_TRIES:
+                raise ConfigError(
+                    f"--engine ray: no cluster could be reached or started ({failure_text(error)}). Check RAY_ADDRESS, "
+                    "or leave it unset to start one here."
+                ) from error
+            ray.shutdown()
+
+
 class RayEngine(Engine):
     """`num_workers` actors on the cluster at RAY_ADDRESS, or on a Ray started here for this run.
 
@@ -153,7 +181,7 @@ class RayEngine(Engine):
         self._ray = ray
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
-            ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+            _start(ray)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._board = ray.remote(num_cpus=0, scheduling_strategy=here, max_restarts=-1)(Board).remote()
         # They claim no processor: as many as were asked for run, spread over the nodes, however many of those are left.
