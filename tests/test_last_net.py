@@ -1,4 +1,4 @@
-"""The last net: an exception that nobody expected ends a command with one line, the place of its trace, and an event."""
+"""The last net: an exception that nobody expected ends a command with one line, a trace and an event."""
 
 import json
 import os

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ from toy import Measure, Shout, ToyPool
 from tamis.base.errors import DataError
 from tamis.base.events import Event
 from tamis.base.recipe import Limits
+from tamis.runner.calls import Heartbeat
+from tamis.runner.jobs import dump_job
+from tamis.runner.sandbox import SandboxCalls
+from tamis.runner.sandboxed import TaskParcel
+from tamis.runner.task import Task
+from tamis.store.location import Location
+from tamis.store.workspace import open_workspace
 
 PATIENT = Limits(batch_seconds=600, row_seconds=600)
 IMPATIENT = Limits(batch_seconds=3, row_seconds=3)
@@ -149,6 +157,24 @@ def test_idle_workers_that_are_killed_are_replaced(tmp_path: Path) -> None:
     assert len(killed) == 2
     execute(build(docs), tmp_path / "calm", workers=2)
     assert tree(tmp_path / "killed") == tree(tmp_path / "calm")
+
+
+def test_a_reader_that_is_killed_between_two_batches_loses_no_row(tmp_path: Path) -> None:
+    plan = build([[[f"{n}", f"text {n}"] for n in range(8)]], limits=PATIENT)
+    task = Task(plan=plan, workspace=open_workspace(Location(tmp_path)), number=1, index=0, guarded=True)
+    parcel = TaskParcel(plan=pickle.dumps(plan), job=dump_job(task))
+    before = set(_workers())
+    with SandboxCalls(parcel, PATIENT, Heartbeat()) as calls:
+        rows = calls.read(plan.steps[0], task.shard)
+        ids = next(rows)["id"].to_pylist()
+        (reader,) = set(_workers()) - before
+        os.kill(reader, signal.SIGKILL)
+        while reader in _workers():
+            pass
+        ids += [name for batch in rows for name in batch["id"].to_pylist()]
+        assert calls.notes(plan.steps[0]) == {"requests": 2}
+    assert ids == [f"{n}" for n in range(8)]
+    assert not set(_workers()) - before
 
 
 def _workers() -> list[int]:

@@ -185,6 +185,6 @@ def _given_up(job: Job, losses: int, how: str) -> DataError:
             "buckets."
         )
     return DataError(
-        f"{job.shard.uri}: gave up after {losses} workers were lost, the last because it {how}. Is the machine short "
+        f"{job.shard.uri}: gave up after {losses} workers were lost ({how}). Is the machine short "
         "of memory? Run again to go on: finished shards are kept."
     )

@@ -156,7 +156,7 @@ def _start(ray: Any) -> None:
         try:
             ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
             return
-        except Exception as error:  # noqa: BLE001 - a node that is slow to start is a bare Exception there
+        except Exception as error:  # a node that is slow to start is a bare Exception there
             if isinstance(error, ConnectionError) or attempt == START_TRIES:
                 raise ConfigError(
                     f"--engine ray: no cluster could be reached or started ({failure_text(error)}). Check RAY_ADDRESS, "

@@ -91,6 +91,12 @@ class Sandbox:
             self._open_stage(step)
         return self._exchange(request, self._limits.row_seconds)
 
+    def ask_on(self, *request: Any) -> Any:
+        """As `ask`, of the process that answered last and of no other: what it began is lost with it."""
+        if not self._process.is_alive():
+            raise self._death()
+        return self._exchange(request, self._limits.row_seconds)
+
     def _open_stage(self, step: Step) -> None:
         for attempt in range(1, OPENING_TRIES + 1):
             try:
@@ -204,18 +210,20 @@ class SandboxCalls(StageCalls):
                     raise RowError(loss.text) from None
 
     def read_once(self, step: Step, reading: NumberedReading, delivered: int) -> Iterator[pa.RecordBatch]:
-        request: tuple[Any, ...] = ("read", step.label, reading.unreadable, reading.end, delivered)
-        while True:
-            try:
-                answer = self._reader.ask(step, *request)
-            except ProcessLostError as loss:
-                tries = READING_TRIES[loss.kind]
-                raise ReadingError(number=self._reader.number, text=loss.text, tries=tries) from None
-            if answer[0] == READ_ENDED:
-                self._notes = answer[1]
-                return
+        first = ("read", step.label, reading.unreadable, reading.end, delivered)
+        answer = self._read(lambda: self._reader.ask(step, *first))
+        while answer[0] != READ_ENDED:
             yield from unpack(answer[1]).to_batches()
-            request = ("next", step.label)
+            answer = self._read(lambda: self._reader.ask_on("next", step.label))
+        self._notes = answer[1]
+
+    def _read(self, call: Callable[[], Any]) -> Any:
+        """What `call` returns. Raises ReadingError where the process is lost."""
+        try:
+            return call()
+        except ProcessLostError as lost:
+            tries = READING_TRIES[lost.kind]
+            raise ReadingError(number=self._reader.number, text=lost.text, tries=tries) from None
 
     def notes(self, step: Step) -> dict[str, int]:
         return self._notes
