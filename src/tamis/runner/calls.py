@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.base.errors import TamisError
+from tamis.base.errors import DataError, TamisError, failure_text
 from tamis.base.stage import Group, InputShard, Map, Source, Stage
 from tamis.runner.plan import Plan, Step
 from tamis.runner.reading import NumberedReading, ReadingError, read_guarded, without_first
@@ -132,7 +132,10 @@ class DirectCalls(StageCalls):
             raise
         except BaseException as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk or the network, not the record
+                raise DataError(
+                    f"{self._place.shard.uri}: cannot be read ({failure_text(error)}). Check the disk or the network, "
+                    "and run again: finished shards are kept."
+                ) from error
             raise ReadingError(number=reading.number, text=error_of(error), tries=1) from error
 
     def notes(self, step: Step) -> dict[str, int]:
