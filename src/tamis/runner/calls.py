@@ -83,11 +83,16 @@ class StageCalls(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPlace:
-    """Which shard of which pool, in which workspace."""
+    """Which shard of which pool, in which pass and workspace."""
 
     plan: Plan
     workspace: Workspace
+    number: int
     index: int
+
+    def marks(self, step: Step) -> bool:
+        """Whether the rows go through `step` in this pass; a group for which they are only sketched, they do not."""
+        return any(step.label == other.label for other in self.plan.passes[self.number - 1].steps)
 
     @property
     def shard(self) -> InputShard:
@@ -105,18 +110,18 @@ class DirectCalls(StageCalls):
         return opened(step, self._place.plan.recipe.seed, self._place.workspace, self._cache)
 
     def open(self, step: Step) -> None:
-        self._stage(step)
+        stage = self._stage(step)
+        if isinstance(stage, Group) and self._place.marks(step):
+            folder = stage_dir(self._place.workspace, step)
+            self._decisions[step.fingerprint] = _read_decisions(stage, folder, self._place.index)
 
     def apply(self, step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         stage = self._stage(step)
-        if not isinstance(stage, Group):
-            assert isinstance(stage, Map)
-            return stage.apply(batch)
-        if step.fingerprint not in self._decisions:
-            folder = stage_dir(self._place.workspace, step)
-            self._decisions[step.fingerprint] = _read_decisions(stage, folder, self._place.index)
-        decisions = self._decisions[step.fingerprint]
-        return stage.mark(batch.drop_columns([POSITION]), batch.column(POSITION), decisions)
+        if isinstance(stage, Group):
+            decisions = self._decisions[step.fingerprint]
+            return stage.mark(batch.drop_columns([POSITION]), batch.column(POSITION), decisions)
+        assert isinstance(stage, Map)
+        return stage.apply(batch)
 
     def sketch(self, step: Step, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
         stage = self._stage(step)

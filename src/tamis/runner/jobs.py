@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tamis.base.errors import DataError
 from tamis.base.stage import Group, Sketches
-from tamis.runner.calls import DirectCalls, Heartbeat, Opened, opened, stage_dir
+from tamis.runner.calls import DirectCalls, Heartbeat, Opened, StageCalls, opened, stage_dir
 from tamis.runner.ledger import Record, complete_record, describe_outputs, write_record
 from tamis.runner.plan import Plan, Step
 from tamis.runner.task import Task, run_task
@@ -84,10 +84,10 @@ class StoredSketches(Sketches):
         return pa.schema([whole.field(name).remove_metadata() for name in columns])
 
 
-def run_job(job: Job, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
-    """Do one job in this process and publish its result; safe to repeat."""
+def run_job(job: Job, cache: Opened, heartbeat: Heartbeat, calls: StageCalls | None = None) -> dict[str, Any]:
+    """Do one job and publish its result; safe to repeat. `calls`: how a task calls stages, if not in this process."""
     if isinstance(job, Task):
-        return run_task(job, DirectCalls(job.place, cache), heartbeat)
+        return run_task(job, calls or DirectCalls(job.place, cache), heartbeat)
     return run_decide(job, cache)
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from tamis.base.errors import TamisError
 from tamis.base.recipe import Limits
+from tamis.base.stage import Source
 from tamis.runner.calls import Heartbeat, StageCalls
 from tamis.runner.lifeline import without_interrupts
 from tamis.runner.plan import Step
@@ -84,11 +85,10 @@ class Sandbox:
 
     def ask(self, step: Step, *request: Any) -> Any:
         """The answer. Raises ProcessLostError, whatever a row raised as RowError or ReadingError, OpeningError."""
-        if self._process is None or not self._process.is_alive():
-            self.stop()
-            self._start()
-        if step.label not in self._open:
-            self._open_stage(step)
+        try:
+            self.open(step)
+        except TamisError as error:
+            raise OpeningError(str(error)) from error
         return self._exchange(request, self._limits.row_seconds)
 
     def ask_on(self, *request: Any) -> Any:
@@ -97,20 +97,24 @@ class Sandbox:
             raise self._death()
         return self._exchange(request, self._limits.row_seconds)
 
-    def _open_stage(self, step: Step) -> None:
+    def open(self, step: Step) -> None:
+        """Start the process and open the stage in it, unless that is done. Raises what opening it raises, and
+        OpeningError when the process dies of it."""
+        if self._process is None or not self._process.is_alive():
+            self.stop()
+            self._start()
         for attempt in range(1, OPENING_TRIES + 1):
+            if step.label in self._open:
+                return
             try:
                 self._exchange(("open", step.label), None)
                 self._open.add(step.label)
-                return
-            except ProcessLostError as loss:
+            except ProcessLostError as lost:
                 if attempt == OPENING_TRIES:
                     raise OpeningError(
-                        f"{step.label}: cannot be opened: its process died each time ({loss})."
+                        f"{step.label}: cannot be opened: its process died each time ({lost})."
                     ) from None
                 self._start()
-            except TamisError as error:
-                raise OpeningError(str(error)) from error
 
     def _start(self) -> None:
         self._pipe, theirs = self._context.Pipe()
@@ -188,7 +192,7 @@ class SandboxCalls(StageCalls):
                 sandbox.stop()
 
     def open(self, step: Step) -> None:
-        """Done with the first batch, in the process that needs it."""
+        (self._reader if isinstance(step.stage, Source) else self._worker).open(step)
 
     def apply(self, step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         answer = self._judged(batch, lambda: self._worker.ask(step, "apply", step.label, pack(batch)))

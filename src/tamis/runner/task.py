@@ -36,7 +36,7 @@ class Task:
 
     @property
     def place(self) -> ShardPlace:
-        return ShardPlace(plan=self.plan, workspace=self.workspace, index=self.index)
+        return ShardPlace(plan=self.plan, workspace=self.workspace, number=self.number, index=self.index)
 
     @property
     def this_pass(self) -> Pass:

@@ -14,7 +14,7 @@ from tamis.runner.lifeline import die_with_parent
 from tamis.runner.plan import Plan
 from tamis.runner.sandbox import SandboxCalls
 from tamis.runner.sandboxed import TaskParcel
-from tamis.runner.task import Task, run_task
+from tamis.runner.task import Task
 from tamis.store.system import peak_memory_bytes
 
 
@@ -41,7 +41,7 @@ class Workbench:
         if isinstance(job, Task) and job.guarded:
             parcel = TaskParcel(plan=self._pickled_plan, job=data)
             with SandboxCalls(parcel, job.plan.recipe.limits, heartbeat) as calls:
-                result = run_task(job, calls, heartbeat)
+                result = run_job(job, self._opened, heartbeat, calls)
         else:
             result = run_job(job, self._opened, heartbeat)
         return result | {"peak_memory_bytes": peak_memory_bytes()}
