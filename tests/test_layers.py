@@ -102,8 +102,14 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["import tamis", "import tamis.cli", "import tamis.base.stage, tamis.runner.curation"]
-)
+    "command",
+    [
+        "import tamis", "import tamis.cli", "import tamis.base.stage, tamis.runner.curation",
+        "from tamis import commands, experiment, flow; from tamis.recipes.load import load_recipe; "
+        "[flow.resolve(load_recipe(name), ['a.jsonl']) for name in ('dclm-baseline', 'gopher', 'fineweb')]",
+    ],
+    ids=["package", "commands", "runner", "a recipe's plan"],
+)  # fmt: skip
 def test_heavy_libraries_load_only_where_they_work(command: str) -> None:
     heavy = ("numba", "torch", "ray", "fasttext", "tokenizers")
     script = f"{command}\nimport sys\nprint([m for m in {heavy} if m in sys.modules])"

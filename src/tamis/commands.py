@@ -26,7 +26,7 @@ from tamis.experiment import ExperimentGraph
 from tamis.flow import RunGraph
 from tamis.runner.curation import Dataset, EngineName, PassNode, make_engine
 from tamis.runner.execute import execute
-from tamis.runner.graph import Context, Node, in_order
+from tamis.runner.graph import Context, Node, describe, in_order
 from tamis.store.atomic import read_json, write_json, write_text
 from tamis.store.location import Location
 from tamis.store.locks import lock
@@ -117,11 +117,11 @@ def _warm_kernels(nodes: Sequence[Node], context: Context) -> None:
     """Compile the kernels that the graph needs before workers start, or each would compile them."""
     from tamis import kernels
 
-    steps = [step for node in nodes if isinstance(node, PassNode) for step in node.plan.steps]
-    needed = sorted({group for step in steps for group in step.stage.kernels})
+    passes = [node for node in nodes if isinstance(node, PassNode)]
+    needed = sorted({group for node in passes for step in node.plan.steps for group in step.stage.kernels})
+    if all(node.is_done(context.workspace) for node in passes):
+        return
     if needed and not kernels.compiled(needed):
-        if all(node.is_done(context.workspace) for node in nodes if isinstance(node, PassNode)):
-            return
         context.note("compiling kernels, once on this machine: up to a minute")
         kernels.warm(needed)
 
@@ -352,6 +352,6 @@ def _experiment_state(graph: ExperimentGraph, text: str, workspace: Workspace) -
             for name, each in graph.differences.items()
         },
         "heldout": sets,
-        "graph": [node.describe(workspace) for node in in_order(graph.targets)],
+        "graph": describe(graph.targets, workspace),
         "comparison": graph.comparison.artefacts(workspace)[0] if graph.comparison is not None else None,
     }  # fmt: skip

@@ -131,8 +131,8 @@ def test_what_is_left_is_not_glued(text: str, start: int, end: int, wanted: str)
 
 def test_warm_compiles_what_a_run_calls() -> None:
     spans.warm()
-    compiled = len(spans.find_runs.signatures)
+    compiled = len(spans.find_runs.dispatcher.signatures)
     tokens = np.frombuffer(bytes(8), np.uint64)
     out = [np.zeros(1, np.int64) for _ in range(3)]
     spans.find_runs(tokens, np.array([0, 1]), np.zeros(1, np.bool_), 50, 1, 0, np.zeros(9, np.uint64), 2, *out)
-    assert len(spans.find_runs.signatures) == compiled
+    assert len(spans.find_runs.dispatcher.signatures) == compiled

@@ -13,7 +13,7 @@ from tamis.base.errors import ConfigError
 from tamis.base.stage import StageContext
 from tamis.runner.curation import Dataset, DecideNode, PassNode, plan_nodes
 from tamis.runner.execute import execute as execute_nodes
-from tamis.runner.graph import Context, Node, in_order
+from tamis.runner.graph import Context, Node, describe, in_order
 from tamis.runner.inline_engine import InlineEngine
 from tamis.runner.plan import Plan, asset_location
 from tamis.store.atomic import read_json, write_json
@@ -150,16 +150,16 @@ def test_a_node_is_described_by_what_is_known_of_its_inputs(memory: str) -> None
     middle = Noted("b", log, [first])
     last = Noted("c", log, [middle])
     workspace = open_workspace(Location(memory))
-    assert last.describe(workspace) == {
+    assert describe([last], workspace)[2] == {
         "label": "c", "kind": "noted", "artefacts": [], "done": False, "inputs": ["b"]
     }  # fmt: skip
     finish([middle], log, memory)
-    assert last.describe(workspace) == {
+    assert describe([last], workspace)[2] == {
         "label": "c", "kind": "noted", "artefacts": ["noted-c"], "done": False, "inputs": ["b"]
     }  # fmt: skip
-    assert middle.describe(workspace)["done"] is True
+    assert [node["done"] for node in describe([last], workspace)] == [True, True, False]
     (workspace.artefact("noted-a") / "done").delete_file()
-    assert last.describe(workspace)["artefacts"] == [], "an input of its input is not done"
+    assert describe([last], workspace)[2]["artefacts"] == [], "an input of its input is not done"
 
 
 def test_nodes_of_a_plan_wait_for_the_nodes_that_make_their_assets() -> None:

@@ -10,7 +10,7 @@ from tamis.base.errors import ConfigError, did_you_mean
 class Config(BaseModel):
     """Settings of one part of a recipe. Unknown keys and wrong types are refused; instances cannot be changed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     @classmethod
     def parse(cls, data: Any, where: str) -> Self:

@@ -4,10 +4,7 @@ prefetch of memory."""
 import sys
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from tamis.kernels.jit import cgutils, intrinsic, ir, types
 
 _IS_LITTLE = sys.byteorder == "little"
 

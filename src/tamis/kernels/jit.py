@@ -2,15 +2,16 @@
 
 Numba's cache looks only at the file that defines a function, so a kernel that calls another file's kernel would keep
 running that one's old code after it changed. Here the cache is keyed on the contents of all kernel sources instead.
+
+Numba is imported at the first call of a kernel, so that a command which only looks up what is done does not load it.
 """
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property, update_wrapper
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-from numba import njit
 
 
 @cache
@@ -28,19 +29,77 @@ def kernel_sources(package: Path) -> list[Path]:
     return sorted(path for path in paths if path.parts[0] != "reference")
 
 
+class Kernel:
+    """A function that Numba compiles when it is first called: `numba.njit(cache=True, nogil=True)` with that cache
+    key."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        update_wrapper(self, function)
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """Numba's own object for the function."""
+        dispatcher = import_module("numba").njit(cache=True, nogil=True)(self._function)
+        cache_file = dispatcher._cache._cache_file
+        assert hasattr(cache_file, "_source_stamp"), "Numba's cache has changed: give it source_digest() another way"
+        cache_file._source_stamp = source_digest()
+        return dispatcher
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What Numba asks for when another kernel calls this one."""
+        return self.dispatcher._numba_type_
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.dispatcher(*arguments)
+
+
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`numba.njit(cache=True, nogil=True)` with that cache key."""
-    dispatcher = njit(cache=True, nogil=True)(function)
-    cache_file = dispatcher._cache._cache_file
-    assert hasattr(cache_file, "_source_stamp"), "Numba's cache has changed: give it source_digest() another way"
-    cache_file._source_stamp = source_digest()
-    return dispatcher
+    """The decorator of every kernel."""
+    return Kernel(function)
+
+
+class Intrinsic:
+    """An intrinsic of Numba, which is made when a kernel that calls it is compiled."""
+
+    def __init__(self, definition: Callable[..., Any]) -> None:
+        self._definition, self.__doc__ = definition, definition.__doc__
+
+    @cached_property
+    def _numba_type_(self) -> Any:
+        """What Numba asks for when a kernel calls this."""
+        made = import_module("numba.extending").intrinsic(self._definition)
+        context = import_module("numba.core.registry").cpu_target.typing_context
+        context.refresh()  # so that it knows what was just made
+        return context.resolve_value_type(made)
+
+
+def intrinsic(definition: Callable[..., Any]) -> Any:
+    """`numba.extending.intrinsic`, made late."""
+    return Intrinsic(definition)
+
+
+class LateModule:
+    """A module that is imported when a name in it is first used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(import_module(self._name), attribute)
+
+
+types: Any = LateModule("numba.core.types")
+cgutils: Any = LateModule("numba.core.cgutils")
+ir: Any = LateModule("llvmlite.ir")
+"""What the definition of an intrinsic needs."""
 
 
 @cache
 def warm_stamp(group: str) -> Path:
     """An empty file beside the compiled kernels that says from which sources a group of them was compiled."""
-    place = Path(kernel(source_digest_probe)._cache.cache_path)  # type: ignore[attr-defined]
+    place = Path(Kernel(source_digest_probe).dispatcher._cache.cache_path)
     return place / f"warm-{group}-{source_digest()}"
 
 

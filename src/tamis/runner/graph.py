@@ -56,19 +56,6 @@ class Node(ABC):
     def run(self, context: Context) -> None:
         """Do what is not done yet; afterwards `is_done` holds. Raises any TamisError."""
 
-    def describe(self, workspace: Workspace) -> dict[str, Any]:
-        """Plain data for `--dry-run` and the report: label, kind, artefacts, whether done, labels of inputs."""
-        ready = all(_known(node, workspace) for node in self.inputs)
-        return {
-            "label": self.label, "kind": self.kind, "artefacts": self.artefacts(workspace) if ready else [],
-            "done": ready and self.is_done(workspace), "inputs": [node.label for node in self.inputs],
-        }  # fmt: skip
-
-
-def _known(node: Node, workspace: Workspace) -> bool:
-    """Whether a node and all that it needs is done."""
-    return all(_known(other, workspace) for other in node.inputs) and node.is_done(workspace)
-
 
 def in_order(targets: Iterable[Node]) -> list[Node]:
     """`targets` and all that they need, each once, inputs first, else in the order given."""
@@ -83,3 +70,19 @@ def in_order(targets: Iterable[Node]) -> list[Node]:
     for target in targets:
         visit(target)
     return list(ordered.values())
+
+
+def describe(targets: Iterable[Node], workspace: Workspace) -> list[dict[str, Any]]:
+    """The graph as plain data for the report: of every node its label, kind, artefacts, whether it is done, and the
+    labels of its inputs. The ledger is asked once for each node, and only when all its inputs are done."""
+    done: set[int] = set()
+    described = []
+    for node in in_order(targets):
+        ready = all(id(other) in done for other in node.inputs)
+        if ready and node.is_done(workspace):
+            done.add(id(node))
+        described.append({
+            "label": node.label, "kind": node.kind, "artefacts": node.artefacts(workspace) if ready else [],
+            "done": id(node) in done, "inputs": [other.label for other in node.inputs],
+        })  # fmt: skip
+    return described

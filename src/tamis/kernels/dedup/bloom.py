@@ -8,11 +8,9 @@ state.
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
 from tamis.kernels.instructions import prefetch
-from tamis.kernels.jit import kernel
+from tamis.kernels.jit import intrinsic, kernel, types
 from tamis.kernels.text.rolling import append, drop, power
 from tamis.kernels.text.uax_tokens import mix
 

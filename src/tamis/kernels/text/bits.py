@@ -9,12 +9,8 @@ there. The machine is little-endian, as all are that Numba supports.
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from tamis.kernels.jit import kernel
+from tamis.kernels.jit import cgutils, intrinsic, ir, kernel, types
 from tamis.kernels.text.unicode_tables import WORD_BREAK_MASK
 
 # Characters that one integer describes, and how far loads may run past the last character.

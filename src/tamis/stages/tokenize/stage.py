@@ -12,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
-from tokenizers import Tokenizer
 
 from tamis.base import columns
 from tamis.base.config import Config
@@ -69,6 +68,8 @@ class Tokenize(Map):
     def open(self, context: StageContext) -> None:
         # A task has one core; the library would start a thread per core of the machine in every worker.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        from tokenizers import Tokenizer
+
         self._tokenizer = Tokenizer.from_str(_checked(context.assets["tokenizer"]))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
