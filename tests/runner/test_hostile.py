@@ -95,6 +95,22 @@ def test_where_the_file_cannot_be_read_further_its_rest_is_one_row(kind: str, tm
     assert kept(tmp_path) == ["a", "b"]
 
 
+@pytest.mark.parametrize("kind", ["read raise", "read die"])
+def test_in_a_shard_of_several_files_the_others_are_read(kind: str, tmp_path: Path) -> None:
+    lost = [["x", "next file"], ["a", "good a"], ["b", f"lost {kind}"], ["c", "good c"]]
+    healthy = [["y", "next file"], ["d", "good d"]]
+    broken = [["z", "next file"], ["e", f"lost {kind}"], ["f", "good f"]]
+    docs: Docs = [[*lost, *healthy, *broken, ["w", "next file"], ["g", "good g"]]]
+    execute(build(docs, limits=PATIENT), tmp_path)
+    assert kept(tmp_path) == ["a", "d", "g"]
+    errors = [text.partition(" (")[0] for text in quarantined(tmp_path, "01_pool").values()]
+    assert errors == [
+        "rest_of_file: nothing of x from record 2 on can be read",
+        "rest_of_file: nothing of z from record 1 on can be read",
+    ]
+    assert counts(tmp_path, "01_pool") == {"in": 5, "kept": 3, "removed": {}, "quarantined": {"rest_of_file": 2}}
+
+
 @pytest.mark.parametrize(("text", "num_retries"), [("sketch raise", 0), ("sketch crash", 1)])
 def test_a_row_that_cannot_be_sketched_is_quarantined_by_the_group(text: str, num_retries: int, tmp_path: Path) -> None:
     events = execute(build(around(text), limits=PATIENT), tmp_path)

@@ -23,7 +23,8 @@ Docs = list[dict[str, Any]]
 
 
 class ToyPool(Source):
-    """Shards of (id, text) held in the settings; a text of None is a record that could not be read."""
+    """Shards of (id, text) held in the settings; a text of None is a record that could not be read, and one of `next
+    file` is none, but begins a file of that name."""
 
     name: ClassVar[str] = "pool"
     version: ClassVar[int] = 1
@@ -46,9 +47,18 @@ class ToyPool(Source):
 
     def read(self, shard: InputShard, reading: Reading = Reading()) -> Iterator[pa.RecordBatch]:  # noqa: B008
         part: list[list[str | None]] = []
-        for number, (name, text) in enumerate(self.config.shards[int(shard.name[1:])]):
+        number, ended = -1, False
+        for name, text in self.config.shards[int(shard.name[1:])]:
+            if text == "next file":
+                ended = False
+                reading.begins(str(name))
+                continue
+            if ended:
+                continue
+            number += 1
             if not reading.goes_on(number):
-                break
+                ended = True
+                continue
             error = reading.unreadable.get(number)
             if error is None or (text or "").startswith("lost "):
                 _misread(text or "")

@@ -87,8 +87,12 @@ class Reading:
     unreadable: Mapping[int, str] = MappingProxyType({})
     """Records, numbered from 0, that are not to be decoded: the row of each gets this `error`."""
 
+    def begins(self, name: str) -> None:
+        """A source of several files tells the name of the one whose records follow."""
+
     def goes_on(self, number: int) -> bool:
-        """A source asks this before it looks for record `number`. If False, it ends as if its file ended there."""
+        """A source asks this before it looks for record `number` of the shard. If False, it ends as if the file ended
+        there; in a shard of several files, the next one begins with the next number."""
         return True
 
 

@@ -2,12 +2,12 @@
 
 A source is a stream: when reading a record fails, the stream is lost. The shard is then read again, without the rows
 that were taken already. The record at which it failed is not decoded this time; if that does not help, because the
-record's end cannot be found either, the shard ends before it, and one quarantined row says so. Which rows come out
+record's end cannot be found either, the file ends before it, and one quarantined row says so. Which rows come out
 depends on the shard alone, not on what happened on the way.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import pyarrow as pa
 
@@ -20,15 +20,26 @@ REST_OF_FILE = "rest_of_file"
 
 
 class NumberedReading(Reading):
-    """Remembers which record is being read. Ends before record `end`."""
+    """Remembers which record is being read. The file that has one of the records `ends` ends before it."""
 
-    def __init__(self, unreadable: Mapping[int, str], end: int | None) -> None:
-        self.unreadable, self.end = dict(unreadable), end
+    def __init__(self, unreadable: Mapping[int, str], ends: Collection[int]) -> None:
+        self.unreadable, self.ends = dict(unreadable), frozenset(ends)
         self.number = 0
+        self.ended: dict[int, tuple[str, int]] = {}
+        """Where files were ended: the number of the record -> the file, '' for the only one, and the record's number
+        in it."""
+        self._file, self._first = "", -1
+
+    def begins(self, name: str) -> None:
+        self._file, self._first = name, -1
 
     def goes_on(self, number: int) -> bool:
         self.number = number
-        return self.end is None or number < self.end
+        if self._first < 0:
+            self._first = number
+        if number in self.ends:
+            self.ended[number] = (self._file, number - self._first)
+        return number not in self.ends
 
 
 class ReadingError(Exception):
@@ -44,15 +55,16 @@ Attempt = Callable[[NumberedReading, int], Iterator[pa.RecordBatch]]
 
 
 def read_guarded(attempt: Attempt, shard: InputShard) -> Iterator[pa.RecordBatch]:
-    """All rows of a shard that can be read, those of unreadable records with `error` set, and, where the rest of the
+    """All rows of a shard that can be read, those of unreadable records with `error` set, and, where the rest of a
     file cannot be read, a row that says so."""
     unreadable: dict[int, str] = {}
-    end: int | None = None
-    why, delivered = "", 0
+    ends: dict[int, str] = {}
+    delivered = 0
     failures = Counter[tuple[int, int]]()
     while True:
+        reading = NumberedReading(unreadable, ends)
         try:
-            for batch in attempt(NumberedReading(unreadable, end), delivered):
+            for batch in attempt(reading, delivered):
                 delivered += batch.num_rows
                 yield batch
             break
@@ -62,15 +74,15 @@ def read_guarded(attempt: Attempt, shard: InputShard) -> Iterator[pa.RecordBatch
             if failures[kind] < failure.tries:
                 continue
             del failures[kind]
-            if end is not None and number >= end:
-                raise DataError(f"{shard.name}: cannot be read up to record {end + 1}: {failure.text}") from None
+            if number in ends:
+                raise DataError(f"{shard.name}: cannot be read up to record {number + 1}: {failure.text}") from None
             if number in unreadable:
+                ends[number] = failure.text
                 del unreadable[number]
-                end, why = number, failure.text
             else:
                 unreadable[number] = failure.text
-    if end is not None:
-        yield _rest(shard, end, why)
+    for number, why in sorted(ends.items()):
+        yield _rest(shard, number, reading.ended[number], why)
 
 
 def without_first(count: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -81,11 +93,12 @@ def without_first(count: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.
         count = max(0, count - batch.num_rows)
 
 
-def _rest(shard: InputShard, number: int, why: str) -> pa.RecordBatch:
-    """The row that stands for all records of a shard from `number` on."""
+def _rest(shard: InputShard, number: int, place: tuple[str, int], why: str) -> pa.RecordBatch:
+    """The row that stands for all records of a file from record `number` of the shard on."""
+    name, in_file = place[0] or shard.name, place[1]
     row = dict.fromkeys(columns.POOL_SCHEMA.names) | {
         columns.ID: fingerprint(REST_OF_FILE, shard.fingerprint, number),
         columns.URL: "",
-        columns.ERROR: f"{REST_OF_FILE}: nothing of {shard.name} from record {number + 1} on can be read ({why})",
+        columns.ERROR: f"{REST_OF_FILE}: nothing of {name} from record {in_file + 1} on can be read ({why})",
     }
     return pa.RecordBatch.from_pylist([row], schema=columns.POOL_SCHEMA)

@@ -214,12 +214,12 @@ class SandboxCalls(StageCalls):
                     raise RowError(loss.text) from None
 
     def read_once(self, step: Step, reading: NumberedReading, delivered: int) -> Iterator[pa.RecordBatch]:
-        first = ("read", step.label, reading.unreadable, reading.end, delivered)
+        first = ("read", step.label, reading.unreadable, reading.ends, delivered)
         answer = self._read(lambda: self._reader.ask(step, *first))
         while answer[0] != READ_ENDED:
             yield from unpack(answer[1]).to_batches()
             answer = self._read(lambda: self._reader.ask_on("next", step.label))
-        self._notes = answer[1]
+        self._notes, reading.ended = answer[1]
 
     def _read(self, call: Callable[[], Any]) -> Any:
         """What `call` returns. Raises ReadingError where the process is lost."""

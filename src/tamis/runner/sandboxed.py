@@ -6,7 +6,7 @@ of a slice alone.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -49,8 +49,8 @@ def unpack(data: pa.Buffer) -> pa.Table:
 class SharedNumber(NumberedReading):
     """Tells the number of the record that is being read in shared memory, where it outlives this process."""
 
-    def __init__(self, unreadable: Mapping[int, str], end: int | None, shared: Any) -> None:
-        super().__init__(unreadable, end)
+    def __init__(self, unreadable: Mapping[int, str], ends: Collection[int], shared: Any) -> None:
+        super().__init__(unreadable, ends)
         self._shared = shared
         shared[0] = 0
 
@@ -67,6 +67,7 @@ class _Server:
         assert isinstance(task, Task)
         self._steps: dict[str, Step] = {step.label: step for step in task.plan.steps}
         self._calls, self._shared = DirectCalls(task.place, {}), shared
+        self._reading = SharedNumber({}, (), shared)
         self._batches: Iterator[pa.RecordBatch] = iter(())
 
     def answer(self, name: str, label: str, *arguments: Any) -> tuple[str, Any]:
@@ -94,13 +95,18 @@ class _Server:
     def _sketch(self, step: Step, batch: pa.Buffer, rows: pa.Array) -> pa.Buffer:
         return pack(self._calls.sketch(step, unpack(batch).combine_chunks().to_batches()[0], rows))
 
-    def _read(self, step: Step, unreadable: Mapping[int, str], end: int | None, delivered: int) -> tuple[str, Any]:
-        self._batches = self._calls.read_once(step, SharedNumber(unreadable, end, self._shared), delivered)
+    def _read(
+        self, step: Step, unreadable: Mapping[int, str], ends: Collection[int], delivered: int
+    ) -> tuple[str, Any]:
+        self._reading = SharedNumber(unreadable, ends, self._shared)
+        self._batches = self._calls.read_once(step, self._reading, delivered)
         return self._next(step)
 
     def _next(self, step: Step) -> tuple[str, Any]:
         batch = next(self._batches, None)
-        return (READ_ENDED, self._calls.notes(step)) if batch is None else (READ_ROWS, pack(batch))
+        if batch is not None:
+            return READ_ROWS, pack(batch)
+        return READ_ENDED, (self._calls.notes(step), self._reading.ended)
 
 
 def main(
