@@ -34,7 +34,7 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Stage, StageContext
 from tamis.flow import compile_run, resolve
-from tamis.runner.lane import Heartbeat, Opened
+from tamis.runner.calls import DirectCalls, Heartbeat, Opened
 from tamis.runner.task import Task, run_task
 from tamis.store.location import Location
 from tamis.store.workspace import Workspace
@@ -96,7 +96,8 @@ class FirstPass:
         with tempfile.TemporaryDirectory() as place:
             workspace = Workspace(Location(place))
             tasks = [Task(plan=self.plan, workspace=workspace, number=1, index=i) for i in range(len(self.plan.shards))]
-            return sum(run_task(task, self.cache, Heartbeat())["rows"] for task in tasks)
+            calls = [DirectCalls(task.place, self.cache) for task in tasks]
+            return sum(run_task(task, each, Heartbeat())["rows"] for task, each in zip(tasks, calls, strict=True))
 
 
 def in_turns(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:

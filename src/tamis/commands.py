@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from tamis import __version__, flow, products
-from tamis.base.errors import ConfigError, DataError, TamisError
+from tamis.base.errors import ConfigError, DataError, TamisError, UnexpectedError, kept_trace
 from tamis.base.events import Event
 from tamis.base.experiment import RUN_NAME
 from tamis.experiment import ExperimentGraph
@@ -35,6 +35,7 @@ from tamis.store.workspace import ARTEFACTS, Workspace
 
 OnEvent = Callable[[Event], None]
 EXPERIMENT_FILE, EXPERIMENT_STATE = "experiment.yaml", "experiment.json"
+TRACE_FILE = "trace.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +75,27 @@ class Views:
             name = node.artefacts(workspace)[0]
             run.add_product(Product(kind=node.kind, artefact=name, settings=node.settings(workspace)))
 
+    def failure(self, error: BaseException) -> BaseException:
+        """Tell an error that ends the work; returns what the user is to see of it. The trace of one that nobody
+        expected is kept beside the events."""
+        fields = {"error": f"{type(error).__name__}: {error}"}
+        if not isinstance(error, TamisError | KeyboardInterrupt):
+            error = UnexpectedError.of(error)
+        if isinstance(error, UnexpectedError):
+            place = self._current.place.parent / TRACE_FILE
+            write_text(place, error.trace)
+            fields = {"error": error.what, "trace": TRACE_FILE}
+            error = kept_trace(error, place)
+        self.on_event(Event(kind="run_failed", fields=fields))
+        return error
+
     def flush(self) -> None:
         for log in (self._log, *(run.log for run in self._runs.values())):
             log.flush()
 
 
 def work(session: Session, targets: Iterable[Node], views: Views) -> None:
-    """Execute the graph; whatever happens is told as an event."""
+    """Execute the graph; whatever happens is told as an event. Raises TamisError and KeyboardInterrupt alone."""
     nodes = in_order(targets)
     views.on_event(Event(kind="run_started", fields={"command": _command()}))
     try:
@@ -90,9 +105,8 @@ def work(session: Session, targets: Iterable[Node], views: Views) -> None:
             )
             _warm_kernels(nodes, context)
             execute(nodes, context, views.on_start, views.on_done)
-    except (TamisError, KeyboardInterrupt) as error:
-        views.on_event(Event(kind="run_failed", fields={"error": f"{type(error).__name__}: {error}"}))
-        raise
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a defect becomes one line and a trace
+        raise views.failure(error) from None
     finally:
         views.flush()
     views.on_event(Event(kind="run_finished"))

@@ -15,18 +15,24 @@ from test_dedup_runs import run
 from toy import toy_docs
 
 from tamis.base.recipe import Limits
+from tamis.runner.ray_engine import PATIENCE
 
 ray = pytest.importorskip("ray", reason="Ray is optional: pip install 'tamis[ray]'")
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
-    """A head with one processor, and a second node with two."""
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head with one processor, and a second node with two; patient, as many tests may share few processors."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.second = made.add_node(num_cpus=2)
+    for name, value in PATIENCE.items():
+        monkeypatch.setenv(name, value)
+    made = Cluster()
+    made.add_node(wait=False, num_cpus=1, include_dashboard=False)
+    made.second = made.add_node(wait=False, num_cpus=2)
     ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    while sum(node["Alive"] for node in ray.nodes()) < 2:
+        time.sleep(0.05)
     yield made
     ray.shutdown()
     made.shutdown()
@@ -38,7 +44,7 @@ def test_a_cluster_gives_the_bytes_of_one_process_and_hostile_rows_cost_themselv
     docs = toy_docs(5, 20)
     docs[1][3:3] = [["1-die", "die"], ["1-raise", "raise"]]
     docs[3][7:7] = [["3-hang", "hang"]]
-    limits = Limits(batch_seconds=20, row_seconds=15)
+    limits = Limits(batch_seconds=5, row_seconds=5)
     execute(build(docs, limits=limits), tmp_path / "local")
     execute(build(docs, limits=limits), tmp_path / "ray", workers=3, engine="ray")
     assert tree(tmp_path / "ray") == tree(tmp_path / "local")

@@ -17,8 +17,8 @@ from tamis.base.config import Config
 from tamis.base.errors import TamisError
 from tamis.base.recipe import OutputConfig
 from tamis.base.stage import Map, Sketches, Stage, StageContext
+from tamis.runner.calls import DirectCalls, Heartbeat
 from tamis.runner.jobs import ALL, Decide, run_decide
-from tamis.runner.lane import Heartbeat
 from tamis.runner.ledger import read_record, write_record
 from tamis.runner.split import EXCERPT_CHARACTERS
 from tamis.runner.task import Task, run_task
@@ -182,35 +182,24 @@ class Beats(Heartbeat):
     """Remembers what a task tells its engine."""
 
     def __init__(self) -> None:
-        self.batches: list[tuple[int, int]] = []
-        self.rows: list[str] = []
+        self.batches: list[int] = []
+        self.num_alive = 0
 
-    def batch(self, number: int, rows_done: int) -> None:
-        self.batches.append((number, rows_done))
+    def batch(self, rows_done: int) -> None:
+        self.batches.append(rows_done)
 
-    def row(self, row_id: str) -> None:
-        self.rows.append(row_id)
-
-
-def test_a_task_tells_when_models_are_loaded_and_which_batch_it_begins(tmp_path: Path) -> None:
-    plan, workspace, beats = build(toy_docs(1, 10)), open_workspace(Location(tmp_path)), Beats()
-    task = Task(plan=plan, workspace=workspace, number=1, index=0, careful=frozenset({1}))
-    assert run_task(task, {}, beats) == {"rows": 11}
-    assert beats.batches == [(0, 0), (0, 0), (1, 3), (2, 6), (3, 9)]
-    assert beats.rows == ["0-3", "0-4", "0-5"] * 2, "of the careful batch, in each step that it reaches"
+    def alive(self) -> None:
+        self.num_alive += 1
 
 
-def test_a_poison_row_is_not_tried_and_only_its_batch_goes_row_by_row(tmp_path: Path) -> None:
-    plan, workspace, beats = build(toy_docs(1, 10)), open_workspace(Location(tmp_path)), Beats()
-    task = Task(plan=plan, workspace=workspace, number=1, index=0, poison={"0-4": "killed its worker"})
-    assert run_task(task, {}, beats) == {"rows": 11}
-    assert beats.rows == ["0-3", "0-4", "0-5"]
-    folder = task.folder(plan.steps[1])
-    (row,) = read_table(folder.quarantine(0)).to_pylist()
-    assert (row["id"], row["error"]) == ("0-4", "PoisonRowError: killed its worker")
-    assert read_json(folder.task(0))["counts"] == {
-        "in": 10, "kept": 9, "removed": {}, "quarantined": {"PoisonRowError": 1}
-    }  # fmt: skip
+def test_a_task_tells_when_models_are_loaded_and_which_rows_are_done(tmp_path: Path) -> None:
+    docs = toy_docs(1, 10)
+    docs[0][4] = ["0-4", "raise"]
+    beats = Beats()
+    task = Task(plan=build(docs), workspace=open_workspace(Location(tmp_path)), number=1, index=0)
+    assert run_task(task, DirectCalls(task.place, {}), beats) == {"rows": 11}
+    assert beats.batches == [0, 0, 3, 6, 9]
+    assert beats.num_alive == 3, "the rows of the batch that raised are tried one by one"
 
 
 def test_a_decision_says_how_many_lines_it_was_made_from(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from harness import Docs, build, counts, execute, plan_of, run_at, step_folder, 
 from toy import Measure, Shout, ToyPool, Unique, toy_docs
 
 from tamis.base.errors import BudgetError, ConfigError, DataError
-from tamis.base.recipe import Limits
 from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
 from tamis.store.locks import lock
@@ -152,16 +151,6 @@ def test_row_that_raises_costs_itself(tmp_path: Path) -> None:
     assert counts(tmp_path, "02_shout") == {"in": 3, "kept": 2, "removed": {}, "quarantined": {"ValueError": 1}}
     row = pq.read_table(step_folder(tmp_path, "02_shout") / "quarantine" / "00000.parquet").to_pylist()[0]
     assert (row["id"], row["error"]) == ("b", "ValueError: no shouting here")
-
-
-@pytest.mark.parametrize("poison", ["hang", "die"])
-def test_row_that_hangs_or_kills_its_worker_costs_itself(tmp_path: Path, poison: str) -> None:
-    docs: Docs = [[["a", "good one"], ["b", poison], ["c", "good two"]], [["d", "good three"]]]
-    limits = Limits(batch_seconds=20, row_seconds=15)
-    events = execute(build(docs, limits=limits), tmp_path, workers=2)
-    assert counts(tmp_path, "02_shout")["quarantined"] == {"PoisonRowError": 1}
-    assert counts(tmp_path, "04_unique")["kept"] == 3
-    assert len([e for e in events if e.kind == "task_retried"]) == 2
 
 
 def test_quarantine_budget_names_the_file(tmp_path: Path) -> None:

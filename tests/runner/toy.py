@@ -17,13 +17,14 @@ from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule, Signal
-from tamis.base.stage import Group, InputShard, Map, Sketches, Source, StageContext
+from tamis.base.stage import Group, InputShard, Map, Reading, Sketches, Source, StageContext
 
 Docs = list[dict[str, Any]]
 
 
 class ToyPool(Source):
-    """Shards of (id, text) held in the settings; a text of None is a record that could not be read."""
+    """Shards of (id, text) held in the settings; a text of None is a record that could not be read, and one of `next
+    file` is none, but begins a file of that name."""
 
     name: ClassVar[str] = "pool"
     version: ClassVar[int] = 1
@@ -44,19 +45,60 @@ class ToyPool(Source):
             for i, rows in enumerate(self.config.shards)
         ]
 
-    def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
-        rows = self.config.shards[int(shard.name[1:])]
-        for start in range(0, len(rows), self.config.batch_rows):
-            part = rows[start : start + self.config.batch_rows]
-            data: dict[str, list[Any]] = {name: [None] * len(part) for name in columns.POOL_SCHEMA.names}
-            data[columns.ID] = [row[0] for row in part]
-            data[columns.URL] = [f"https://toy.example/{row[0]}" for row in part]
-            data[columns.TEXT] = [row[1] for row in part]
-            data[columns.ERROR] = [None if row[1] is not None else "truncated_record: short" for row in part]
-            yield pa.RecordBatch.from_pydict(data, schema=columns.POOL_SCHEMA)
+    def read(self, shard: InputShard, reading: Reading = Reading()) -> Iterator[pa.RecordBatch]:  # noqa: B008
+        part: list[list[str | None]] = []
+        number, ended = -1, False
+        for name, text in self.config.shards[int(shard.name[1:])]:
+            if text == "next file":
+                ended = False
+                reading.begins(str(name))
+                continue
+            if ended:
+                continue
+            number += 1
+            if not reading.goes_on(number):
+                ended = True
+                continue
+            error = reading.unreadable.get(number)
+            if error is None or (text or "").startswith("lost "):
+                _misread(text or "")
+                error = None if text is not None else "truncated_record: short"
+            part.append([name, text if error is None else None, error])
+            if len(part) == self.config.batch_rows:
+                yield _pool_batch(part)
+                part = []
+        if part:
+            yield _pool_batch(part)
 
     def notes(self) -> dict[str, int]:
         return {"requests": 2}
+
+
+def _pool_batch(rows: list[list[str | None]]) -> pa.RecordBatch:
+    data: dict[str, list[Any]] = {name: [None] * len(rows) for name in columns.POOL_SCHEMA.names}
+    data[columns.ID] = [row[0] for row in rows]
+    data[columns.URL] = [f"https://toy.example/{row[0]}" for row in rows]
+    data[columns.TEXT] = [row[1] for row in rows]
+    data[columns.ERROR] = [row[2] for row in rows]
+    return pa.RecordBatch.from_pydict(data, schema=columns.POOL_SCHEMA)
+
+
+def _misread(text: str) -> None:
+    """What happens to the process that reads a record with such a text; where it is `lost`, even if it does not decode
+    the record."""
+    kind = text.removeprefix("lost ")
+    if kind == "read raise":
+        raise ValueError("no reading here")
+    if kind == "read panic":
+        raise PanicError("as libraries in Rust do")
+    if kind == "read hang":
+        threading.Event().wait()
+    if kind == "read die":
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class PanicError(BaseException):
+    """No Exception: what libraries in Rust raise is none either."""
 
 
 class Shout(Map):
@@ -85,6 +127,12 @@ class Shout(Map):
                 threading.Event().wait()
             if text == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if text == "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if text == "panic":
+                raise PanicError("as libraries in Rust do")
+            if text.startswith("killed "):
+                _be_killed(text)
             if text.startswith("wait "):
                 _wait_to_go(Path(text.removeprefix("wait ")))
             if text == "slow":
@@ -92,6 +140,15 @@ class Shout(Map):
         out = batch.drop_columns([columns.CONTENT, columns.CONTENT_TYPE])
         position = out.schema.get_field_index(columns.TEXT)
         return out.set_column(position, columns.TEXT, pa.array([t.upper() for t in texts], pa.string()))
+
+
+def _be_killed(text: str) -> None:
+    """`killed N FOLDER`: as if somebody killed the first N processes that come here."""
+    _, most, folder = text.split()
+    number = len(list(Path(folder).iterdir()))
+    if number < int(most):
+        (Path(folder) / str(number)).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _wait_to_go(folder: Path) -> None:
@@ -153,6 +210,11 @@ class Unique(Group):
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
         texts = batch.column(columns.TEXT)
+        for text in texts.to_pylist():
+            if text == "SKETCH RAISE":
+                raise ValueError("no sketch of this")
+            if text == "SKETCH CRASH":
+                os.kill(os.getpid(), signal.SIGSEGV)
         buckets = [sum(t.encode()) % self.num_buckets for t in texts.to_pylist()]
         return pa.table({"key": texts, "bucket": pa.array(buckets, pa.int32()), "row": rows})
 
@@ -162,6 +224,8 @@ class Unique(Group):
         table = sketches.table(["key", "bucket", "shard", "row"])
         table = table.filter(pc.equal(table["bucket"], bucket))
         for key in table["key"].to_pylist():
+            if key == "DECIDE DIE":
+                os.kill(os.getpid(), signal.SIGKILL)
             drop.append(key in seen)
             seen.add(key)
         out = table.select(["shard", "row"]).filter(pa.array(drop, pa.bool_()))

@@ -24,11 +24,11 @@ class Limits(Config):
     because ordinary pages do not reach them."""
 
     batch_seconds: float = Field(default=300, gt=0)
-    """A batch that takes longer is tried row by row."""
+    """When a batch takes longer, its shard is done again, guarded: with the stages in a process beside the worker."""
     row_seconds: float = Field(default=60, gt=0)
-    """A row that takes longer on its own is quarantined."""
+    """In a guarded shard, a batch that takes longer is tried row by row, and a row that takes longer is quarantined."""
     worker_memory_gb: float = Field(default=8, gt=0)
-    """A worker that grows beyond this is stopped and the batch tried row by row."""
+    """A process that grows beyond this is stopped; what was tried in it is treated as if it had taken too long."""
 
 
 class Recipe(Config):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, ClassVar, Protocol
 
 import pyarrow as pa
@@ -79,6 +80,22 @@ class InputShard:
     fingerprint: str
     files: tuple[str, ...] = ()
     """Names of the files that it consists of, where they are several."""
+
+
+class Reading:
+    """One reading of a shard, as a source sees it. This one asks for the whole shard; the runner has another one, with
+    which it finds its way around records that raise, hang or kill the process."""
+
+    unreadable: Mapping[int, str] = MappingProxyType({})
+    """Records, numbered from 0, that are not to be decoded: the row of each gets this `error`."""
+
+    def begins(self, name: str) -> None:
+        """A source of several files tells the name of the one whose records follow."""
+
+    def goes_on(self, number: int) -> bool:
+        """A source asks this before it looks for record `number` of the shard. If False, it ends as if the file ended
+        there; in a shard of several files, the next one begins with the next number."""
+        return True
 
 
 class Stage(ABC):
@@ -150,8 +167,14 @@ class Source(Stage):
         """The pool in a stable order. Raises DataError when it is empty, ConfigError when an input does not exist."""
 
     @abstractmethod
-    def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
-        """Stream one shard. Rows that cannot be read carry `error`; a shard that cannot be opened raises DataError."""
+    def read(self, shard: InputShard, reading: Reading = Reading()) -> Iterator[pa.RecordBatch]:  # noqa: B008
+        """Stream one shard. Rows that cannot be read carry `error`; a shard that cannot be opened raises DataError.
+
+        The source calls `reading.goes_on` with the number of every record before it looks for it, and decodes none of
+        the records in `reading.unreadable`. The same shard gives the same rows each time it is read. Where a record
+        cannot be told from the next one without reading it, it may be decoded all the same: if it fails again, the
+        runner gives up the rest of the shard.
+        """
 
     def sample(self, shard: InputShard, most: int) -> tuple[list[pa.RecordBatch], float]:
         """The first rows of a shard (`most` rows, or up to a batch more), and approximately which share of the shard

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tamis.base.errors import TamisError
+from tamis.base.errors import TamisError, UnexpectedError, kept_trace
 from tamis.cli import runs, work
 from tamis.cli.options import app
 
@@ -12,9 +12,19 @@ __all__ = ["app", "main", "runs", "work"]
 
 
 def main() -> None:
-    """Entry point: known errors become one message and an exit code, never a traceback."""
+    """Entry point: errors become one message and an exit code, never a traceback."""
     try:
         app()
     except TamisError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _fail(error)
+    except Exception as error:  # noqa: BLE001 - a defect: the user gets one line, and whoever mends it the trace
+        _fail(UnexpectedError.of(error))
+
+
+def _fail(error: TamisError) -> None:
+    if isinstance(error, UnexpectedError):
+        from tamis.store.scratch import keep_text
+
+        error = kept_trace(error, keep_text("tamis-trace-", error.trace))
+    typer.echo(f"error: {error}", err=True)
+    sys.exit(error.exit_code)

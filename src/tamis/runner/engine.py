@@ -1,8 +1,8 @@
-"""What every engine does: hand jobs to workers, look after those that die or hang, survive hostile rows.
+"""What every engine does: hand jobs to workers, and do a job again when its worker dies or hangs.
 
-A batch that hangs or kills its worker is tried again row by row; a row that then hangs or kills the worker is
-quarantined. A page costs a row, not a run. Where workers run is decided by each engine (`local_engine`,
-`ray_engine`).
+The second time, the job is guarded: it calls stages in a sandbox, which finds the rows that are to blame. A worker that
+is lost then was lost for a reason outside of the job, and the job is given to another one. Where workers run is decided
+by each engine (`local_engine`, `ray_engine`).
 """
 
 import time
@@ -17,10 +17,10 @@ from tamis.runner.jobs import Decide, Job
 from tamis.runner.task import Task
 
 POLL_SECONDS = 0.25
-MAX_POISON_ROWS = 50
-"""Per shard; more than this is no hostile page but a broken machine or stage."""
-MAX_DECIDE_TRIES = 2
-"""A decision whose worker died is tried once more: a node may have been lost."""
+MAX_LOSSES = 20
+"""So many workers may be lost with one job, for whatever reason: nodes that go, a system that is short of memory."""
+MAX_DECIDE_DEATHS = 4
+"""So often a worker may die of a group decision that no lost node explains."""
 
 OnFinish = Callable[[Job, dict[str, Any], float], None]
 OnRetry = Callable[[Job, str], None]
@@ -29,14 +29,21 @@ OnProgress = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Pulse:
-    """Progress of a worker: number of the batch, rows of its job done, seconds since it said so, the row that it tries
-    alone or '', and its resident memory (0 where that is not known)."""
+    """Progress of a worker: whether its job has begun (models are loaded), the rows of it that are done, seconds since
+    it said so, and its resident memory (0 where that is not known)."""
 
-    batch: int = 0
+    begun: bool = False
     rows_done: int = 0
     age_seconds: float = 0.0
-    row_id: str = ""
     resident_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """A worker that is gone, or has to go. `with_its_node`: where the job is certainly not to blame."""
+
+    how: str
+    with_its_node: bool = False
 
 
 class Worker(ABC):
@@ -46,11 +53,12 @@ class Worker(ABC):
     started: float = 0.0
 
     @abstractmethod
-    def give(self, job: Job) -> None: ...
+    def give(self, job: Job) -> bool:
+        """False when it is known to be dead already: the job has not been given."""
 
     @abstractmethod
-    def answer(self) -> tuple[str, Any] | None:
-        """('done', result), ('failed', error) or ('died', how), or None while it works."""
+    def answer(self) -> tuple[str, Any] | Lost | None:
+        """('done', result), ('failed', error), how it was lost, or None while it works."""
 
     @abstractmethod
     def pulse(self) -> Pulse: ...
@@ -65,7 +73,8 @@ class Engine(ABC):
     def __init__(self, num_workers: int) -> None:
         self.num_workers = num_workers
         self._workers: list[Worker] = []
-        self._tries = Counter[str]()
+        self._losses = Counter[tuple[object, ...]]()
+        self._deaths = Counter[tuple[object, ...]]()
 
     def __enter__(self) -> Self:
         return self
@@ -94,11 +103,7 @@ class Engine(ABC):
         idle, busy = list(self._workers), list[Worker]()
         while queue or busy:
             while queue and idle:
-                worker = idle.pop()
-                job = queue.popleft()
-                worker.job, worker.started = job, time.monotonic()
-                worker.give(job)
-                busy.append(worker)
+                busy.append(self._give(idle.pop(), queue.popleft()))
             self.wait(busy)
             for worker in list(busy):
                 again = self._attend(worker, on_finish, on_retry)
@@ -114,55 +119,72 @@ class Engine(ABC):
         self._workers.append(worker)
         return worker
 
+    def _give(self, worker: Worker, job: Job) -> Worker:
+        """The worker that has the job now: another one, where this one died while it was idle."""
+        while not worker.give(job):
+            self._drop(worker)
+            worker = self._add()
+        worker.job, worker.started = job, time.monotonic()
+        return worker
+
+    def _drop(self, worker: Worker) -> None:
+        worker.stop()
+        self._workers.remove(worker)
+
     def _attend(self, worker: Worker, on_finish: OnFinish, on_retry: OnRetry) -> Job | None:
         """Take a finished worker's answer, or look after one that died or hangs. Returns a job to try again."""
         assert worker.job is not None
         answered = worker.answer()
         if answered is None:
-            trouble = self._trouble(worker)
-            return self._try_again(worker, trouble, on_retry) if trouble else None
+            answered = self._trouble(worker)
+        if answered is None:
+            return None
+        if isinstance(answered, Lost):
+            return self._try_again(worker, answered, on_retry)
         kind, answer = answered
-        if kind == "died":
-            return self._try_again(worker, answer, on_retry)
         job, worker.job = worker.job, None
         if kind == "failed":
             raise answer
         on_finish(job, answer, time.monotonic() - worker.started)
         return None
 
-    def _trouble(self, worker: Worker) -> str:
-        """Why this worker must be stopped, or ''."""
+    def _trouble(self, worker: Worker) -> Lost | None:
+        """Why this worker must be stopped, if it must."""
         if not isinstance(worker.job, Task):
-            return ""
+            return None
         pulse, limits = worker.pulse(), worker.job.plan.recipe.limits
-        limit = limits.row_seconds if pulse.row_id else limits.batch_seconds
-        if pulse.age_seconds > limit:
-            return f"took longer than {limit:g} seconds"
+        if pulse.age_seconds > limits.batch_seconds:
+            return Lost(how=f"took longer than {limits.batch_seconds:g} seconds")
         if pulse.resident_bytes > limits.worker_memory_gb * 2**30:
-            return f"took more than {limits.worker_memory_gb:g} GB of memory"
-        return ""
+            return Lost(how=f"took more than {limits.worker_memory_gb:g} GB of memory")
+        return None
 
-    def _try_again(self, worker: Worker, trouble: str, on_retry: OnRetry) -> Job:
-        """The job to run instead: the same one, more carefully."""
-        job, pulse = worker.job, worker.pulse()
-        worker.stop()
-        self._workers.remove(worker)
-        if isinstance(job, Decide):
-            self._tries[job.fingerprint] += 1
-            if self._tries[job.fingerprint] == MAX_DECIDE_TRIES:
-                raise DataError(f"a group decision failed: {trouble}. Give the run more memory, or more buckets.")
-            on_retry(job, f"{trouble}: deciding once more")
-            return job
+    def _try_again(self, worker: Worker, lost: Lost, on_retry: OnRetry) -> Job:
+        """The job to run instead: the same one, guarded if it can be to blame."""
+        job, begun = worker.job, worker.pulse().begun
         assert job is not None
-        if pulse.row_id:
-            poison = {**job.poison, pulse.row_id: trouble}
-            if pulse.row_id in job.poison or len(poison) > MAX_POISON_ROWS:
-                raise DataError(
-                    f"{job.shard.uri}: gave up after {len(poison)} rows each {trouble}; last one {pulse.row_id}."
-                )
-            on_retry(job, f"row {pulse.row_id} {trouble}: it will be quarantined")
-            return replace(job, poison=poison, careful=job.careful | {pulse.batch})
-        if pulse.batch in job.careful:
-            raise DataError(f"{job.shard.uri}: batch {pulse.batch} {trouble} even row by row. Re-run to try again.")
-        on_retry(job, f"batch {pulse.batch} {trouble}: trying it row by row")
-        return replace(job, careful=job.careful | {pulse.batch})
+        self._drop(worker)
+        self._losses[job.key] += 1
+        self._deaths[job.key] += not lost.with_its_node
+        if self._losses[job.key] > MAX_LOSSES or (
+            isinstance(job, Decide) and self._deaths[job.key] >= MAX_DECIDE_DEATHS
+        ):
+            raise _given_up(job, self._losses[job.key], lost.how)
+        if isinstance(job, Task) and not job.guarded and not lost.with_its_node:
+            again = begun or self._deaths[job.key] > 1
+            on_retry(job, f"{lost.how}: trying again" + (", and looking for the row" if again else ""))
+            return replace(job, guarded=again)
+        on_retry(job, f"{lost.how}: trying again")
+        return job
+
+
+def _given_up(job: Job, losses: int, how: str) -> DataError:
+    if isinstance(job, Decide):
+        return DataError(
+            f"{job.step.label}: a group decision failed {losses} times: {how}. Give the run more memory, or more "
+            "buckets."
+        )
+    return DataError(
+        f"{job.shard.uri}: gave up after {losses} workers were lost ({how}). Is the machine short "
+        "of memory? Run again to go on: finished shards are kept."
+    )

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from tamis.base import columns
 from tamis.base.cards import Counts
 from tamis.base.stage import Corpus, Cost, Group, Map, Source, Stage
-from tamis.runner.lane import opened
+from tamis.runner.calls import opened
 from tamis.runner.plan import Plan, Step
 from tamis.runner.split import apply_guarded, text_bytes, with_status
 from tamis.store.system import available_memory_bytes
@@ -80,7 +80,7 @@ def sampled_corpus(plan: Plan, workspace: Workspace) -> Corpus | None:
             for step in maps:
                 stage = opened(step, plan.recipe.seed, workspace, cache)
                 assert isinstance(stage, Map)
-                batch = _live(apply_guarded(stage, stage.apply, batch, lambda row: None)) if batch.num_rows else batch
+                batch = _live(apply_guarded(stage, stage.apply, batch, lambda: None)) if batch.num_rows else batch
             documents += batch.num_rows
             size += int(text_bytes(batch).sum()) if batch.num_rows else 0
     return Corpus(num_documents=round(documents / share), text_bytes=round(size / share)) if share else None

@@ -6,9 +6,9 @@ For workspaces that only this process can see (`memory://`). A page that hangs o
 import time
 from collections.abc import Sequence
 
+from tamis.runner.calls import Heartbeat, Opened
 from tamis.runner.engine import Engine, OnFinish, OnProgress, OnRetry, Worker
 from tamis.runner.jobs import Job, run_job
-from tamis.runner.lane import Heartbeat, Opened
 
 
 class InlineEngine(Engine):

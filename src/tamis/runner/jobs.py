@@ -1,5 +1,7 @@
 """The two kinds of job an engine runs: a shard through a pass, and a group's decision on one bucket or on all."""
 
+import io
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +11,7 @@ import pyarrow as pa
 
 from tamis.base.errors import DataError
 from tamis.base.stage import Group, Sketches
-from tamis.runner.lane import Heartbeat, Opened, opened, stage_dir
+from tamis.runner.calls import DirectCalls, Heartbeat, Opened, StageCalls, opened, stage_dir
 from tamis.runner.ledger import (
     DamagedError,
     Record,
@@ -35,6 +37,11 @@ class Decide:
     workspace: Workspace
     number: int
     bucket: int
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Tells it from every other job."""
+        return (self.plan.key, "decide", self.number, self.bucket)
 
     @property
     def step(self) -> Step:
@@ -87,13 +94,45 @@ class StoredSketches(Sketches):
         return pa.schema([whole.field(name).remove_metadata() for name in columns])
 
 
-def run_job(job: Job, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
-    """Do one job and publish its result; safe to repeat. Where stored files that it needs are damaged, nothing is
-    published, and the answer names them."""
+def run_job(job: Job, cache: Opened, heartbeat: Heartbeat, calls: StageCalls | None = None) -> dict[str, Any]:
+    """Do one job and publish its result; safe to repeat. `calls`: how a task calls stages, if not in this process.
+
+    Where stored files that it needs are damaged, nothing is published, and the answer names them.
+    """
     try:
-        return run_task(job, cache, heartbeat) if isinstance(job, Task) else run_decide(job, cache)
+        if isinstance(job, Task):
+            return run_task(job, calls or DirectCalls(job.place, cache), heartbeat)
+        return run_decide(job, cache)
     except DamagedError as error:
         return {"rows": 0, DAMAGED: error.damages}
+
+
+class _JobPickler(pickle.Pickler):
+    def persistent_id(self, obj: Any) -> str | None:
+        return obj.key if isinstance(obj, Plan) else None
+
+
+class _JobUnpickler(pickle.Unpickler):
+    def __init__(self, data: bytes, plan: Plan) -> None:
+        super().__init__(io.BytesIO(data))
+        self._plan = plan
+
+    def persistent_load(self, pid: Any) -> Plan:
+        assert pid == self._plan.key, "the job is not of this plan"
+        return self._plan
+
+
+def dump_job(job: Job) -> bytes:
+    """A job without its plan, which every worker is sent once: plans list every shard of the pool."""
+    buffer = io.BytesIO()
+    _JobPickler(buffer).dump(job)
+    return buffer.getvalue()
+
+
+def load_job(data: bytes, plan: Plan | bytes) -> Job:
+    """The job that `dump_job` made, with its plan, which may be pickled."""
+    job: Job = _JobUnpickler(data, pickle.loads(plan) if isinstance(plan, bytes) else plan).load()
+    return job
 
 
 def run_decide(job: Decide, cache: Opened) -> dict[str, Any]:

@@ -5,52 +5,18 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tamis.base import columns
 from tamis.base.cards import Counts
-from tamis.base.stage import Group, InputShard, Map, Source, Stage
-from tamis.runner.ledger import Record, describe_outputs, verify, write_record
-from tamis.runner.plan import Pass, Plan, Step
-from tamis.runner.split import Apply, Split, apply_guarded, text_bytes
-from tamis.runner.verification import verified_assets
+from tamis.base.stage import Group, InputShard, Source
+from tamis.runner.calls import POSITION, Heartbeat, ShardPlace, StageCalls, stage_dir
+from tamis.runner.ledger import Record, describe_outputs, write_record
+from tamis.runner.plan import Pass, Step
+from tamis.runner.split import Split, apply_guarded, error_of, text_bytes, with_errors
 from tamis.store.jsonl import write_jsonl
 from tamis.store.location import Location
-from tamis.store.rundir import StageDir
-from tamis.store.shards import ShardWriter, read_shard, read_table, schema_of
+from tamis.store.shards import ShardWriter, read_shard, read_table, write_table
 from tamis.store.tokens import TokenShardWriter
-from tamis.store.workspace import Workspace
-
-Opened = dict[str, Stage]
-"""Stages that are open in this worker, by step fingerprint: a model is loaded once per worker, not per shard."""
-
-POSITION = "__row"
-"""Travels with the batch of a group's mark, so that a row tried alone still knows where its sketch stood."""
-
-
-class Heartbeat:
-    """What a task tells its engine while it works; this one keeps it to itself."""
-
-    def batch(self, number: int, rows_done: int) -> None:
-        """Batch `number` is about to start; `rows_done` rows of the shard are finished."""
-
-    def row(self, row_id: str) -> None:
-        """One row is about to be tried alone."""
-
-
-def stage_dir(workspace: Workspace, step: Step) -> StageDir:
-    """Where the artefact of a step lies."""
-    return StageDir(workspace.artefact(step.artefact))
-
-
-def opened(step: Step, seed: int, workspace: Workspace, cache: Opened) -> Stage:
-    """The step's stage, opened in this worker. Raises DamagedError when a file that the graph made for it is damaged,
-    DataError when a file of the user's changed since the run was planned."""
-    if step.fingerprint not in cache:
-        with verified_assets(step, workspace):
-            step.stage.open(step.context(seed, workspace))
-        cache[step.fingerprint] = step.stage
-    return cache[step.fingerprint]
 
 
 class Lane:
@@ -60,25 +26,29 @@ class Lane:
     """
 
     def __init__(
-        self, *, plan: Plan, step: Step, index: int, workspace: Workspace, files: ExitStack, cache: Opened,
-        stores: bool, finished: bool,
-    ) -> None:  # fmt: skip
+        self, *, place: ShardPlace, step: Step, files: ExitStack, calls: StageCalls, stores: bool, finished: bool
+    ) -> None:
         self.step, self._finished = step, finished
-        self.stage = opened(step, plan.recipe.seed, workspace, cache)
-        self._plan, self._index, self._files, self._stores = plan, index, files, stores
-        self._folder = folder = stage_dir(workspace, step)
-        self._split = Split(self.stage, plan.recipe.output.removed_text)
+        calls.open(step)
+        self._plan, self._index, self._files, self._stores = place.plan, place.index, files, stores
+        self._calls = calls
+        self._folder = stage_dir(place.workspace, step)
+        self._split = Split(step.stage, place.plan.recipe.output.removed_text)
         self._writers: dict[Location, ShardWriter] = {}
-        self._decisions = _read_decisions(self.stage, folder, index) if isinstance(self.stage, Group) else None
         self._rows_marked = 0
+        self._unsketched = _read_errors(self._folder.sketch_errors(self._index)) if self._is_group else {}
 
-    def run(self, batch: pa.RecordBatch, heartbeat: Heartbeat, careful: bool, poison: dict[str, str]) -> pa.RecordBatch:
-        """The rows that survive this step. With `careful`, or a row in `poison`, rows are tried one by one."""
+    @property
+    def _is_group(self) -> bool:
+        return isinstance(self.step.stage, Group)
+
+    def run(self, batch: pa.RecordBatch, heartbeat: Heartbeat) -> pa.RecordBatch:
+        """The rows that survive this step."""
         entered = text_bytes(batch)
-        if not isinstance(self.stage, Source):
+        if not isinstance(self.step.stage, Source):
             if self.step.renames:
                 batch = batch.rename_columns([self.step.renames.get(name, name) for name in batch.schema.names])
-            batch = self._apply(batch, heartbeat, careful, poison)
+            batch = self._apply(batch, heartbeat)
         kept, removed, quarantined = self._split(entered, batch)
         if removed is not None:
             self._write(self._folder.removed(self._index), removed)
@@ -91,21 +61,18 @@ class Lane:
             )
         return kept
 
-    def _apply(
-        self, batch: pa.RecordBatch, heartbeat: Heartbeat, careful: bool, poison: dict[str, str]
-    ) -> pa.RecordBatch:
-        if isinstance(self.stage, Group):
-            positions = np.arange(self._rows_marked, self._rows_marked + batch.num_rows, dtype=np.int64)
+    def _apply(self, batch: pa.RecordBatch, heartbeat: Heartbeat) -> pa.RecordBatch:
+        first = self._rows_marked
+        if self._is_group:
+            positions = np.arange(first, first + batch.num_rows, dtype=np.int64)
             self._rows_marked += batch.num_rows
             batch = batch.append_column(POSITION, pa.array(positions))
-            apply: Apply = partial(_mark, self.stage, self._decisions)
-        else:
-            assert isinstance(self.stage, Map)
-            apply = self.stage.apply
-        if careful or (poison and not poison.keys().isdisjoint(batch.column(columns.ID).to_pylist())):
-            apply = partial(_one_by_one, apply, poison)
-        out = apply_guarded(self.stage, apply, batch, heartbeat.row)
-        return out.drop_columns([POSITION]) if POSITION in out.schema.names else out
+        apply = partial(self._calls.apply, self.step)
+        out = apply_guarded(self.step.stage, apply, batch, heartbeat.alive)
+        if POSITION in out.schema.names:
+            out = out.drop_columns([POSITION])
+        failed = {row - first: text for row, text in self._unsketched.items() if 0 <= row - first < out.num_rows}
+        return with_errors(out, failed) if failed else out
 
     def _write(self, path: Location, batch: pa.RecordBatch) -> None:
         if self._finished:
@@ -132,12 +99,12 @@ class Lane:
         record = Record(
             fingerprint=self._plan.task_fingerprint(self.step, shard),
             shard=shard.name,
-            files=list(shard.files) if isinstance(self.stage, Source) else [],
+            files=list(shard.files) if isinstance(self.step.stage, Source) else [],
             accounting=accounting,
             stored=self._stores,
             histograms=self._split.histograms,
             examples=self._split.examples(),
-            notes=dict(self.stage.notes()) if isinstance(self.stage, Source) else {},
+            notes=self._calls.notes(self.step) if isinstance(self.step.stage, Source) else {},
             outputs=describe_outputs(
                 folder.root, [folder.shard(index), folder.removed(index), folder.quarantine(index), *extra]
             ),
@@ -145,66 +112,59 @@ class Lane:
         write_record(folder.task(index), record)
 
 
-def _mark(group: Group, decisions: pa.Table, batch: pa.RecordBatch) -> pa.RecordBatch:
-    return group.mark(batch.drop_columns([POSITION]), batch.column(POSITION), decisions)
-
-
-def _one_by_one(apply: Apply, poison: dict[str, str], batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Refuses whole batches, which makes the guard go row by row, and refuses rows that cost a worker before."""
-    if batch.num_rows > 1:
-        raise ValueError("row by row")
-    verdict = poison.get(batch.column(columns.ID)[0].as_py())
-    if verdict is not None:
-        raise PoisonRowError(verdict)
-    return apply(batch)
-
-
-class PoisonRowError(Exception):
-    """The row hung or killed the worker that tried it."""
-
-
-def _read_decisions(group: Group, folder: StageDir, index: int) -> pa.Table:
-    """What the group decided that concerns this shard, ordered by row; or all of it, where it concerns every shard."""
-    paths = [folder.combined] if group.combines else [folder.decisions(b) for b in range(group.num_buckets)]
-    records = [folder.combine_task] if group.combines else [folder.decide_task(b) for b in range(group.num_buckets)]
-    tables = []
-    for path, record in zip(paths, records, strict=True):
-        verify(folder.root, record)
-        by_shard = "shard" in schema_of(path).names
-        tables.append(read_table(path, where=pc.field("shard") == index if by_shard else None))
-    table = pa.concat_tables(tables)
-    return table.sort_by("row") if "row" in table.schema.names else table
+def _read_errors(place: Location) -> dict[int, str]:
+    """Rows that could not be sketched, by position among those that reached the group."""
+    if not place.exists():
+        return {}
+    table = read_table(place)
+    return dict(zip(table["row"].to_pylist(), table["error"].to_pylist(), strict=True))
 
 
 class Sink:
     """Where the rows of a pass end up beside their Parquet shard: token shard, JSONL, the next group's sketch."""
 
     def __init__(
-        self, plan: Plan, this_pass: Pass, index: int, workspace: Workspace, files: ExitStack, cache: Opened,
-        writes_output: bool,
-    ) -> None:  # fmt: skip
-        self._plan, self._pass, self._index, self._files = plan, this_pass, index, files
-        self._writes_output = writes_output
-        self._folder = stage_dir(workspace, this_pass.output)
+        self, place: ShardPlace, this_pass: Pass, files: ExitStack, calls: StageCalls, writes_output: bool
+    ) -> None:
+        self._plan, self._pass, self._index, self._files = place.plan, this_pass, place.index, files
+        self._calls, self._writes_output = calls, writes_output
+        self._folder = stage_dir(place.workspace, this_pass.output)
         self._tokens: TokenShardWriter | None = None
         self._sketches: ShardWriter | None = None
-        self._sketch_folder = stage_dir(workspace, this_pass.sketch) if this_pass.sketch else None
-        self._group = opened(this_pass.sketch, plan.recipe.seed, workspace, cache) if this_pass.sketch else None
+        self._sketch_folder = stage_dir(place.workspace, this_pass.sketch) if this_pass.sketch else None
+        self._unsketched: dict[int, str] = {}
+        if this_pass.sketch:
+            calls.open(this_pass.sketch)
         self._row = 0
 
-    def write(self, batch: pa.RecordBatch) -> None:
+    def write(self, batch: pa.RecordBatch, heartbeat: Heartbeat) -> None:
         if self._writes_output and columns.TOKEN_IDS in batch.schema.names:
             if self._tokens is None:
                 self._tokens = self._files.enter_context(TokenShardWriter(self._folder.token_shard(self._index)))
             self._tokens.write(batch)
-        if self._group is not None:
-            self._sketch(batch)
+        if self._pass.sketch is not None:
+            self._sketch(self._pass.sketch, batch, heartbeat)
         self._row += batch.num_rows
 
-    def _sketch(self, batch: pa.RecordBatch) -> None:
-        assert isinstance(self._group, Group) and self._sketch_folder is not None
-        rows = np.arange(self._row, self._row + batch.num_rows, dtype=np.int64)
-        table = self._group.sketch(batch, pa.array(rows))
+    def _sketch(self, step: Step, batch: pa.RecordBatch, heartbeat: Heartbeat) -> None:
+        """Rows on which the group raises have no sketch: they are quarantined when the group marks its rows."""
+        rows = pa.array(np.arange(self._row, self._row + batch.num_rows, dtype=np.int64))
+        try:
+            self._store(self._calls.sketch(step, batch, rows))
+            return
+        except BaseException as error:  # noqa: BLE001 - the stage may fail in any way; the rows are tried one by one
+            error_of(error)
+        for index in range(batch.num_rows):
+            heartbeat.alive()
+            try:
+                table = self._calls.sketch(step, batch.slice(index, 1), rows.slice(index, 1))
+            except BaseException as error:  # noqa: BLE001 - this is the row that costs itself, and no more
+                self._unsketched[self._row + index] = error_of(error)
+                continue
+            self._store(table)
+
+    def _store(self, table: pa.Table) -> None:
+        assert self._sketch_folder is not None
         table = table.append_column("shard", pa.array(np.full(table.num_rows, self._index, np.int32)))
         if self._sketches is None:
             path = self._sketch_folder.sketch(self._index)
@@ -225,13 +185,18 @@ class Sink:
     def publish_record(self, shard: InputShard) -> None:
         if self._pass.sketch is None or self._sketch_folder is None:
             return
-        path = self._sketch_folder.sketch(self._index)
+        path, errors = self._sketch_folder.sketch(self._index), self._sketch_folder.sketch_errors(self._index)
         if self._sketches is None:
             path.delete_file()
+        if self._unsketched:
+            rows, texts = list(self._unsketched), list(self._unsketched.values())
+            write_table(errors, pa.table({"row": pa.array(rows, pa.int64()), "error": pa.array(texts, pa.string())}))
+        else:
+            errors.delete_file()
         record = Record(
             fingerprint=self._plan.sketch_fingerprint(self._pass, shard),
             shard=shard.name,
             accounting=Counts(),
-            outputs=describe_outputs(self._sketch_folder.root, [path]),
+            outputs=describe_outputs(self._sketch_folder.root, [path, errors]),
         )
         write_record(self._sketch_folder.sketch_task(self._index), record)

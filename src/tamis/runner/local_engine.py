@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from tamis.runner import worker
-from tamis.runner.engine import POLL_SECONDS, Engine, Pulse, Worker
-from tamis.runner.jobs import Job
+from tamis.runner.engine import POLL_SECONDS, Engine, Lost, Pulse, Worker
+from tamis.runner.jobs import Job, dump_job
 from tamis.runner.lifeline import without_interrupts
 from tamis.store.system import resident_bytes
 
@@ -22,30 +22,35 @@ class LocalWorker(Worker):
         self._process, self.pipe, self._lifeline, self._state = process, pipe, lifeline, state
         self._plan_key = ""
 
-    def give(self, job: Job) -> None:
-        if self._plan_key != job.plan.key:
-            self._plan_key = job.plan.key
-            self.pipe.send(("plan", pickle.dumps(job.plan)))
-        self._state.clear()
-        self.pipe.send(("job", worker.dump_job(job)))
+    def give(self, job: Job) -> bool:
+        if not self._process.is_alive():
+            return False
+        try:
+            if self._plan_key != job.plan.key:
+                self.pipe.send(("plan", pickle.dumps(job.plan)))
+                self._plan_key = job.plan.key
+            self._state.clear()
+            self.pipe.send(("job", dump_job(job)))
+        except OSError:  # the pipe is broken: it has died since
+            return False
+        return True
 
-    def answer(self) -> tuple[str, Any] | None:
+    def answer(self) -> tuple[str, Any] | Lost | None:
         if not self.pipe.poll():
             return None
         try:
             kind, answer = self.pipe.recv()
-        except (EOFError, ConnectionResetError):
-            return "died", "the worker died"
+        except (EOFError, OSError):
+            return Lost(how="the worker died")
         return kind, answer
 
     def pulse(self) -> Pulse:
-        batch, rows_done, since, row_id = self._state.get()
+        rows_done, since = self._state.get()
         # Starting the process and loading a model are no part of the time that a page may take.
         age = time.monotonic() - since if since else 0.0
         return Pulse(
-            batch=batch, rows_done=rows_done, age_seconds=age, row_id=row_id,
-            resident_bytes=resident_bytes(self._process.pid),
-        )  # fmt: skip
+            begun=since > 0, rows_done=rows_done, age_seconds=age, resident_bytes=resident_bytes(self._process.pid)
+        )
 
     def stop(self) -> None:
         self._process.kill()
@@ -67,7 +72,7 @@ class LocalEngine(Engine):
         end, lifeline = self._context.Pipe(duplex=False)
         state = worker.SharedState(self._context)
         arguments = (theirs, end, state, dict(os.environ))
-        process = self._context.Process(target=worker.main, args=arguments, daemon=True)
+        process = self._context.Process(target=worker.main, args=arguments)  # no daemon: those have no sandboxes
         with without_interrupts():
             process.start()
         theirs.close()

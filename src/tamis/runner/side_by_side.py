@@ -6,13 +6,12 @@ Their progress comes back over a queue and is shown as one line: that of the slo
 import multiprocessing as mp
 import os
 import queue
-import traceback
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from tamis.base.errors import TamisError
+from tamis.base.errors import TamisError, UnexpectedError
 from tamis.base.events import Event
 from tamis.runner.graph import Context, Node
 from tamis.runner.inline_engine import InlineEngine
@@ -101,4 +100,4 @@ def _run_one(node: Node, workspace: Workspace, news: Any, lifeline: Connection, 
     except TamisError as error:
         news.put((node.label, "failed", error))
     except BaseException as error:  # noqa: BLE001 - carried to the parent, which raises it there
-        news.put((node.label, "failed", RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")))
+        news.put((node.label, "failed", UnexpectedError.of(error)))

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from tamis.base import columns
 from tamis.base.cards import Counts
+from tamis.base.errors import DataError, failure_text
 from tamis.base.stage import Stage
 
 EXCERPT_CHARACTERS = 400
@@ -28,46 +29,78 @@ class StageContractError(AssertionError):
     """A stage broke its promise (same rows, same order, declared columns); a defect of the stage, never of the data."""
 
 
-def apply_guarded(stage: Stage, apply: Apply, batch: pa.RecordBatch, on_row: Callable[[str], None]) -> pa.RecordBatch:
+class OpeningError(DataError):
+    """A stage cannot be opened; no row is to blame for it."""
+
+
+class RowError(Exception):
+    """A call of a stage failed elsewhere than in this process; `text` is the error that its row gets."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+def error_of(error: BaseException) -> str:
+    """What the column `error` says about an exception that a row raised. Exceptions that concern no row are raised
+    again."""
+    if isinstance(error, KeyboardInterrupt | GeneratorExit | StageContractError | OpeningError):
+        raise error
+    return error.text if isinstance(error, RowError) else failure_text(error)
+
+
+def apply_guarded(stage: Stage, apply: Apply, batch: pa.RecordBatch, on_row: Callable[[], None]) -> pa.RecordBatch:
     """`apply(batch)`; when it raises, again row by row, so that only the rows that raise get `error`.
 
-    `on_row` is told the id of each row before it is tried alone.
+    `on_row` is called before each row that is tried alone.
     """
     try:
         out = apply(batch)
-    except StageContractError:
-        raise
-    except Exception:  # noqa: BLE001 - the stage may fail in any way; the rows are tried one by one below
+    except BaseException as error:  # noqa: BLE001 - not all libraries that stages use raise Exception: Rust ones do not
+        text = error_of(error)
+        if batch.num_rows == 1:
+            return _merge(stage, batch, [None], {0: text})
         return _row_by_row(stage, apply, batch, on_row)
     _check(stage, batch, out)
     return out
 
 
-def _row_by_row(stage: Stage, apply: Apply, batch: pa.RecordBatch, on_row: Callable[[str], None]) -> pa.RecordBatch:
-    """Rows that raise keep their input columns, with nulls in the columns the stage would have added."""
+def _row_by_row(stage: Stage, apply: Apply, batch: pa.RecordBatch, on_row: Callable[[], None]) -> pa.RecordBatch:
     done: list[pa.RecordBatch | None] = []
     failures: dict[int, str] = {}
     for index in range(batch.num_rows):
         row = batch.slice(index, 1)
-        on_row(row.column(columns.ID)[0].as_py())
+        on_row()
         try:
             out = apply(row)
-        except Exception as error:  # noqa: BLE001 - this is the row that costs itself, and no more
-            failures[index] = f"{type(error).__name__}: {error}"
+        except BaseException as error:  # noqa: BLE001 - this is the row that costs itself, and no more
+            failures[index] = error_of(error)
             done.append(None)
             continue
         _check(stage, row, out)
         done.append(out)
+    return _merge(stage, batch, done, failures)
+
+
+def _merge(
+    stage: Stage, batch: pa.RecordBatch, done: list[pa.RecordBatch | None], failures: dict[int, str]
+) -> pa.RecordBatch:
+    """Rows that raise keep their input columns, with nulls in the columns the stage would have added."""
     schema = next((out.schema for out in done if out is not None), None)
     rows = [out if out is not None else batch.slice(i, 1) for i, out in enumerate(done)]
     if schema is None:
         merged = _as_if_done(stage, pa.Table.from_batches(rows))
     else:
         merged = pa.concat_tables([_conform(row, schema) for row in rows])
-    errors = [failures.get(i) for i in range(batch.num_rows)]
-    present = merged[columns.ERROR].to_pylist()
-    merged = _set(merged, columns.ERROR, pa.array([e or p for e, p in zip(errors, present, strict=True)], pa.string()))
-    return merged.combine_chunks().to_batches()[0]
+    return with_errors(merged.combine_chunks().to_batches()[0], failures)
+
+
+def with_errors(batch: pa.RecordBatch, failures: dict[int, str]) -> pa.RecordBatch:
+    """`batch` with the errors of some rows, by position."""
+    present = batch.column(columns.ERROR).to_pylist()
+    errors = pa.array([failures.get(i) or text for i, text in enumerate(present)], pa.string())
+    position = batch.schema.get_field_index(columns.ERROR)
+    return batch.set_column(position, pa.field(columns.ERROR, pa.string()), errors)
 
 
 def _as_if_done(stage: Stage, rows: pa.Table) -> pa.Table:
@@ -82,10 +115,6 @@ def _as_if_done(stage: Stage, rows: pa.Table) -> pa.Table:
 def _conform(row: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
     arrays = [row.column(f.name).cast(f.type) if f.name in row.schema.names else pa.nulls(1, f.type) for f in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _set(table: Any, name: str, values: pa.Array) -> Any:
-    return table.set_column(table.schema.get_field_index(name), pa.field(name, values.type), values)
 
 
 def _check(stage: Stage, before: pa.RecordBatch, after: pa.RecordBatch) -> None:

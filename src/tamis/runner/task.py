@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from tamis.base.stage import InputShard, Source
-from tamis.runner.lane import Heartbeat, Lane, Opened, Sink, stage_dir
+from tamis.base.stage import InputShard
+from tamis.runner.calls import Heartbeat, ShardPlace, StageCalls, stage_dir
+from tamis.runner.lane import Lane, Sink
 from tamis.runner.ledger import complete_record, verify
 from tamis.runner.plan import Pass, Plan, Step
 from tamis.runner.split import with_status
@@ -19,17 +20,25 @@ from tamis.store.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Shard `index` of the pool through one pass. `careful` batches are tried row by row, with each row reported to
-    the engine; `poison` rows (id -> what happened) killed or hung a worker and are quarantined untried."""
+    """Shard `index` of the pool through pass `number`. A `guarded` one met trouble before: it calls stages in a
+    `sandbox`, where a row that hangs or kills costs itself."""
 
     plan: Plan
     workspace: Workspace
     number: int
     index: int
-    careful: frozenset[int] = frozenset()
-    poison: dict[str, str] = field(default_factory=dict)
+    guarded: bool = False
     verified: bool = False
     """Whether the stored shard that it reads was compared with its digest already in this execution."""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Tells it from every other job."""
+        return (self.plan.key, "pass", self.number, self.index)
+
+    @property
+    def place(self) -> ShardPlace:
+        return ShardPlace(plan=self.plan, workspace=self.workspace, number=self.number, index=self.index)
 
     @property
     def this_pass(self) -> Pass:
@@ -60,7 +69,7 @@ class Task:
         return complete_record(folder.root, folder.sketch_task(self.index), wanted) is not None
 
 
-def run_task(task: Task, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
+def run_task(task: Task, calls: StageCalls, heartbeat: Heartbeat) -> dict[str, Any]:
     """Do the work, publish the files, write the records. Returns the rows that entered the first step done.
 
     What an earlier, interrupted or differently configured run stored is taken up where it is still valid.
@@ -70,18 +79,18 @@ def run_task(task: Task, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
     with ExitStack() as files:
         lanes = [
             Lane(
-                plan=task.plan, step=step, index=task.index, workspace=task.workspace, files=files, cache=cache,
-                stores=this_pass.stores(step), finished=task.step_is_done(step, stored=this_pass.stores(step)),
+                place=task.place, step=step, files=files, calls=calls, stores=this_pass.stores(step),
+                finished=task.step_is_done(step, stored=this_pass.stores(step)),
             )
             for step in this_pass.steps[start:]
         ]  # fmt: skip
-        sink = Sink(task.plan, this_pass, task.index, task.workspace, files, cache, writes_output=bool(lanes))
+        sink = Sink(task.place, this_pass, files, calls, writes_output=bool(lanes))
         rows_done = 0
-        heartbeat.batch(0, 0)  # models are loaded; from here on the time counts that a batch takes
-        for number, batch in enumerate(_read(task, start, lanes)):
-            heartbeat.batch(number, rows_done)
+        heartbeat.batch(0)  # models are loaded; from here on the time counts that a batch takes
+        for batch in _read(task, start, calls):
+            heartbeat.batch(rows_done)
             rows_done += batch.num_rows
-            _push(task, lanes, number, batch, sink, heartbeat)
+            _push(lanes, batch, sink, heartbeat)
     for lane in lanes:
         extra = sink.finish_output() if lane.step is this_pass.output else []
         lane.publish_record(task.shard, extra)
@@ -89,13 +98,13 @@ def run_task(task: Task, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
     return {"rows": rows_done}
 
 
-def _push(task: Task, lanes: list[Lane], number: int, batch: pa.RecordBatch, sink: Sink, heartbeat: Heartbeat) -> None:
+def _push(lanes: list[Lane], batch: pa.RecordBatch, sink: Sink, heartbeat: Heartbeat) -> None:
     """One batch through all steps; rows that leave on the way are written where they left."""
     for lane in lanes:
-        batch = lane.run(batch, heartbeat, careful=number in task.careful, poison=task.poison)
+        batch = lane.run(batch, heartbeat)
         if batch.num_rows == 0:
             return
-    sink.write(batch)
+    sink.write(batch, heartbeat)
 
 
 def first_step_to_do(task: Task) -> int:
@@ -113,13 +122,11 @@ def stored_input(task: Task, start: int) -> Step | None:
     return task.this_pass.steps[start - 1] if start > 0 else task.this_pass.reads
 
 
-def _read(task: Task, start: int, lanes: list[Lane]) -> Iterator[pa.RecordBatch]:
+def _read(task: Task, start: int, calls: StageCalls) -> Iterator[pa.RecordBatch]:
     """Batches that enter the first step to do: from the source, from a stored step, or from the pass before."""
     stored = stored_input(task, start)
     if stored is None:
-        source = lanes[0].stage
-        assert isinstance(source, Source)
-        yield from source.read(task.shard)
+        yield from calls.read(task.this_pass.steps[0], task.shard)
         return
     folder = task.folder(stored)
     place = folder.shard(task.index)

@@ -8,10 +8,11 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import orjson
@@ -47,16 +48,22 @@ class JsonDocument:
     error: str | None = None
 
 
-def read_documents(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Iterator[JsonDocument]:
+def read_documents(
+    open_raw: Callable[[], BinaryIO], notes: Counter[str], unreadable: Mapping[int, str] = MappingProxyType({})
+) -> Iterator[JsonDocument]:
     """Stream the records of one file; blank lines are skipped.
 
     A line that is not a JSON object, or has no `text`, gives a document whose `error` (`bad_json`, `no_text_field`,
     `too_large`) names the line. Lone surrogates (legal in JSON, not in UTF-8) become U+FFFD; `notes` counts the records
-    as `lone_surrogates`. NaN and Infinity, which Python writes though JSON has none, are read.
+    as `lone_surrogates`. NaN and Infinity, which Python writes though JSON has none, are read. `unreadable` records,
+    numbered from 0, are not parsed and get the error given.
     """
+    count = 0
     for number, line in split_lines(decoded_chunks(open_raw, notes)):
         if line.strip():
-            yield _document(number, line, notes)
+            why = unreadable.get(count)
+            yield _document(number, line, notes) if why is None else _failed(line, f"{why} (line {number})")
+            count += 1
 
 
 def count_documents(open_raw: Callable[[], BinaryIO], limit: int) -> int:

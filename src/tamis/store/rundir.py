@@ -62,6 +62,10 @@ class StageDir:
     def sketch(self, index: int) -> Location:
         return self.root / "sketches" / f"{index:05d}.parquet"
 
+    def sketch_errors(self, index: int) -> Location:
+        """Rows of a shard that could not be sketched."""
+        return self.root / "sketches" / f"{index:05d}.errors.parquet"
+
     def task(self, index: int) -> Location:
         return self.root / "tasks" / f"{index:05d}.json"
 

@@ -1,5 +1,6 @@
 """Temporary folders, for libraries that read and write files only."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,3 +35,12 @@ def scratch() -> Iterator[TemporaryFolder]:
         root = Path(folder)
         with storage_errors(root / "files"):
             yield TemporaryFolder(root)
+
+
+def keep_text(prefix: str, text: str) -> Path:
+    """A new file with `text` in the folder for temporary files, which stays. Raises StorageError."""
+    with storage_errors(Path(tempfile.gettempdir()) / prefix):
+        descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=".txt")
+        os.close(descriptor)
+        Path(name).write_text(text, encoding="utf-8", errors="replace")
+    return Path(name)

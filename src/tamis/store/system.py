@@ -38,3 +38,23 @@ def peak_memory_bytes() -> int:
     """The largest resident size this process has had; Linux counts in kilobytes, macOS in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def processor_wait_seconds(pid: int | None) -> float:
+    """How long the threads of a process have been ready to run while others had the processors, where the system tells
+    it (Linux), else 0."""
+    total = 0
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            total += int((thread / "schedstat").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        pass
+    return total / 1e9
+
+
+def is_stopped(pid: int | None) -> bool:
+    """Whether somebody has suspended a process (SIGSTOP), where the system tells it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "tT"
+    except (OSError, IndexError):
+        return False

@@ -8,8 +8,9 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import BinaryIO
 
 from tamis.base.lines import not_utf8
@@ -45,8 +46,9 @@ class WarcDocument:
 
 
 def read_documents(
-    open_raw: Callable[[], BinaryIO], notes: Counter[str], verify_digests: bool = False
-) -> Iterator[WarcDocument]:
+    open_raw: Callable[[], BinaryIO], notes: Counter[str], verify_digests: bool = False,
+    unreadable: Mapping[int, str] = MappingProxyType({}),
+) -> Iterator[WarcDocument]:  # fmt: skip
     """Stream the documents of one file (plain, gzip, LZ4, zstd; WARC, WET or ARC, told apart by their bytes).
 
     `open_raw` must give the same bytes each time it is called: damage makes the reader begin again. `notes` counts
@@ -54,15 +56,18 @@ def read_documents(
     `unreadable_bytes`, `skipped_bytes`, `wrong_record_length`, `lost_parts`, `content_encoding_not_applied`,
     `chunking_not_applied`, `content_cut_short`. With `verify_digests`, `bad_digest` counts documents whose bytes do not
     match WARC-Block-Digest; they are kept, since archives are full of digests taken before the body was decoded.
+    `unreadable` documents, numbered from 0, are not decoded and get the error given.
     """
     warcinfo: str | None = None
+    number = 0
     for record in records(decoded_chunks(open_raw, notes), notes, _WANTED.__contains__):
         if verify_digests and record.body and not _digest_matches(record):
             notes["bad_digest"] += 1
-        if record.kind == "response":
-            yield _response(record, warcinfo, notes)
-        elif record.kind == "conversion":
-            yield _conversion(record, warcinfo)
+        if record.kind in ("response", "conversion"):
+            if number in unreadable:
+                record.problem = unreadable[number]
+            yield _response(record, warcinfo, notes) if record.kind == "response" else _conversion(record, warcinfo)
+            number += 1
         else:
             if record.kind == "warcinfo":
                 warcinfo = decode_header(bytes(record.body)).strip("\r\n")

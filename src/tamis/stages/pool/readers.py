@@ -1,7 +1,7 @@
 """One reader per format of input file. Each turns a file into rows, and removes none of them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, Literal
 
 import orjson
@@ -64,9 +64,12 @@ def count_documents(uri: str, kind: FileFormat, open_raw: Opener, limit: int) ->
     return (warc if kind == "warc" else jsonl).count_documents(open_raw, limit)
 
 
-def read_warc(open_raw: Opener, notes: Counter[str], verify_digests: bool) -> Iterator[tuple[Row, int]]:
-    """Yield each row with its HTTP status, which is 0 where it has none."""
-    for document in warc.read_documents(open_raw, notes, verify_digests):
+def read_warc(
+    open_raw: Opener, notes: Counter[str], verify_digests: bool, unreadable: Mapping[int, str]
+) -> Iterator[tuple[Row, int]]:
+    """Yield each row with its HTTP status, which is 0 where it has none. `unreadable` rows, numbered from 0, are not
+    decoded and get the error given."""
+    for document in warc.read_documents(open_raw, notes, verify_digests, unreadable):
         row = Row(
             id=_id(document), url=document.url, metadata=document.metadata, warcinfo=document.warcinfo,
             content=document.body, content_type=document.content_type, text=document.text, error=document.error,
@@ -88,12 +91,12 @@ def _row(document: jsonl.JsonDocument) -> Row:
     )  # fmt: skip
 
 
-def read_jsonl(open_raw: Opener, notes: Counter[str]) -> Iterator[Row]:
-    for document in jsonl.read_documents(open_raw, notes):
+def read_jsonl(open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str]) -> Iterator[Row]:
+    for document in jsonl.read_documents(open_raw, notes, unreadable):
         yield _row(document)
 
 
-def read_parquet(uri: str, open_raw: Opener) -> Iterator[Row]:
+def read_parquet(uri: str, open_raw: Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
     """Rows of a Parquet file with a string column `text`; other columns go to `extra`. Raises DataError without it."""
     with open_raw() as raw, open_parquet(raw, uri) as file:
         names = file.schema_arrow.names
@@ -103,7 +106,11 @@ def read_parquet(uri: str, open_raw: Opener) -> Iterator[Row]:
         for batch in file.iter_batches(batch_size=256):
             for record in batch.to_pylist(maps_as_pydicts="lossy"):
                 number += 1
-                yield _row(jsonl.from_record(_plain(record), f"row {number}"))
+                if number - 1 in unreadable:
+                    error = f"{unreadable[number - 1]} (row {number})"
+                    yield Row(id=document_id("", uri.rpartition("/")[2], str(number).encode()), error=error)
+                else:
+                    yield _row(jsonl.from_record(_plain(record), f"row {number}"))
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:

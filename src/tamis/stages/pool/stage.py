@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, BinaryIO, Literal, cast
 
@@ -13,7 +13,7 @@ from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
-from tamis.base.stage import InputShard, Source
+from tamis.base.stage import InputShard, Reading, Source
 from tamis.stages.pool import common_crawl, readers, repositories
 from tamis.stages.pool.holdout import is_held_out
 from tamis.stages.pool.mime import is_page
@@ -110,22 +110,34 @@ class Pool(Source):
             if pages <= 0:
                 return
 
-    def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
+    def read(self, shard: InputShard, reading: Reading = Reading()) -> Iterator[pa.RecordBatch]:  # noqa: B008
         """Stream one file, or a group of them, in batches of at most 512 rows and 8 MB. A record that cannot be read
         has `error` set. Raises DataError when a file changed since the run was planned."""
-        return self._read(shard, self._opener)
+        return self._read(shard, self._opener, reading)
 
-    def _read(self, shard: InputShard, opener: Callable[[InputShard], readers.Opener]) -> Iterator[pa.RecordBatch]:
-        batcher, notes, files = Batcher(), Counter[str](), files_of(shard)
+    def _read(
+        self, shard: InputShard, opener: Callable[[InputShard], readers.Opener], reading: Reading
+    ) -> Iterator[pa.RecordBatch]:
+        batcher, notes, files, number = Batcher(), Counter[str](), files_of(shard), 0
         for file in files:
             self._notes = Counter()
-            for number, record in enumerate(self._rows(file, opener(file)), start=1):
+            if len(files) > 1:
+                reading.begins(file.name)
+            first = number
+            unreadable = {record - first: why for record, why in reading.unreadable.items()}
+            records = self._rows(file, opener(file), unreadable)
+            while number - first != file.max_documents:
+                if not reading.goes_on(number):
+                    number += 1
+                    break
+                record = next(records, None)
+                if record is None:
+                    break
+                number += 1
                 if record.error is not None and len(files) > 1:
                     record.error += f"{'' if ':' in record.error else ':'} (in {file.name})"
                 for row in self._parts(record):
                     yield from batcher.add(row)
-                if number == file.max_documents:
-                    break
             check_unchanged(file)
             notes += self._notes
         self._notes = notes
@@ -157,7 +169,7 @@ class Pool(Source):
             return watched_file
 
         batches: list[pa.RecordBatch] = []
-        for batch in self._read(shard, watched):
+        for batch in self._read(shard, watched, Reading()):
             batches.append(batch)
             count = sum(part.num_rows for part in batches)
             if count >= most:
@@ -168,14 +180,18 @@ class Pool(Source):
                 return batches, min(1.0, max(1, files[-1].tell()) / max(1, shard.size_bytes))
         return batches, 1.0
 
-    def _rows(self, shard: InputShard, opener: readers.Opener) -> Iterator[Row]:
+    def _rows(self, shard: InputShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
         kind = readers.kind_of(shard.uri, opener)
         if kind == "warc":
-            for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests):
+            for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests, unreadable):
                 self._decide(row, status)
                 yield row
             return
-        texts = readers.read_jsonl(opener, self._notes) if kind == "jsonl" else readers.read_parquet(shard.uri, opener)
+        texts = (
+            readers.read_jsonl(opener, self._notes, unreadable)
+            if kind == "jsonl"
+            else readers.read_parquet(shard.uri, opener, unreadable)
+        )
         for row in texts:
             if self.settings.repository_files is not None:
                 repositories.accept(row)
