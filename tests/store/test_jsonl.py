@@ -84,7 +84,7 @@ def test_depth_bomb_is_one_bad_line() -> None:
 
 @pytest.mark.parametrize("open_, close", [(b"[", b"]"), (b'{"k":', b"}")])
 def test_the_limit_of_nesting_is_the_same_for_every_reader(tmp_path: Path, open_: bytes, close: bytes) -> None:
-    """`orjson` reads 1,024 levels and writes 254, and Python's parser gives up at a depth that depends on its caller."""
+    """`orjson` reads 1,024 levels and writes 254; Python's parser gives up at a depth that depends on its caller."""
 
     def record(levels: int, beside: bytes) -> bytes:
         return b'{"text":"a",%s"x":%s0%s}' % (beside, open_ * (levels - 1), close * (levels - 1))

@@ -200,10 +200,9 @@ def to_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 def _derived_id(record: dict[str, Any]) -> str:
     metadata = record.get(columns.METADATA)
     headers: dict[str, str] = metadata if metadata is not None and _is_string_map(metadata) else {}
-    url = record.get(columns.URL)
-    return document_id(
-        headers.get("WARC-Record-ID", ""), url if isinstance(url, str) else "", (record[columns.TEXT] or "").encode()
-    )
+    given = record.get(columns.URL)
+    url = (given if isinstance(given, str) else "") or headers.get("WARC-Target-URI", "")
+    return document_id(headers.get("WARC-Record-ID", ""), url, (record[columns.TEXT] or "").encode())
 
 
 def write_jsonl(path: Place, batches: Iterable[pa.RecordBatch]) -> int:

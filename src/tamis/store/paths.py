@@ -208,7 +208,10 @@ def _reason_to_skip(path: Path, is_pattern: bool) -> str | None:
 
 def _printable(path: Path) -> str:
     """The path, with bytes that are not UTF-8 written as \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, which no file name holds
+        return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def _reason(error: Exception) -> str:

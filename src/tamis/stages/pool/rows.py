@@ -38,12 +38,12 @@ class Row:
 
     def size_bytes(self) -> int:
         """Bytes of content, and of all strings in UTF-8."""
-        size = len(self.content or b"") + len(self.url)
+        size = len(self.content or b"") + utf8_bytes(self.url)
         for value in (self.text, self.extra, self.warcinfo):
             if value:
                 size += utf8_bytes(value)
         if self.metadata:
-            size += sum(map(len, self.metadata)) + sum(map(len, self.metadata.values()))
+            size += sum(map(utf8_bytes, self.metadata)) + sum(map(utf8_bytes, self.metadata.values()))
         return size
 
     def too_large(self, size: int) -> "Row":

@@ -170,6 +170,8 @@ class Pool(Source):
             if count >= most:
                 if self._is_parquet(shard, opener):
                     return batches, min(1.0, count / max(1, self._count(shard, 1 << 62)))
+                if files[-1].closed:  # it was read to its end
+                    return batches, 1.0
                 return batches, min(1.0, max(1, files[-1].tell()) / max(1, shard.size_bytes))
         return batches, 1.0
 
