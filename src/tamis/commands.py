@@ -160,9 +160,9 @@ def run_recipe(session: Session, graph: RunGraph) -> RunDir:
 def _notes(graph: RunGraph) -> list[str]:
     """What the user should know before the run starts."""
     notes = list(graph.resolved.notes)
-    if names := graph.resolved.source.skipped_files():
+    for reason, names in graph.resolved.source.skipped_files().items():
         shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-        notes.append(f"pool: skipped {len(names)} files of no readable kind (named outright, they are read): {shown}")
+        notes.append(f"pool: skipped {len(names)} files {reason}: {shown}")
     return notes
 
 

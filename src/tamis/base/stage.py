@@ -160,9 +160,10 @@ class Source(Stage):
         """Whether the name of a shard says that its documents are pages, whose text is yet to be extracted."""
         return False
 
-    def skipped_files(self) -> list[str]:
-        """Files among the inputs that are not read, which are reported to the user."""
-        return []
+    def skipped_files(self) -> dict[str, list[str]]:
+        """Files among the inputs that are not read, which are reported to the user: reason, as what follows `3 files`
+        -> paths."""
+        return {}
 
     def notes(self) -> dict[str, int]:
         """Numbers, by name, of records that the last `read` skipped because they are not documents (request records,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.base.errors import DataError
+from tamis.base.errors import DataError, FormatError
 from tamis.store.atomic import Place, publish
 from tamis.store.location import Location
 
@@ -116,14 +116,17 @@ def _opened(path: Place) -> Iterator[pq.ParquetFile]:
 
 @contextmanager
 def open_parquet(stream: BinaryIO, name: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file of anyone's making, from an open stream. Raises DataError, naming it `name`, where it is none, or
-    where what the block reads is damaged."""
+    """A Parquet file of anyone's making, from an open stream; checksums of pages are compared, where there are some.
+    Raises FormatError, naming it `name`, where it is none, or where what the block reads is damaged, and DataError
+    where the disk fails."""
     try:
-        with pq.ParquetFile(stream) as file:
+        with pq.ParquetFile(stream, page_checksum_verification=True) as file:
             yield file
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{name}: not a readable Parquet file ({reason}).") from error
+        if getattr(error, "errno", None) is not None:
+            raise DataError(f"{name}: cannot be read ({reason}).") from error
+        raise FormatError(f"{name}: not a readable Parquet file ({reason}).") from error
 
 
 def schema_of(path: Place) -> pa.Schema:
