@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-import yaml
-
 from tamis import __version__, flow, products
 from tamis.base.errors import ConfigError, TamisError
 from tamis.base.events import Event
-from tamis.base.experiment import RUN_NAME
+from tamis.base.recipe import RUN_NAME
+from tamis.base.yaml_text import dump_yaml, read_assignment, read_yaml
 from tamis.experiment import ExperimentGraph
 from tamis.flow import RunGraph
 from tamis.runner.curation import Dataset, EngineName, PassNode, make_engine
@@ -129,8 +128,8 @@ def run_name(name: str) -> str:
     """A name that a run can have. Raises ConfigError for one that cannot be a folder of a workspace."""
     if not re.fullmatch(RUN_NAME, name) or name == ARTEFACTS:
         raise ConfigError(
-            f"--name {name}: a run's name has lower-case letters, digits, '-', '_' and '.', begins with a letter or "
-            f"digit, and is not '{ARTEFACTS}'"
+            f"--name {name:.120}: a run's name has at most 100 lower-case letters, digits, '-', '_' and '.', begins "
+            f"with a letter or digit, and is not '{ARTEFACTS}'"
         )
     return name
 
@@ -189,7 +188,7 @@ def heldout_at(place: Location, workspace: Workspace) -> "products.HeldoutNode |
 def heldout_node(run: RunDir, seed: int = 0) -> "products.HeldoutNode":
     """The node that makes held-out tasks of a run's documents. Raises ConfigError when the run is of the training
     part of its pool: a model would be examined with pages that it was trained on."""
-    pool = yaml.safe_load(run.recipe.read_text()).get("pool") or {}
+    pool = read_yaml(run.recipe.read_text(), str(run.recipe)).get("pool") or {}
     if pool.get("part") != "heldout":
         raise ConfigError(
             f"{run.root}: this run is of the part of the pool that models are trained on (pool.part is "
@@ -249,13 +248,7 @@ def _whole(settings: dict[str, Any]) -> dict[str, Any]:
 
 def parse_fields(assignments: Sequence[str]) -> dict[str, Any]:
     """`["seed=1", "device=cpu"]` -> a mapping. Raises ConfigError for an assignment without '='."""
-    out = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {assignment}: expected field=value")
-        out[name.strip()] = yaml.safe_load(value)
-    return out
+    return dict(read_assignment(assignment, "seed=1") for assignment in assignments)
 
 
 def experiment_text(graph: ExperimentGraph, inputs: Sequence[str]) -> str:
@@ -263,7 +256,7 @@ def experiment_text(graph: ExperimentGraph, inputs: Sequence[str]) -> str:
     experiment = graph.experiment
     if inputs:
         experiment = experiment.model_copy(update={"pool": experiment.pool | {"inputs": list(inputs)}})
-    return str(yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    return dump_yaml(experiment.model_dump(mode="json"))
 
 
 def provenance() -> dict[str, Any]:

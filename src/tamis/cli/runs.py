@@ -160,7 +160,7 @@ def evaluate(
 @app.command(epilog="Example:  tamis heldout runs/heldout")
 def heldout(
     path: RunPath,
-    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.", min=0, max=2**63 - 1)] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Make held-out tasks from a run of the `heldout` recipe: pages for bits per byte, and a continuation choice."""

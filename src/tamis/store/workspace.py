@@ -77,9 +77,9 @@ def _check_place(place: Location) -> None:
         if place.is_file():
             raise ConfigError(f"--workspace: {place} is a file. Name a folder: --workspace FOLDER.")
         return
-    for path in (place.path, *place.path.parents):
-        if path.is_file():
-            raise ConfigError(f"--workspace: {path} is a file. Name a folder: --workspace FOLDER.")
+    for around in map(Location, (place.path, *place.path.parents)):
+        if around.is_file():
+            raise ConfigError(f"--workspace: {around} is a file. Name a folder: --workspace FOLDER.")
 
 
 def existing_workspace(place: Location) -> Workspace:

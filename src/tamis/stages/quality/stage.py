@@ -228,8 +228,8 @@ def _cut(config: QualityConfig) -> Stage:
         below = CutConfig(column=QUALITY_SCORE, op="<", threshold=config.threshold, reason=REASON)
         return make_cut(below, _signal(config), source if config.scorer == FASTTEXT else "set in the recipe")
     share = {name: getattr(config, name) for name in SHARE_SETTINGS}
-    share_cut = CutConfig(column=QUALITY_SCORE, keep_fraction=config.keep_fraction, reason=REASON, **share)
-    return make_cut(share_cut, _signal(config))
+    fixed = {"column": QUALITY_SCORE, "keep_fraction": config.keep_fraction, "reason": REASON}
+    return make_cut(CutConfig.parse(fixed | share, "quality"), _signal(config))
 
 
 def build(settings: dict[str, Any], recipe: Recipe) -> list[Stage]:
