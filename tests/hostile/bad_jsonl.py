@@ -113,9 +113,9 @@ def _no_jsonl() -> list[HostileFile]:
     texts_of = {
         "csv": table, "array": array, "html": b"<html>not found</html>", "noise": random.Random("j").randbytes(200_000),
         "utf16": '{"text": "x"}\n'.encode("utf-16"), "zip": b"PK\x03\x04" + bytes(100), "pdf": b"%PDF-1.4\n" + bytes(100),
-        "magic": b"\x1f\x8b\x08",
     }  # fmt: skip
-    return [HostileFile(name=f"{what}.jsonl", data=data, quarantined=1) for what, data in texts_of.items()]
+    magic = HostileFile(name="magic.jsonl", data=b"\x1f\x8b\x08", noted=frozenset({"empty_files"}))
+    return [magic, *(HostileFile(name=f"{what}.jsonl", data=data, quarantined=1) for what, data in texts_of.items())]
 
 
 def _texts() -> HostileFile:
@@ -141,7 +141,7 @@ def _large_extra() -> HostileFile:
     """Small texts with large fields beside them: a batch of them must stay small."""
     lines = Lines("large-extra.jsonl.zst").good()
     big = b"e" * 4_000_000
-    lines.bad(*(b'{"text": "x", "url": "https://bad.example/large/%d", "big": "%b"}' % (n, big) for n in range(100)))
+    lines.bad(*(b'{"text": "x", "url": "https://bad.example/large/%d", "big": "%b"}' % (n, big) for n in range(50)))
     return lines.file(data=zstandard.ZstdCompressor(level=1).compress(lines.data()))
 
 
