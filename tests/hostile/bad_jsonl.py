@@ -71,7 +71,14 @@ def files() -> list[HostileFile]:
 
 
 def _records() -> list[HostileFile]:
-    exact = {"big": 2**64 + 1, "bigger": -(10**40), "edge": 2**63, "float": 0.1, "list": [2**70, {"a": 2**80}], "utf": "\u2028"}
+    exact = {
+        "big": 2**64 + 1,
+        "bigger": -(10**40),
+        "edge": 2**63,
+        "float": 0.1,
+        "list": [2**70, {"a": 2**80}],
+        "utf": "\u2028",
+    }
     ends = Lines("ends.jsonl").good(3)
     carriage = Lines("carriage.jsonl").good(4)
     marked = Lines("marked.jsonl").good(3)
@@ -132,7 +139,9 @@ def _shown() -> HostileFile:
     for number in range(4):
         text = f"{ESCAPES} {MARKUP} {prose(f'shown {number // 2}', 30)} {ESCAPES} {MARKUP}"
         url = f"https://bad.example/shown/{number}?{ESCAPES}{MARKUP}"
-        lines.bad(json.dumps({"text": text, "url": url, "metadata": {ESCAPES: MARKUP}, ESCAPES + MARKUP: ESCAPES}).encode())
+        lines.bad(
+            json.dumps({"text": text, "url": url, "metadata": {ESCAPES: MARKUP}, ESCAPES + MARKUP: ESCAPES}).encode()
+        )
     lines.bad(json.dumps({"text": 5, "url": f"https://bad.example/shown/bad?{ESCAPES}"}).encode())
     return lines.file(quarantined=1)
 
@@ -153,6 +162,8 @@ def _mutated() -> list[HostileFile]:
         data = bytearray(Lines(f"mutated-{number}").good(20, a=[1, {"b": None}], n=1.5).data())
         for _ in range(100):
             place = chance.randrange(len(data))
-            data[place : place + chance.randrange(2)] = chance.choice((b"\\", b'"', b"\n", b"{", b"\xff", b"\0", b"]", b"e9", b"\\u"))
+            data[place : place + chance.randrange(2)] = chance.choice(
+                (b"\\", b'"', b"\n", b"{", b"\xff", b"\0", b"]", b"e9", b"\\u")
+            )
         found.append(HostileFile(name=f"mutated-{number}.jsonl", data=bytes(data)))
     return found

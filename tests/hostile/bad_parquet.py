@@ -38,7 +38,11 @@ def unchecked(values: list[bytes]) -> pa.Array:
 def _text_columns() -> list[HostileFile]:
     """Texts in columns of other types."""
     found = []
-    kinds = {"binary": pa.binary(), "large-string": pa.large_string(), "dictionary": pa.dictionary(pa.int32(), pa.string())}
+    kinds = {
+        "binary": pa.binary(),
+        "large-string": pa.large_string(),
+        "dictionary": pa.dictionary(pa.int32(), pa.string()),
+    }
     for what, kind in kinds.items():
         name = f"text-{what}.parquet"
         table, healthy = healthy_table(name, 3)
@@ -99,7 +103,9 @@ def _damaged() -> list[HostileFile]:
         HostileFile(name=name, data=bytes(data), healthy=healthy[:10] + healthy[20:], quarantined=10),
         HostileFile(name="cut.parquet", data=whole[: len(whole) // 2], quarantined=1),
         HostileFile(name="no-footer.parquet", data=whole[:-8], quarantined=1),
-        HostileFile(name="long-footer.parquet", data=whole[:-8] + struct.pack("<I", 2**31 - 1) + b"PAR1", quarantined=1),
+        HostileFile(
+            name="long-footer.parquet", data=whole[:-8] + struct.pack("<I", 2**31 - 1) + b"PAR1", quarantined=1
+        ),
         HostileFile(name="zero-footer.parquet", data=whole[:-8] + bytes(4) + b"PAR1", quarantined=1),
         HostileFile(name="trailing.parquet", data=whole + b"\n", quarantined=1),
         HostileFile(name="headless.parquet", data=bytes(4) + whole[4:], healthy=rows),

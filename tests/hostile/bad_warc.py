@@ -30,7 +30,14 @@ def block(body: bytes, *fields: str, status: str = "HTTP/1.1 200 OK", kind: str 
 def record(url: str, payload: bytes, length: object = None, *fields: str, kind: str = "response") -> bytes:
     """A WARC record whose Content-Length is `length`: by default the right one, left out when ''."""
     said = [f"Content-Length: {len(payload) if length is None else length}"] if length != "" else []
-    lines = ["WARC/1.0", f"WARC-Type: {kind}", f"WARC-Record-ID: <urn:{url}>", f"WARC-Target-URI: {url}", *fields, *said]
+    lines = [
+        "WARC/1.0",
+        f"WARC-Type: {kind}",
+        f"WARC-Record-ID: <urn:{url}>",
+        f"WARC-Target-URI: {url}",
+        *fields,
+        *said,
+    ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + payload + b"\r\n\r\n"
 
 
@@ -103,9 +110,7 @@ def _compression() -> list[HostileFile]:
     broken = broken[:9000] + b"\0\xff\0\xff" + broken[9004:]
     half = Archive("half.warc.gz").good(3)
     half.parts.append(torn[: len(torn) // 2])
-    frames = lz4.frame.compress(
-        record(bad_url("lz4"), block(chance.randbytes(90_000))), content_checksum=True
-    )
+    frames = lz4.frame.compress(record(bad_url("lz4"), block(chance.randbytes(90_000))), content_checksum=True)
     return [
         Archive("torn.warc.gz").good(2).bad(torn[: len(torn) // 2], packed=False).good(3).file(noted=lost),
         Archive("flipped.warc.gz").good(2).bad(flipped, packed=False).good(3).file(noted=lost),

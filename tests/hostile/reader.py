@@ -64,7 +64,16 @@ def apply_all(batch: pa.RecordBatch, maps: list[tuple[Map, bool]]) -> list[str]:
     for stage, goes_on in maps:
         try:
             out = stage.apply(batch)
-        except (ValueError, TypeError, IndexError, KeyError, OverflowError, ArithmeticError, MemoryError, OSError) as error:
+        except (
+            ValueError,
+            TypeError,
+            IndexError,
+            KeyError,
+            OverflowError,
+            ArithmeticError,
+            MemoryError,
+            OSError,
+        ) as error:
             raised.append(f"{stage.name}: {error!r}")
             continue
         if goes_on:
@@ -115,7 +124,12 @@ def warm_up(maps: list[tuple[Map, bool]]) -> None:
     """Load every kernel in the parent, so that no file is charged for it."""
     text = "<p>The first page of all, with a few words that mean nothing.</p>"
     row = {name: [None] for name in columns.POOL_SCHEMA.names}
-    row |= {"id": ["0" * 32], "url": ["https://warm.example/"], "content": [text.encode()], "content_type": ["text/html"]}
+    row |= {
+        "id": ["0" * 32],
+        "url": ["https://warm.example/"],
+        "content": [text.encode()],
+        "content_type": ["text/html"],
+    }
     raised = apply_all(pa.RecordBatch.from_pydict(row, schema=columns.POOL_SCHEMA), maps)
     assert not raised, raised
 

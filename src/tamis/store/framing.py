@@ -44,6 +44,7 @@ _WARC = _RecordLine(_WARC_LINE, _WARC_LINE)
 _ARC = _RecordLine(re.compile(_ARC_FIELDS), re.compile(rb"^" + _ARC_FIELDS, re.MULTILINE))
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n|\n(?=WARC/\d\.\d+[ \t]*\r?\n)")
 """An empty line, or the next record, where a header breaks off."""
+_ANY_VERSION = re.compile(rb"WARC/\d")
 _NOT_SPACE = re.compile(rb"[^\r\n \t]")
 _NO_BODY = memoryview(b"")
 
@@ -234,7 +235,10 @@ def _record_follows(window: Window, length: int, line: _RecordLine) -> bool:
     found = _NOT_SPACE.search(window.data, start, start + _MAX_SEPARATOR_BYTES + 1)
     if found is None:
         return len(window.data) - start <= _MAX_SEPARATOR_BYTES
-    return line.here.match(window.data, found.start()) is not None
+    if line.here.match(window.data, found.start()):
+        return True
+    # A record whose own header is broken is skipped, and no part of the record before it.
+    return found.start() > start and _ANY_VERSION.match(window.data, found.start()) is not None
 
 
 def _true_length(window: Window, length: int | None, line: _RecordLine) -> int | None:
