@@ -1,7 +1,8 @@
 """Compressed files as streams of decoded chunks, in which damage costs the damaged member and not the rest.
 
-FastWARC's readers do the work while a file is whole (twice as fast as zlib); they give up at the first damaged byte,
-and lose what they had decoded of that block. From there a slower walk member by member takes over.
+Libraries do the work while a file is whole: FastWARC for gzip (twice as fast as zlib) and LZ4, zstandard for zstd
+(FastWARC's time grows with the square of the number of frames). They give up at the first damaged byte, and lose what
+they had decoded of that block. From there a slower walk member by member takes over.
 """
 
 import re
@@ -9,6 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 import lz4.frame
@@ -22,21 +24,43 @@ _PIECE_BYTES = 4096
 
 @dataclass(frozen=True)
 class Codec:
-    """`reader` names the class in fastwarc.stream_io; `decoder` makes an object with decompress, eof, unused_data."""
+    """`whole` gives the decoded chunks of an undamaged file; `decoders` makes what makes, one after the other, objects
+    with decompress, eof and unused_data."""
 
-    reader: str
+    whole: Callable[[BinaryIO], Iterator[bytes]]
     magic: re.Pattern[bytes]
-    decoder: Callable[[], Any]
+    decoders: Callable[[], Callable[[], Any]]
+
+
+def _fastwarc(reader: str) -> Callable[[BinaryIO], Iterator[bytes]]:
+    """The chunks that a class of fastwarc.stream_io reads."""
+
+    def chunks(raw: BinaryIO) -> Iterator[bytes]:
+        import fastwarc.stream_io
+
+        stream = getattr(fastwarc.stream_io, reader)(raw)
+        place = -1
+        while True:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+            # Nothing was read at the end of the file, or because a member is empty: then the place has moved.
+            if stream.inner_tell() == place:
+                return
+            place = stream.inner_tell()
+
+    return chunks
+
+
+def _zstandard(raw: BinaryIO) -> Iterator[bytes]:
+    stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
 
 
 CODECS = {
-    "gzip": Codec("GzipReader", MAGIC["gzip"], lambda: zlib.decompressobj(31)),
-    "lz4": Codec("Lz4Reader", MAGIC["lz4"], lz4.frame.LZ4FrameDecompressor),
-    "zstd": Codec(
-        "ZstdReader",
-        MAGIC["zstd"],
-        lambda: zstandard.ZstdDecompressor().decompressobj(),
-    ),
+    "gzip": Codec(_fastwarc("GzipReader"), MAGIC["gzip"], lambda: partial(zlib.decompressobj, 31)),
+    "lz4": Codec(_fastwarc("Lz4Reader"), MAGIC["lz4"], lambda: lz4.frame.LZ4FrameDecompressor),
+    "zstd": Codec(_zstandard, MAGIC["zstd"], lambda: zstandard.ZstdDecompressor().decompressobj),
 }
 _DAMAGE = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)
 
@@ -55,16 +79,13 @@ def decoded_chunks(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Ite
             while chunk := raw.read(CHUNK_BYTES):
                 yield chunk
             return
-        import fastwarc.stream_io
-
         codec = CODECS[name]
-        reader = getattr(fastwarc.stream_io, codec.reader)(raw)
         try:
-            while chunk := reader.read(CHUNK_BYTES):
+            for chunk in codec.whole(raw):
                 delivered += len(chunk)
                 yield chunk
             return
-        except OSError:
+        except (OSError, zstandard.ZstdError):
             pass
     with open_raw() as raw:
         yield from _after_damage(_salvaged(raw, codec, notes), delivered)
@@ -84,6 +105,7 @@ def _after_damage(chunks: Iterator[bytes | None], skip: int) -> Iterator[bytes |
 
 def _salvaged(raw: BinaryIO, codec: Codec, notes: Counter[str]) -> Iterator[bytes | None]:
     """Every member that can be decoded; on damage, on with the next magic number after it."""
+    make = codec.decoders()
     decoder: Any = None
     pending = b""
     while True:
@@ -97,7 +119,7 @@ def _salvaged(raw: BinaryIO, codec: Codec, notes: Counter[str]) -> Iterator[byte
                 pending = pending[keep:]
                 if start is None:
                     break
-                decoder = codec.decoder()
+                decoder = make()
                 fresh = True
             try:
                 out = decoder.decompress(pending)
