@@ -12,9 +12,9 @@ import zstandard
 from tamis.base.columns import POOL_SCHEMA
 from tamis.base.recipe import Recipe
 from tamis.base.stage import StageContext
-from tamis.stages.extract.charsets import LABELS, codec_name
+from tamis.stages.extract.charsets import codec_name
 from tamis.stages.extract.encoding import decode_html
-from tamis.stages.extract.page_limits import MAX_ATTRIBUTES, excess_work, nesting_depth
+from tamis.stages.extract.page_limits import nesting_depth
 from tamis.stages.extract.stage import Extract, build
 from tamis.stages.pool.stage import build as build_pool
 

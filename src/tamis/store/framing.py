@@ -45,6 +45,7 @@ _ARC = _RecordLine(re.compile(_ARC_FIELDS), re.compile(rb"^" + _ARC_FIELDS, re.M
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n|\n(?=WARC/\d\.\d+[ \t]*\r?\n)")
 """An empty line, or the next record, where a header breaks off."""
 _NOT_SPACE = re.compile(rb"[^\r\n \t]")
+_WARC_SEPARATOR = b"\r\n\r\n"
 _NO_BODY = memoryview(b"")
 
 
@@ -251,9 +252,13 @@ def _true_length(window: Window, length: int | None, line: _RecordLine) -> int |
         return None
     if length is not None and length > MAX_RECORD_BYTES and _ends_after(window, found, length, line):
         return None
-    # Too small a length only matters when more than separators follow.
-    if length is not None and length < found and not _NOT_SPACE.search(window.data, window.pos + length, match.start()):
-        return length
+    if length is not None and length < found:
+        # Too small a length only matters when more than separators follow. After the separator of a WARC file, it is
+        # the next record that is damaged.
+        end = window.pos + length
+        ends_there = line is _WARC and window.data.startswith(_WARC_SEPARATOR, end)
+        if ends_there or not _NOT_SPACE.search(window.data, end, match.start()):
+            return length
     body = window.data[match.start() - 4 : match.start()] if found >= 4 else window.data[window.pos : match.start()]
     return found - len(body) + len(body.rstrip(b"\r\n"))
 

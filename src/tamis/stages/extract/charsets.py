@@ -63,6 +63,18 @@ SEVEN_BIT = frozenset(("iso2022_jp", "iso2022_kr", "hz"))
 """Codecs whose text is ASCII to look at, and so UTF-8."""
 
 
+def _squeezed(label: str) -> str:
+    """The letters and digits of a label: pages write `euc_jp` for `euc-jp`, and `latin-1` for `latin1`."""
+    return "".join(filter(str.isalnum, label))
+
+
+_SQUEEZED = {_squeezed(label): codec for label, codec in _CODECS.items()}
+_MAX_LABEL_CHARS = max(map(len, LABELS)) + 8
+
+
 def codec_name(label: str) -> str | None:
     """Python's name of the encoding that browsers use for `label`; None when there is none."""
-    return _CODECS.get(label.strip().lower())
+    label = label.strip().lower()
+    if len(label) > _MAX_LABEL_CHARS:
+        return None
+    return _CODECS.get(label) or _SQUEEZED.get(_squeezed(label))

@@ -1,0 +1,282 @@
+"""Mutated input for every decoder of HTTP bodies, of compressed files, of WARC headers and of character encodings.
+
+Each case ends in bytes or in the declared error, never writes more than its limit, and takes work in proportion to its
+size. What the decoder's own library reads to its end is read as the same bytes.
+"""
+
+import encodings.aliases
+import gzip
+import http.client
+import io
+import random
+import types
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import brotli
+import lz4.frame
+import pytest
+import zstandard
+from cases import num_cases
+from mutation import mutated
+
+from tamis.stages.extract.charsets import LABELS, codec_name
+from tamis.stages.extract.encoding import decode_html
+from tamis.store import http_body
+from tamis.store.containers import decoded_chunks
+from tamis.store.http_body import BodyError, decode_body
+from tamis.store.warc import read_documents
+
+KINDS = ("bad_content_encoding", "too_large")
+LIMIT = 1 << 16
+
+
+class Work:
+    """What the decoders of a module are made to do: bytes that are fed to them and handed back by them, and how often
+    the pieces that they return are measured."""
+
+    def __init__(self) -> None:
+        self.bytes = self.feeds = self.measured = 0
+
+    def wrap(self, decoder: Any) -> Any:
+        work = self
+
+        class Piece(bytes):
+            def __len__(self) -> int:
+                work.measured += 1
+                return super().__len__()
+
+        class Counted:
+            def decompress(self, data: Any, *args: Any) -> bytes:
+                work.feeds += 1
+                work.bytes += len(data)
+                return Piece(decoder.decompress(data, *args))
+
+            @property
+            def unused_data(self) -> bytes:
+                work.bytes += len(decoder.unused_data)
+                return bytes(decoder.unused_data)
+
+            @property
+            def eof(self) -> bool:
+                return bool(decoder.eof)
+
+        return Counted()
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    counted = Work()
+    monkeypatch.setattr(http_body, "zlib", types.SimpleNamespace(
+        decompressobj=lambda *args: counted.wrap(zlib.decompressobj(*args)), error=zlib.error,
+    ))  # fmt: skip
+    context = zstandard.ZstdDecompressor()
+    decompressor = types.SimpleNamespace(decompressobj=lambda **options: counted.wrap(context.decompressobj(**options)))
+    monkeypatch.setattr(http_body, "zstandard", types.SimpleNamespace(
+        ZstdDecompressor=lambda: decompressor, ZstdError=zstandard.ZstdError,
+        frame_content_size=zstandard.frame_content_size,
+    ))  # fmt: skip
+    return counted
+
+
+def cases(name: str, seeds: list[bytes]) -> Iterator[tuple[random.Random, bytes]]:
+    """Every seed as it is, then as many mutated ones as are asked for, the same in every run."""
+    rng = random.Random(name)
+    for number in range(len(seeds) + num_cases()):
+        seed = seeds[number % len(seeds)]
+        yield rng, seed if number < len(seeds) else mutated(rng, seed)
+
+
+def bodies(pack: Callable[[bytes], bytes]) -> list[bytes]:
+    """Compressed bodies: text, noise, nothing, zeros, several members."""
+    rng = random.Random(0)
+    texts = [b"<html>" + b"some text and more " * 40, rng.randbytes(700), b"", b"\0" * 20_000, b"a" * 5]
+    packed = [pack(text) for text in texts]
+    return [*packed, packed[0] + packed[1], packed[2] * 30 + packed[0], packed[4] * 20]
+
+
+def zlib_whole(body: bytes, wbits: int) -> bytes | None:
+    """The one stream of `body`, None where it is damaged or does not end."""
+    decoder = zlib.decompressobj(wbits)
+    try:
+        out = decoder.decompress(body)
+    except zlib.error:
+        return None
+    return out if decoder.eof else None
+
+
+def gzip_whole(body: bytes) -> bytes | None:
+    # zlib checks header checksums and reserved flags, Python's reader does not.
+    try:
+        return None if zlib_whole(body, 31) is None else gzip.decompress(body)
+    except (OSError, EOFError, zlib.error):
+        return None
+
+
+def deflate_whole(body: bytes) -> bytes | None:
+    decoded = zlib_whole(body, 15)
+    return zlib_whole(body, -15) if decoded is None else decoded
+
+
+def zstd_whole(body: bytes) -> bytes | None:
+    """All frames; None where one is damaged or does not end, or where something else follows."""
+    out = b""
+    try:
+        while body:
+            decoder = zstandard.ZstdDecompressor().decompressobj()
+            out += decoder.decompress(body)
+            if not decoder.eof:
+                return None
+            body = decoder.unused_data
+    except zstandard.ZstdError:
+        return None
+    return out
+
+
+def brotli_whole(body: bytes) -> bytes | None:
+    try:
+        return bytes(brotli.decompress(body))
+    except brotli.error:
+        return None
+
+
+def raw_deflate(text: bytes) -> bytes:
+    return zlib.compress(text)[2:-4]
+
+
+DECODERS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes | None], tuple[bytes, ...]]] = {
+    "gzip": (lambda text: gzip.compress(text, mtime=0), gzip_whole, (b"\x1f\x8b",)),
+    "zstd": (zstandard.compress, zstd_whole, (b"\x28\xb5\x2f\xfd", *(bytes((k, 42, 77, 24)) for k in range(80, 96)))),
+    "br": (brotli.compress, brotli_whole, ()),
+    "deflate": (zlib.compress, deflate_whole, ()),
+    "deflate without header": (raw_deflate, deflate_whole, ()),
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_compressed_bodies(name: str, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_body, "MAX_DECODED_BYTES", LIMIT)
+    pack, oracle, magic = DECODERS[name]
+    outcomes: Counter[str] = Counter()
+    for _, body in cases(name, bodies(pack)):
+        work.bytes = work.feeds = work.measured = 0
+        notes: Counter[str] = Counter()
+        expected = oracle(body)
+        if magic and not body.startswith(magic):
+            expected = body
+        try:
+            decoded = decode_body(body, "", name.split()[0], notes)
+        except BodyError as error:
+            kind = str(error).split(":")[0]
+            outcomes[kind] += 1
+            assert kind in KINDS
+            assert expected is None or len(expected) > LIMIT
+        else:
+            outcomes["; ".join(notes)] += 1
+            assert len(decoded) <= LIMIT or decoded == body
+            if expected is not None:
+                assert decoded == expected
+        assert work.bytes <= 8 * len(body) + (1 << 13) * 40 and work.measured <= 4 * work.feeds + 8
+    # Most of what is damaged is told from what is whole.
+    assert outcomes[""] > 0 and (outcomes["bad_content_encoding"] > 0 or outcomes["content_cut_short"] > 0)
+
+
+def test_chunked_bodies() -> None:
+    def chunked(*parts: bytes) -> bytes:
+        return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+    class Socket:
+        def __init__(self, data: bytes) -> None:
+            self.data = data
+
+        def makefile(self, mode: str) -> io.BytesIO:
+            return io.BytesIO(self.data)
+
+    seeds = [chunked(b"abc", b"de" * 300, b"<html>"), chunked(), chunked(*[b"x"] * 50), b"3;a=b\r\nabc\r\n0\r\n\r\n"]
+    agreed = 0
+    for _, body in cases("chunked", seeds):
+        notes: Counter[str] = Counter()
+        decoded = decode_body(body, "chunked", "", notes)
+        assert len(decoded) <= len(body)
+        response = http.client.HTTPResponse(Socket(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body))  # type: ignore[arg-type]
+        try:
+            response.begin()
+            expected = response.read()
+        except (http.client.HTTPException, ValueError, OverflowError):
+            continue
+        if not notes:
+            agreed += 1
+            assert decoded == expected, body
+    assert agreed > num_cases() // 50
+
+
+def damaged_headers(rng: random.Random, blocks: list[bytes], heads: list[bytes]) -> tuple[int, list[bytes]]:
+    """The number of a record, and all records with the header of that one mutated."""
+    number = rng.randrange(len(blocks))
+    records = [head + b"\r\n\r\n" + block + b"\r\n\r\n" for head, block in zip(heads, blocks, strict=True)]
+    records[number] = mutated(rng, records[number], 0, len(heads[number]))
+    return number, records
+
+
+@pytest.mark.parametrize("pack", [bytes, lambda record: gzip.compress(record, 1, mtime=0)], ids=["plain", "gzip"])
+def test_a_damaged_warc_header_costs_its_own_record(pack: Callable[[bytes], bytes]) -> None:
+    bodies = [b"<p>page %d " % k + b"x" * (k * 37 % 90) for k in range(6)]
+    blocks = [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + body for body in bodies]
+    heads = [
+        b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://e.org/%d\r\nWARC-Record-ID: <urn:%d>\r\n"
+        b"Content-Length: %d" % (k, k, len(block))
+        for k, block in enumerate(blocks)
+    ]
+    rng = random.Random("warc")
+    for _ in range(num_cases()):
+        number, records = damaged_headers(rng, blocks, heads)
+        data = b"".join(map(pack, records))
+        found = list(read_documents(lambda data=data: io.BytesIO(data), Counter()))  # type: ignore[misc]
+        good = {document.url: document.content for document in found if document.error is None}
+        for k, body in enumerate(bodies):
+            if k != number:
+                assert good[f"http://e.org/{k}"] == body, (number, k, records[number])
+        assert len(found) <= 2 * len(bodies)
+
+
+@pytest.mark.parametrize(
+    ("pack", "whole"),
+    [(gzip.compress, gzip_whole), (zstandard.compress, zstd_whole), (lz4.frame.compress, None)],
+    ids=["gzip", "zstd", "lz4"],
+)
+def test_compressed_files(pack: Callable[[bytes], bytes], whole: Callable[[bytes], bytes | None] | None) -> None:
+    for _, data in cases(pack.__module__, bodies(pack)):
+        out = b"".join(chunk or b"" for chunk in decoded_chunks(lambda data=data: io.BytesIO(data), Counter()))  # type: ignore[misc]
+        expected = whole(data) if whole else None
+        if expected is not None and data:
+            assert out == expected
+
+
+def test_character_encodings() -> None:
+    labels = sorted({*LABELS, *encodings.aliases.aliases, "punycode", "idna", "unicode_escape", "undefined", "mbcs"})
+    text = "Grüße, 日本語 Текст ελληνικά 한국어 \u202e\0"
+    rng = random.Random("charset")
+    codecs_used = set()
+    for number in range(num_cases()):
+        label = labels[number % len(labels)]
+        name = codec_name(label) or "utf-8"
+        body = (text * rng.randrange(1, 4)).encode(name, "ignore")
+        if rng.random() < 0.5:
+            page, content_type = b"<meta charset=" + label.encode() + b">" + body, "text/html"
+        else:
+            page, content_type = body, f"text/html; charset={label}"
+        if rng.random() < 0.8:
+            page = mutated(rng, page)
+        if rng.random() < 0.2:
+            content_type = mutated(rng, content_type.encode()).decode("latin-1")
+        decoded = decode_html(page, content_type)
+        codecs_used.add(decoded.charset)
+        data = page
+        if decoded.source == "bom":
+            data = page[3 if decoded.charset == "utf-8" else 2 :]
+        assert decoded.text == data.decode(decoded.charset, "replace")
+        assert len(decoded.text) <= len(page)
+    allowed = {codec_name(known) for known in LABELS} | {"utf-16-le", "utf-16-be"}
+    assert codecs_used <= allowed and len(codecs_used) > 20
