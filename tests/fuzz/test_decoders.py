@@ -230,15 +230,21 @@ def test_a_damaged_warc_header_costs_its_own_record(pack: Callable[[bytes], byte
         for k, block in enumerate(blocks)
     ]
     rng = random.Random("warc")
+    swallowed = 0
     for _ in range(num_cases()):
         number, records = damaged_headers(rng, blocks, heads)
         data = b"".join(map(pack, records))
         found = list(read_documents(lambda data=data: io.BytesIO(data), Counter()))  # type: ignore[misc]
-        good = {document.url: document.content for document in found if document.error is None}
-        for k, body in enumerate(bodies):
-            if k != number:
-                assert good[f"http://e.org/{k}"] == body, (number, k, records[number])
         assert len(found) <= 2 * len(bodies)
+        good = {document.url: document.content for document in found if document.error is None}
+        others = [k for k in range(len(bodies)) if k != number]
+        missing = [k for k in others if f"http://e.org/{k}" not in good]
+        # A wrong length that ends exactly before the separator of a later record is that of a record that holds others.
+        swallowed += bool(missing)
+        assert missing == list(range(number + 1, number + 1 + len(missing))), (number, records[number])
+        for k in set(others) - set(missing):
+            assert good[f"http://e.org/{k}"] == bodies[k], (number, k, records[number])
+    assert swallowed <= num_cases() // 200
 
 
 @pytest.mark.parametrize(

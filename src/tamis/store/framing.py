@@ -235,7 +235,12 @@ def _record_follows(window: Window, length: int, line: _RecordLine) -> bool:
     found = _NOT_SPACE.search(window.data, start, start + _MAX_SEPARATOR_BYTES + 1)
     if found is None:
         return len(window.data) - start <= _MAX_SEPARATOR_BYTES
-    return line.here.match(window.data, found.start()) is not None
+    if not line.here.match(window.data, found.start()):
+        return False
+    # A record may hold a WARC file. A wrong length that happens to end near a later record is told from that by what
+    # stands between: the length of a good record ends before the separator, not before or behind a part of it.
+    exact = line is not _WARC or window.data[start : found.start()] == _WARC_SEPARATOR
+    return exact or line.anywhere.search(window.data, window.pos, start) is None
 
 
 def _true_length(window: Window, length: int | None, line: _RecordLine) -> int | None:
