@@ -9,6 +9,7 @@ import gzip
 import http.client
 import io
 import random
+import re
 import types
 import zlib
 from collections import Counter
@@ -108,11 +109,19 @@ def zlib_whole(body: bytes, wbits: int) -> bytes | None:
 
 
 def gzip_whole(body: bytes) -> bytes | None:
-    # zlib checks header checksums and reserved flags, Python's reader does not.
-    try:
-        return None if zlib_whole(body, 31) is None else gzip.decompress(body)
-    except (OSError, EOFError, zlib.error):
-        return None
+    """All members, with zeros between them; None where Python's reader or zlib, which checks more, finds damage."""
+    out, rest = b"", body
+    while rest:
+        decoder = zlib.decompressobj(31)
+        try:
+            out += decoder.decompress(rest)
+        except zlib.error:
+            return None
+        if not decoder.eof:
+            return None
+        rest = decoder.unused_data.lstrip(b"\0")
+    assert out == gzip.decompress(body)
+    return out
 
 
 def deflate_whole(body: bytes) -> bytes | None:
@@ -187,6 +196,17 @@ def test_chunked_bodies() -> None:
     def chunked(*parts: bytes) -> bytes:
         return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
+    def is_well_formed(body: bytes) -> bool:
+        """Whether line ends stand where they must; Python's reader takes any two bytes for one."""
+        while match := re.match(rb"([0-9A-Fa-f]{1,8})(;[^\r\n]*)?\r\n", body):
+            size = int(match.group(1), 16)
+            if body[match.end() + size :][:2] != b"\r\n":
+                return False
+            if size == 0:
+                return True
+            body = body[match.end() + size + 2 :]
+        return False
+
     class Socket:
         def __init__(self, data: bytes) -> None:
             self.data = data
@@ -201,14 +221,10 @@ def test_chunked_bodies() -> None:
         decoded = decode_body(body, "chunked", "", notes)
         assert len(decoded) <= len(body)
         response = http.client.HTTPResponse(Socket(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body))  # type: ignore[arg-type]
-        try:
+        if is_well_formed(body):
             response.begin()
-            expected = response.read()
-        except (http.client.HTTPException, ValueError, OverflowError):
-            continue
-        if not notes:
             agreed += 1
-            assert decoded == expected, body
+            assert decoded == response.read() and not notes
     assert agreed > num_cases() // 50
 
 
@@ -225,8 +241,8 @@ def test_a_damaged_warc_header_costs_its_own_record(pack: Callable[[bytes], byte
     bodies = [b"<p>page %d " % k + b"x" * (k * 37 % 90) for k in range(6)]
     blocks = [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + body for body in bodies]
     heads = [
-        b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://e.org/%d\r\nWARC-Record-ID: <urn:%d>\r\n"
-        b"Content-Length: %d" % (k, k, len(block))
+        b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://e.org/%d/\r\nWARC-Record-ID: <urn:%d>\r\n"
+        b"Content-Length: %d" % (11111 * k, k, len(block))
         for k, block in enumerate(blocks)
     ]
     rng = random.Random("warc")
@@ -238,12 +254,12 @@ def test_a_damaged_warc_header_costs_its_own_record(pack: Callable[[bytes], byte
         assert len(found) <= 2 * len(bodies)
         good = {document.url: document.content for document in found if document.error is None}
         others = [k for k in range(len(bodies)) if k != number]
-        missing = [k for k in others if f"http://e.org/{k}" not in good]
+        missing = [k for k in others if f"http://e.org/{11111 * k}/" not in good]
         # A wrong length that ends exactly before the separator of a later record is that of a record that holds others.
         swallowed += bool(missing)
         assert missing == list(range(number + 1, number + 1 + len(missing))), (number, records[number])
         for k in set(others) - set(missing):
-            assert good[f"http://e.org/{k}"] == bodies[k], (number, k, records[number])
+            assert good[f"http://e.org/{11111 * k}/"] == bodies[k], (number, k, records[number])
     assert swallowed <= num_cases() // 200
 
 
