@@ -10,11 +10,9 @@ import http.client
 import io
 import random
 import re
-import types
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import brotli
 import lz4.frame
@@ -22,6 +20,7 @@ import pytest
 import zstandard
 from cases import num_cases
 from mutation import mutated
+from work import Work, count_work
 
 from tamis.stages.extract.charsets import LABELS, codec_name
 from tamis.stages.extract.encoding import decode_html
@@ -34,52 +33,9 @@ KINDS = ("bad_content_encoding", "too_large")
 LIMIT = 1 << 16
 
 
-class Work:
-    """What the decoders of a module are made to do: bytes that are fed to them and handed back by them, and how often
-    the pieces that they return are measured."""
-
-    def __init__(self) -> None:
-        self.bytes = self.feeds = self.measured = 0
-
-    def wrap(self, decoder: Any) -> Any:
-        work = self
-
-        class Piece(bytes):
-            def __len__(self) -> int:
-                work.measured += 1
-                return super().__len__()
-
-        class Counted:
-            def decompress(self, data: Any, *args: Any) -> bytes:
-                work.feeds += 1
-                work.bytes += len(data)
-                return Piece(decoder.decompress(data, *args))
-
-            @property
-            def unused_data(self) -> bytes:
-                work.bytes += len(decoder.unused_data)
-                return bytes(decoder.unused_data)
-
-            @property
-            def eof(self) -> bool:
-                return bool(decoder.eof)
-
-        return Counted()
-
-
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
-    counted = Work()
-    monkeypatch.setattr(http_body, "zlib", types.SimpleNamespace(
-        decompressobj=lambda *args: counted.wrap(zlib.decompressobj(*args)), error=zlib.error,
-    ))  # fmt: skip
-    context = zstandard.ZstdDecompressor()
-    decompressor = types.SimpleNamespace(decompressobj=lambda **options: counted.wrap(context.decompressobj(**options)))
-    monkeypatch.setattr(http_body, "zstandard", types.SimpleNamespace(
-        ZstdDecompressor=lambda: decompressor, ZstdError=zstandard.ZstdError,
-        frame_content_size=zstandard.frame_content_size,
-    ))  # fmt: skip
-    return counted
+    return count_work(monkeypatch)
 
 
 def cases(name: str, seeds: list[bytes]) -> Iterator[tuple[random.Random, bytes]]:
