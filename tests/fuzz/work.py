@@ -11,7 +11,7 @@ from tamis.store import http_body
 
 
 class Work:
-    """Bytes that are fed to decoders and handed back by them, and how often the pieces that they return are measured."""
+    """Bytes fed to decoders and handed back by them, and how often the pieces that they return are measured."""
 
     def __init__(self) -> None:
         self.bytes = self.feeds = self.measured = 0
