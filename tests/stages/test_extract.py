@@ -197,6 +197,8 @@ COSTLY = {
     "attributes with values": b"<p " + many("a{}='<p>'", 300_000) + b">hello",
     "attributes of many body tags": many("<body a{}></body>", 100_000),
     "options": b"<select>" + b"<option>x" * 300_000,
+    "depth that closing tags hide": b"<div></x>" * 100_000,
+    "many elements at a depth": b"<div>" * 2000 + b"<p>x</p>" * 200_000,
     "formatting": b"<div>" + many("<b a{}>", 1000) + b"</div>" + b"<p>x</p>" * 5000,
 }
 

@@ -1,30 +1,36 @@
 """How much work a page makes for an HTML parser beyond its length: known before the page is parsed.
 
-A parser's time grows with the square of three counts. Each attribute of a tag is compared with those before it, and
-the attributes of further `html` and `body` tags are merged into those of the first. Each option of a list looks at
-those before it. Formatting elements that are left open (`<b>`, `<font>`) are opened again in every paragraph that
-follows. The scan follows the standard's tokenizer and, where it cannot know what a parser does, counts too much.
+The time of parsing and extraction grows with the square of four counts. Each attribute of a tag is compared with those
+before it, and the attributes of further `html` and `body` tags are merged into those of the first. Each option of a
+list looks at those before it. Formatting elements that are left open (`<b>`, `<font>`) are opened again in every
+paragraph that follows. And each element is looked at from all elements around it. The scan follows the standard's
+tokenizer and, where it cannot know what a parser does, counts too much.
 """
 
 import numpy as np
 
+from tamis.kernels.html.nesting import SHALLOW
 from tamis.kernels.html.tags import find_byte
 from tamis.kernels.jit import kernel
 
-_OTHER, _RAW, _FORMATTING, _ROOT, _OPTION, _SPECIAL = range(6)
+_OTHER, _RAW, _FORMATTING, _ROOT, _OPTION, _SPECIAL, _SHALLOW = range(7)
 NAMES_BY_KIND = {
     "raw": ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"),
     "formatting": ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"),
     "root": ("html", "body"),
     "option": ("option", "optgroup"),
     "special": ("svg", "math", "select"),
+    "shallow": (*(name for name in SHALLOW if name != "option"), "frame", "bgsound", "keygen", "basefont", "spacer"),
 }
-"""Elements by kind. Inside special ones, the text of raw elements is not raw for every parser."""
+"""Elements by kind. Inside special ones, the text of raw elements is not raw for every parser, and `/>` closes
+an element. Shallow ones do not nest in one another."""
 _SLOTS = 512
 _SHIFT = np.uint64(55)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 MAX_FORMATTING = 4096
 """Open formatting elements that are kept track of; more are too many."""
+MAX_NAMES = 256
+"""Names of elements whose closing tags are counted."""
 _FEW = 8
 """Open formatting elements that are not compared with one another."""
 _MAX_ALIKE = 3
@@ -56,16 +62,17 @@ _CLASSES[[47, 62]] = _NAME_END | _ATTRIBUTE_END
 _CLASSES[61] = _ATTRIBUTE_END
 
 
-def parse_work(html: bytes | memoryview, max_copies: int) -> tuple[int, int, int]:
-    """`(attributes, options, copies)` of a page: the most attributes that one element collects, the number of options,
-    and about how many copies of open formatting elements a parser makes; counting ends above `max_copies`.
+def parse_work(html: bytes | memoryview, max_copies: int) -> tuple[int, int, int, int]:
+    """`(attributes, options, copies, depths)` of a page: the most attributes that one element collects, the number of
+    options, about how many copies of open formatting elements a parser makes, and the sum of the depths of all
+    elements; counting ends above `max_copies`.
 
     Its twin is `reference.html.parse_work`.
     """
     data = np.frombuffer(html, np.uint8)
     words = np.frombuffer(html, np.uint64, len(html) // 8)
-    attributes, options, copies = _scan(data, words, max_copies)
-    return int(attributes), int(options), int(copies)
+    attributes, options, copies, depths = _scan(data, words, max_copies)
+    return int(attributes), int(options), int(copies), int(depths)
 
 
 @kernel
@@ -86,14 +93,15 @@ def _is_letter(byte: int) -> bool:
 
 @kernel
 def _name(html: np.ndarray, at: int, n: int) -> tuple[np.uint64, int]:
-    """The packed name at `at`, 0 for one of more than eight bytes, and the place behind it."""
+    """The packed name at `at`, or a hash of one of more than eight bytes, and the place behind it."""
     name = np.uint64(0)
     start = at
     while at < n and not _CLASSES[html[at]] & _NAME_END:
         # Bit 5 makes ASCII letters lower case; no name that is looked up has other bytes.
-        name = (name << np.uint64(8)) | np.uint64(html[at] | 32)
+        byte = np.uint64(html[at] | 32)
+        name = (name << np.uint64(8)) | byte if at - start < 8 else (name ^ byte) * _MULTIPLIER
         at += 1
-    return (name if at - start <= 8 else np.uint64(0)), at
+    return name, at
 
 
 @kernel
@@ -202,10 +210,29 @@ def _close(name: np.uint64, names: np.ndarray, hashes: np.ndarray, num: int) -> 
 
 
 @kernel
-def _scan(html: np.ndarray, words: np.ndarray, max_copies: int) -> tuple[int, int, int]:
+def _nest(name: np.uint64, closes: bool, names: np.ndarray, counts: np.ndarray) -> int:
+    """1 when an element is opened, -1 when one of that name is open and is closed, else 0. The last of `counts` is the
+    number of names; where there are too many, the others are not closed."""
+    at = (name * _MULTIPLIER) >> _SHIFT
+    while names[at] != 0 and names[at] != name:
+        at = (at + np.uint64(1)) % np.uint64(_SLOTS)
+    if names[at] == 0:
+        if closes or counts[_SLOTS] >= MAX_NAMES:
+            return 0 if closes else 1
+        names[at] = name
+        counts[_SLOTS] += 1
+    if closes and counts[at] == 0:
+        return 0
+    counts[at] += -1 if closes else 1
+    return -1 if closes else 1
+
+
+@kernel
+def _scan(html: np.ndarray, words: np.ndarray, max_copies: int) -> tuple[int, int, int, int]:
     """See `parse_work`."""
     n = len(html)
-    most = roots = options = copies = num = special = 0
+    most = roots = options = copies = num = special = depth = depths = 0
+    open_names, counts = np.zeros(_SLOTS, np.uint64), np.zeros(_SLOTS + 1, np.int64)
     names, hashes = np.empty(MAX_FORMATTING, np.uint64), np.empty(MAX_FORMATTING, np.uint64)
     at = find_byte(html, words, 0, n, 60)
     while at + 1 < n and copies <= max_copies and num < MAX_FORMATTING:
@@ -226,6 +253,12 @@ def _scan(html: np.ndarray, words: np.ndarray, max_copies: int) -> tuple[int, in
         count, at = _attributes(html, words, end, n)
         kind = _kind(name)
         most = max(most, count)
+        if not closes:
+            depths += depth
+        if kind <= _FORMATTING or kind == _SPECIAL:
+            # Raw text nests in nothing, and `/>` closes an element inside a drawing.
+            whole = html[at - 2] == 47 if special else kind == _RAW
+            depth += 0 if whole else _nest(name, closes, open_names, counts)
         if kind == _FORMATTING:
             # Every look through the list counts as well, so that the time of this scan is bounded by the limit, too.
             copies += num // 8
@@ -243,4 +276,4 @@ def _scan(html: np.ndarray, words: np.ndarray, max_copies: int) -> tuple[int, in
         at = find_byte(html, words, at, n, 60)
     if num >= MAX_FORMATTING:
         copies = max_copies + 1
-    return max(most, roots), options, copies
+    return max(most, roots), options, copies, depths

@@ -15,6 +15,8 @@ MAX_OPTIONS = 50_000
 """Options of the lists of a page; 16,000 take a parser 1 s."""
 MAX_COPIES = 4_000_000
 """Copies of open formatting elements; 800,000 take a parser 1 s and 140 MB."""
+MAX_DEPTHS = 200_000_000
+"""Sum of the depths of all elements; 200 million take an extractor 16 s."""
 _SMALL_PAGE_BYTES = 256 << 10
 _FEW_TAGS = 6000
 """A page of fewer bytes and tags cannot take a parser more than seconds, and is not looked at."""
@@ -37,13 +39,15 @@ def excess_work(html: bytes | memoryview) -> str:
     """What makes parsing the page a matter of minutes; '' where nothing does."""
     if len(html) <= _SMALL_PAGE_BYTES and (len(html) <= 2 * _FEW_TAGS or num_tags(html) <= _FEW_TAGS):
         return ""
-    attributes, options, copies = parse_work(html, MAX_COPIES)
+    attributes, options, copies, depths = parse_work(html, MAX_COPIES)
     if attributes > MAX_ATTRIBUTES:
         return f"an element has {attributes} attributes, {MAX_ATTRIBUTES} are allowed"
     if options > MAX_OPTIONS:
         return f"the lists have {options} options, {MAX_OPTIONS} are allowed"
     if copies > MAX_COPIES:
         return f"more than {MAX_COPIES} copies of formatting elements that are not closed"
+    if depths > MAX_DEPTHS:
+        return f"the depths of all elements sum up to {depths}, {MAX_DEPTHS} are allowed"
     return ""
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from tamis.kernels.html.parse_work import MAX_FORMATTING, NAMES_BY_KIND
+from tamis.kernels.html.parse_work import MAX_FORMATTING, MAX_NAMES, NAMES_BY_KIND
 
 _TAG = re.compile(rb"<(/?)([a-zA-Z][^\t\n\f\r />]*)")
 _COMMENT = re.compile(rb"<!--(?:>|->|.*?(?:-->|--!>|\Z))", re.DOTALL)
@@ -14,9 +14,10 @@ _ATTRIBUTE = re.compile(
 _KINDS = {name.encode(): kind for kind, names in NAMES_BY_KIND.items() for name in names}
 
 
-def parse_work(html: bytes, max_copies: int) -> tuple[int, int, int]:
-    """`(attributes, options, copies)` of a page."""
-    most = roots = options = copies = special = at = 0
+def parse_work(html: bytes, max_copies: int) -> tuple[int, int, int, int]:
+    """`(attributes, options, copies, depths)` of a page."""
+    most = roots = options = copies = special = at = depth = depths = 0
+    nested: dict[bytes, int] = {}
     formatting: list[tuple[bytes, bytes]] = []
     while (
         copies <= max_copies and len(formatting) < MAX_FORMATTING and 0 <= (at := html.find(b"<", at)) < len(html) - 1
@@ -30,6 +31,9 @@ def parse_work(html: bytes, max_copies: int) -> tuple[int, int, int]:
         kind = _KINDS.get(name, "")
         count, at = _attributes(html, tag.end())
         most = max(most, count)
+        depths += 0 if closes else depth
+        if kind in ("", "raw", "formatting", "special") and not (html[at - 2] == 47 if special else kind == "raw"):
+            depth += _nest(name, closes, nested)
         if kind == "formatting":
             copies += len(formatting) // 8
             _change(formatting, closes, name, html[tag.start(2) : at])
@@ -45,7 +49,19 @@ def parse_work(html: bytes, max_copies: int) -> tuple[int, int, int]:
                 at = end.start() if end else len(html)
     if len(formatting) >= MAX_FORMATTING:
         copies = max_copies + 1
-    return max(most, roots), options, copies
+    return max(most, roots), options, copies, depths
+
+
+def _nest(name: bytes, closes: bool, nested: dict[bytes, int]) -> int:
+    """By how much the depth changes: only an element that is open can be closed."""
+    if name not in nested:
+        if closes or len(nested) >= MAX_NAMES:
+            return 0 if closes else 1
+        nested[name] = 0
+    if closes and not nested[name]:
+        return 0
+    nested[name] += -1 if closes else 1
+    return -1 if closes else 1
 
 
 def _attributes(html: bytes, at: int) -> tuple[int, int]:
