@@ -1,15 +1,16 @@
 """Compressed files as streams of decoded chunks, in which damage costs the damaged member and not the rest.
 
-FastWARC's readers do the work while a file is whole (twice as fast as zlib); they give up at the first damaged byte,
-and lose what they had decoded of that block. From there a slower walk member by member takes over.
+Libraries do the work while a file is whole: FastWARC for gzip (twice as fast as zlib) and LZ4, zstandard for zstd
+(FastWARC's time grows with the square of the number of frames). They give up at the first damaged byte, and lose what
+they had decoded of that block. From there a slower walk member by member takes over.
 """
 
-import io
 import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 import lz4.frame
@@ -26,21 +27,60 @@ random bytes takes in up to 64 KiB of what follows a torn member before anything
 
 @dataclass(frozen=True)
 class Codec:
-    """`reader` names the class in fastwarc.stream_io; `decoder` makes an object with decompress, eof, unused_data."""
+    """`whole` gives the decoded chunks of an undamaged file; `decoders` makes what makes, one after the other, objects
+    with decompress, eof and unused_data."""
 
-    reader: str
+    whole: Callable[[BinaryIO], Iterator[bytes]]
     magic: re.Pattern[bytes]
-    decoder: Callable[[], Any]
+    decoders: Callable[[], Callable[[], Any]]
+
+
+def _fastwarc(reader: str) -> Callable[[BinaryIO], Iterator[bytes]]:
+    """The chunks that a class of fastwarc.stream_io reads."""
+
+    def chunks(raw: BinaryIO) -> Iterator[bytes]:
+        import fastwarc.stream_io
+
+        stream = getattr(fastwarc.stream_io, reader)(raw)
+        place = -1
+        while True:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+            # Nothing was read at the end of the file, or because a member is empty: then the place has moved.
+            if stream.inner_tell() == place:
+                break
+            place = stream.inner_tell()
+        if reader == "GzipReader" and _has_swallowed(raw, stream.frame_start_position() or 0):
+            raise OSError("the file ends inside a member, which holds further members")
+
+    return chunks
+
+
+def _has_swallowed(raw: BinaryIO, start: int) -> bool:
+    """Whether a file ends inside the gzip member at `start`, and another member begins in it. Where the writer of a file
+    was killed and another one went on, the decoder takes the later members for content of the torn one. A long member
+    is not looked into: it is the only one of its file."""
+    raw.seek(start)
+    data = raw.read(_HELD_BYTES + 1)
+    if len(data) > _HELD_BYTES or MAGIC["gzip"].search(data, 1) is None:
+        return False
+    decoder = zlib.decompressobj(31)
+    while data and not decoder.eof:
+        decoder.decompress(data, CHUNK_BYTES)
+        data = decoder.unconsumed_tail
+    return not decoder.eof
+
+
+def _zstandard(raw: BinaryIO) -> Iterator[bytes]:
+    stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
 
 
 CODECS = {
-    "gzip": Codec("GzipReader", MAGIC["gzip"], lambda: zlib.decompressobj(31)),
-    "lz4": Codec("Lz4Reader", MAGIC["lz4"], lz4.frame.LZ4FrameDecompressor),
-    "zstd": Codec(
-        "ZstdReader",
-        MAGIC["zstd"],
-        lambda: zstandard.ZstdDecompressor().decompressobj(),
-    ),
+    "gzip": Codec(_fastwarc("GzipReader"), MAGIC["gzip"], lambda: partial(zlib.decompressobj, 31)),
+    "lz4": Codec(_fastwarc("Lz4Reader"), MAGIC["lz4"], lambda: lz4.frame.LZ4FrameDecompressor),
+    "zstd": Codec(_zstandard, MAGIC["zstd"], lambda: zstandard.ZstdDecompressor().decompressobj),
 }
 _DAMAGE = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)
 
@@ -59,55 +99,16 @@ def decoded_chunks(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Ite
             while chunk := raw.read(CHUNK_BYTES):
                 yield chunk
             return
-        import fastwarc.stream_io
-
         codec = CODECS[name]
-        reader = getattr(fastwarc.stream_io, codec.reader)(raw)
         try:
-            for chunk in _read_to_its_end(reader):
+            for chunk in codec.whole(raw):
                 delivered += len(chunk)
                 yield chunk
-            yield from _swallowed(raw, codec, int(reader.frame_start_position() or 0), notes)
             return
-        except OSError:
+        except (OSError, zstandard.ZstdError):
             pass
     with open_raw() as raw:
         yield from _after_damage(_Salvage(raw, codec, notes).chunks(), delivered)
-
-
-def _read_to_its_end(reader: Any) -> Iterator[bytes]:
-    """Everything that a reader of FastWARC gives. Members without content read as nothing, as the end of the file does:
-    the end is where a read moves no further."""
-    position = -1
-    while True:
-        if chunk := reader.read(CHUNK_BYTES):
-            yield chunk
-        elif (found := reader.inner_tell()) != position:
-            position = found
-        else:
-            return
-
-
-def _swallowed(raw: BinaryIO, codec: Codec, start: int, notes: Counter[str]) -> Iterator[bytes | None]:
-    """What follows a gzip member, at `start`, that the file ends in. Where the writer of a file was killed and another
-    one went on, the decoder takes the later members for content of the torn one. A long member is not looked into: it
-    is the only one of its file."""
-    raw.seek(start)
-    data = raw.read(_HELD_BYTES + 1)
-    if codec.reader != "GzipReader" or len(data) > _HELD_BYTES or not _ends_inside_member(data):
-        return
-    if found := codec.magic.search(data, 1):
-        notes["damaged_members"] += 1
-        yield None
-        yield from _Salvage(io.BytesIO(data[found.start() :]), codec, notes).chunks()
-
-
-def _ends_inside_member(data: bytes) -> bool:
-    decoder = zlib.decompressobj(31)
-    while data and not decoder.eof:
-        decoder.decompress(data, CHUNK_BYTES)
-        data = decoder.unconsumed_tail
-    return not decoder.eof
 
 
 def _after_damage(chunks: Iterator[bytes | None], skip: int) -> Iterator[bytes | None]:
@@ -129,7 +130,8 @@ class _Salvage:
     may have swallowed whole members before the decoder noticed."""
 
     def __init__(self, raw: BinaryIO, codec: Codec, notes: Counter[str]) -> None:
-        self._raw, self._codec, self._notes = raw, codec, notes
+        self._raw, self._magic, self._notes = raw, codec.magic, notes
+        self._decoder = codec.decoders()
         self._pending = b""
         self._end = 0
         """Where in the file `_pending` ends."""
@@ -145,7 +147,7 @@ class _Salvage:
     def _find_member(self) -> int | None:
         """The offset of the next member, which `_pending` then begins with; None at the end of the file."""
         while True:
-            found = self._codec.magic.search(self._pending)
+            found = self._magic.search(self._pending)
             if found:
                 self._skip(found.start())
                 return self._end - len(self._pending)
@@ -166,7 +168,7 @@ class _Salvage:
         if self._repeated + stop - start > 4 * _HELD_BYTES + self._seen // 2:
             return False
         self._raw.seek(start)
-        found = self._codec.magic.search(self._raw.read(stop - start + 3))
+        found = self._magic.search(self._raw.read(stop - start + 3))
         if found and found.start() < stop - start:
             self._end, self._pending = start + found.start(), b""
             self._repeated += stop - self._end
@@ -175,7 +177,7 @@ class _Salvage:
 
     def chunks(self) -> Iterator[bytes | None]:
         while (start := self._find_member()) is not None:
-            decoder = self._codec.decoder()
+            decoder = self._decoder()
             fresh = True
             while not decoder.eof:
                 if not self._pending and not self._read_more():

@@ -44,8 +44,8 @@ _WARC = _RecordLine(_WARC_LINE, _WARC_LINE)
 _ARC = _RecordLine(re.compile(_ARC_FIELDS), re.compile(rb"^" + _ARC_FIELDS, re.MULTILINE))
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n|\n(?=WARC/\d\.\d+[ \t]*\r?\n)")
 """An empty line, or the next record, where a header breaks off."""
-_ANY_VERSION = re.compile(rb"WARC/\d")
 _NOT_SPACE = re.compile(rb"[^\r\n \t]")
+_WARC_SEPARATOR = b"\r\n\r\n"
 _NO_BODY = memoryview(b"")
 
 
@@ -235,10 +235,12 @@ def _record_follows(window: Window, length: int, line: _RecordLine) -> bool:
     found = _NOT_SPACE.search(window.data, start, start + _MAX_SEPARATOR_BYTES + 1)
     if found is None:
         return len(window.data) - start <= _MAX_SEPARATOR_BYTES
-    if line.here.match(window.data, found.start()):
-        return True
-    # A record whose own header is broken is skipped, and no part of the record before it.
-    return found.start() > start and _ANY_VERSION.match(window.data, found.start()) is not None
+    if not line.here.match(window.data, found.start()):
+        return False
+    # A record may hold a WARC file. A wrong length that happens to end near a later record is told from that by what
+    # stands between: the length of a good record ends before the separator, not before or behind a part of it.
+    exact = line is not _WARC or window.data[start : found.start()] == _WARC_SEPARATOR
+    return exact or line.anywhere.search(window.data, window.pos, start) is None
 
 
 def _true_length(window: Window, length: int | None, line: _RecordLine) -> int | None:
@@ -255,9 +257,13 @@ def _true_length(window: Window, length: int | None, line: _RecordLine) -> int |
         return None
     if length is not None and length > MAX_RECORD_BYTES and _ends_after(window, found, length, line):
         return None
-    # Too small a length only matters when more than separators follow.
-    if length is not None and length < found and not _NOT_SPACE.search(window.data, window.pos + length, match.start()):
-        return length
+    if length is not None and length < found:
+        # Too small a length only matters when more than separators follow. After the separator of a WARC file, it is
+        # the next record that is damaged.
+        end = window.pos + length
+        ends_there = line is _WARC and window.data.startswith(_WARC_SEPARATOR, end)
+        if ends_there or not _NOT_SPACE.search(window.data, end, match.start()):
+            return length
     body = window.data[match.start() - 4 : match.start()] if found >= 4 else window.data[window.pos : match.start()]
     return found - len(body) + len(body.rstrip(b"\r\n"))
 
