@@ -134,11 +134,11 @@ def test_json_lines(read: Read) -> None:
         data = mutate(noise, b"\n".join(chosen) + noise.choice((b"", b"\n", b"\r\n")), TOKENS)
         given = [line for line in data.split(b"\n") if line.strip()]
         rows = read("x.jsonl", data)
+        if data.startswith((b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")):
+            continue  # nothing can be decoded, so that no one can count
         if len(rows) == 1 and rows[0]["error"] and rows[0]["error"].startswith("unreadable_file"):
             assert data.startswith(b"\xff\xfe"), data
             continue
-        if data.startswith((b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")):
-            continue  # nothing can be decoded, so that no one can count
         assert len(rows) == len(given), data
         for row, line in zip(rows, given, strict=True):
             check_line(row, line)
