@@ -360,6 +360,9 @@ def test_what_makes_a_whole_pool_unreadable_is_told_when_it_is_planned(tmp_path:
     pq.write_table(pa.table({"content": ["x"], **{f"c{i}\n": [1] for i in range(30)}}), tmp_path / "c.parquet")
     with pytest.raises(DataError, match=r"c\.parquet: has no column 'text' \(it has: content, c0\\n, .*…\)\. Rename"):
         make(inputs=[str(tmp_path)]).shards()
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 broken")
+    with pytest.raises(DataError, match=r"c\.parquet: not a readable Parquet file \("):
+        make(inputs=[str(tmp_path)]).shards()
     (tmp_path / "odd").write_bytes(b"hello")
     with pytest.raises(DataError, match="odd: neither its name nor its first bytes"):
         make(inputs=[str(tmp_path / "odd")]).shards()
