@@ -317,6 +317,7 @@ def unreadable_files(folder: Path) -> dict[str, str]:
         "cut.parquet": whole[: len(whole) // 2],
         "footer.parquet": whole[:-8] + b"\xff\xff\xff\x7fPAR1",
         "begun.parquet": b"PAR1 broken",
+        "encrypted.parquet": whole[:-4] + b"PARE",
         "lines.parquet": GOOD.encode(),
         "page.warc.gz": b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>",
         "lines.warc": GOOD.encode(),
@@ -326,7 +327,10 @@ def unreadable_files(folder: Path) -> dict[str, str]:
         (folder / name).write_bytes(content)
     pq.write_table(pa.table({"content": ["a"]}), folder / "untexted.parquet")
     pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, ["text", "text"]), folder / "twice.parquet")
+    pq.write_table(pa.table({}), folder / "without.parquet")
     return {
+        "without.parquet": "has no column 'text' (it has: no column at all)",
+        "encrypted.parquet": "not a readable Parquet file",
         "cut.parquet": "not a readable Parquet file", "footer.parquet": "not a readable Parquet file",
         "begun.parquet": "not a readable Parquet file", "lines.parquet": "not a readable Parquet file",
         "page.warc.gz": "holds no record of its format; it begins with b\"<?xml version='1.0'?>",
