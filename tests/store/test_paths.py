@@ -178,6 +178,12 @@ def test_uris_name_files_as_paths_do(bucket: Location) -> None:
         assert [f.name for f in expand([f"{bucket}/{name}"])] == [name.rpartition("/")[2]]
 
 
+def test_a_remote_file_is_the_same_under_every_address(bucket: Location) -> None:
+    addresses = [str(bucket), f"{bucket}/b.jsonl", f"{bucket}/*", f"{bucket}/sub/"]
+    addresses += [address.replace("s3://", "s3a://") for address in addresses]
+    assert [file.name for file in expand(addresses)] == ["b.jsonl", "sub/a.jsonl.gz"]
+
+
 def test_the_fingerprint_of_a_remote_file_follows_its_change(bucket: Location) -> None:
     before = expand([str(bucket / "b.jsonl")])[0]
     assert expand([str(bucket / "b.jsonl")]) == [before]

@@ -90,7 +90,7 @@ def count_documents(open_raw: Callable[[], BinaryIO], limit: int) -> int:
 def _document(number: int, line: bytes, notes: Counter[str]) -> JsonDocument:
     if len(line) > MAX_LINE_BYTES:
         return failed(line, f"too_large: line {number} is longer than {MAX_LINE_BYTES} bytes")
-    if trouble := exact_json.too_many_values(line):
+    if len(line) > exact_json.LARGE_BYTES and (trouble := exact_json.too_many_values(line)):
         return failed(line, f"too_large: line {number}: {trouble}")
     try:
         return _parsed(number, line, notes)

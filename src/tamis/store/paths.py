@@ -262,4 +262,6 @@ def _named_remote(fs: Any, text: str) -> list[tuple[str, str]]:
 
 def _remote(fs: Any, uri: str, name: str) -> _Entry:
     info = fs.info(uri)
-    return uri, name, uri, int(info.get("size") or 0), remote_mark(uri, info)
+    # One object has several addresses (s3:// and s3a://, say); two web addresses are two files.
+    key = uri if uri.startswith(("http://", "https://")) else fs.unstrip_protocol(fs._strip_protocol(uri))
+    return key, name, uri, int(info.get("size") or 0), remote_mark(uri, info)

@@ -33,6 +33,10 @@ _NAMES_SHOWN = 20
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
+class ColumnError(FormatError):
+    """A readable Parquet file that does not have the columns that are needed."""
+
+
 def read_documents(name: str, open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Iterator[JsonDocument]:
     """Stream the rows of a Parquet file with a column `text`; columns that have no place of their own go to `extra`.
 
@@ -57,24 +61,20 @@ def count_documents(name: str, open_raw: Callable[[], BinaryIO]) -> int:
 
 
 def check_file(name: str, open_raw: Callable[[], BinaryIO]) -> None:
-    """Raises FormatError where a readable Parquet file does not have the columns that are needed."""
-    try:
-        with open_raw() as raw, open_parquet(raw, name) as file:
-            schema = file.schema_arrow
-    except FormatError:
-        return  # this file is quarantined when it is read
-    check_columns(schema, name)
+    """Raises FormatError where a file is not readable Parquet, or does not have the columns that are needed."""
+    with open_raw() as raw, open_parquet(raw, name) as file:
+        check_columns(file.schema_arrow, name)
 
 
 def check_columns(schema: pa.Schema, name: str) -> None:
-    """Raises FormatError where a file has no column `text`, or two columns of one name."""
+    """Raises ColumnError where a file has no column `text`, or two columns of one name."""
     twice = [column for column, count in Counter(schema.names).items() if count > 1]
     if twice:
-        raise FormatError(f"{name}: has two columns {twice[0]!r}. Write it again with one column of each name.")
+        raise ColumnError(f"{name}: has two columns {twice[0]!r}. Write it again with one column of each name.")
     if columns.TEXT not in schema.names:
         found = ", ".join(repr(column)[1:-1] for column in schema.names[:_NAMES_SHOWN]) or "no column at all"
         more = ", …" if len(schema.names) > _NAMES_SHOWN else ""
-        raise FormatError(
+        raise ColumnError(
             f"{name}: has no column 'text' (it has: {found}{more}). Rename the column that holds the texts to 'text'."
         )
 

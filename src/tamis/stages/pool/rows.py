@@ -15,6 +15,7 @@ MAX_BATCH_BYTES = 8 << 20
 text) is spread over dozens of large pages. A single larger document makes a batch of its own."""
 MAX_ROW_BYTES = 256 << 20
 """Bytes of all columns of one row; a larger row is quarantined, without what it holds."""
+_SHORT = 4096
 _URL_CHARACTERS = 4096
 """What is kept of the URL of a row that is too large."""
 _COPIED = b""
@@ -37,13 +38,13 @@ class Row:
     error: str | None = None
 
     def size_bytes(self) -> int:
-        """Bytes of content, and of all strings in UTF-8."""
-        size = len(self.content or b"") + utf8_bytes(self.url)
+        """Bytes of content, and of all strings in UTF-8; of short ones among them (URL, headers), characters."""
+        size = len(self.content or b"") + _about(self.url)
         for value in (self.text, self.extra, self.warcinfo):
             if value:
-                size += utf8_bytes(value)
+                size += len(value) if value.isascii() else utf8_bytes(value)
         if self.metadata:
-            size += sum(map(utf8_bytes, self.metadata)) + sum(map(utf8_bytes, self.metadata.values()))
+            size += _about("".join(self.metadata)) + _about("".join(self.metadata.values()))
         return size
 
     def too_large(self, size: int) -> "Row":
@@ -56,7 +57,11 @@ class Row:
 
 
 def utf8_bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _about(text: str) -> int:
+    return len(text) if len(text) < _SHORT else utf8_bytes(text)
 
 
 class Batcher:

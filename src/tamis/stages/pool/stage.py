@@ -93,13 +93,21 @@ class Pool(Source):
 
     def _check_formats(self, shards: list[PoolShard]) -> None:
         """Raises FormatError for the mistakes that would make a whole pool unreadable: a file of another kind that was
-        named outright, and Parquet without a column for the text, of which the first file is looked at."""
+        named outright, a single file that is no Parquet, and Parquet without a column for the text, of which the first
+        file is looked at."""
         for shard in shards:
             if not has_readable_name(shard.uri):
                 readers.kind_of(shard.uri, self._opener(shard))
         first = next((shard for shard in shards if shard.uri.lower().endswith(".parquet")), None)
-        if first is not None:
+        if first is None:
+            return
+        try:
             parquet.check_file(first.uri, self._opener(first))
+        except parquet.ColumnError:
+            raise
+        except FormatError:
+            if len(shards) == 1:
+                raise  # of several files, it is quarantined when it is read
 
     def holds_pages(self, shard: InputShard) -> bool:
         return readers.is_named_as_pages(shard.uri)
