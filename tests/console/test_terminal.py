@@ -16,7 +16,10 @@ from tamis.console.display import Display
 from tamis.console.terminal import echo, echo_json, safe_console, safe_text
 
 SRC = Path(__file__).parents[2] / "src" / "tamis"
-EVIL = "a\x1b]0;owned\x07b\x1b[2J\x1b[31mred\x9b1m\x7f\rover\x08\x00\u202edlrow\u202c\u2066x\u2069\u2028y\ud800[/bold][red]z:smile:"
+EVIL = (
+    "a\x1b]0;owned\x07b\x1b[2J\x1b[31mred\x9b1m\x7f\rover\x08\x00\u202edlrow\u202c\u2066x\u2069\u2028y\ud800"
+    "[/bold][red]z:smile:"
+)
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
