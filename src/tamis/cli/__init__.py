@@ -2,11 +2,10 @@
 
 import sys
 
-import typer
-
 from tamis.base.errors import TamisError
 from tamis.cli import runs, work
 from tamis.cli.options import app
+from tamis.console.terminal import echo
 
 __all__ = ["app", "main", "runs", "work"]
 
@@ -16,5 +15,5 @@ def main() -> None:
     try:
         app()
     except TamisError as error:
-        typer.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

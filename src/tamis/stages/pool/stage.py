@@ -67,6 +67,10 @@ class Pool(Source):
         self.paper = paper
         self._notes: Counter[str] = Counter()
 
+    def card_settings(self) -> dict[str, Any]:
+        """Without the inputs as they were typed; the card's parents are the contents of the files."""
+        return {name: value for name, value in super().card_settings().items() if name != "inputs"}
+
     def identity(self) -> list[Any]:
         """The settings that decide what is done with a record. Which records there are is part of the shards'
         fingerprints."""

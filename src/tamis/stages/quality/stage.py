@@ -140,7 +140,7 @@ class QualityFit(_Scores, Group):
         size = min(len(good), len(pool))
         model, found = self._trained(good[:size], pool[:size], context)
         details = {
-            "positives": source,
+            "positives": "asset positives" if "positives" in context.assets else source,
             "num_positives_available": len(positives),
             "num_candidates": sketches.num_lines,
             **found,
