@@ -8,12 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tamis import products
-from tamis.base.errors import ConfigError
-from tamis.commands import EXPERIMENT_STATE, Session, Views, heldout_at, work
+from tamis.base.errors import ConfigError, DataError
+from tamis.commands import EXPERIMENT_FILE, EXPERIMENT_STATE, Session, Views, heldout_at, work
+from tamis.runner.ledger import RECORD
+from tamis.runner.ownership import foreign_files, is_artefact
 from tamis.store.atomic import read_json
 from tamis.store.location import Location
+from tamis.store.locks import lock
 from tamis.store.rundir import RUN_FILE, Product, RunDir, open_run
-from tamis.store.workspace import ARTEFACTS, Workspace
+from tamis.store.tokens import read_manifest
+from tamis.store.workspace import Workspace
 
 
 def current_models(run: RunDir) -> list[Product]:
@@ -24,16 +28,16 @@ def current_models(run: RunDir) -> list[Product]:
     tokens = run.tokens()
     if tokens is None:
         raise ConfigError(f"{run.root}: no token shards here. Run it to its stage 'tokenize': tamis run {run.recipe}")
-    data = read_json(tokens / "manifest.json")["fingerprint"]
+    data = read_manifest(tokens)["fingerprint"]
     models = run.products("model")
-    fresh = [model for model in models if model.settings["data"] == data]
+    fresh = [model for model in models if model.settings.get("data") == data]
     if not fresh:
         what = (
             f"its model ({models[-1].artefact}) was trained on tokens that the run had before it was changed"
             if models
             else "no model was trained on it yet"
         )
-        scale = models[-1].settings["scale"] if models else "nano"
+        scale = models[-1].settings.get("scale", "nano") if models else "nano"
         raise ConfigError(f"{run.root}: {what}. Type: tamis train {run.root} --scale {scale}")
     newest = _but_seed(fresh[-1])
     found = {model.settings["seed"]: model for model in fresh if _but_seed(model) == newest}
@@ -49,7 +53,7 @@ def current_evaluations(run: RunDir) -> list[Product]:
     evaluations = run.products("evaluation")
     found = []
     for model in current_models(run):
-        own = [one for one in evaluations if one.settings["model"] == model.artefact]
+        own = [one for one in evaluations if one.settings.get("model") == model.artefact]
         if not own:
             raise ConfigError(
                 f"{run.root}: the model of seed {model.settings['seed']} ({model.artefact}) is not evaluated. "
@@ -130,17 +134,20 @@ def one_workspace(places: Sequence[Location]) -> list[RunDir]:
 
 
 def unreferenced(workspace: Workspace) -> list[dict[str, Any]]:
-    """Artefacts that no run or experiment of the workspace refers to: {artefact, kind, bytes, why}, largest first."""
-    kept = _referenced(workspace)
+    """Artefacts that no run or experiment of the workspace refers to: {artefact, kind, bytes, why, kept}, largest
+    first. `kept` says why one is not to be deleted: there are files in it that Tamis did not make."""
+    referenced = _referenced(workspace)
     found = []
     for folder in workspace.artefacts():
-        if folder.name in kept:
+        if folder.name in referenced or not is_artefact(folder):
             continue
-        finished = (folder / "card.json").exists() or (folder / products.RECORD).exists()
+        finished = (folder / "card.json").exists() or (folder / RECORD).exists()
+        others = foreign_files(folder)
         found.append({
             "artefact": folder.name, "kind": folder.name.rpartition("-")[0].split("-")[0],
             "bytes": sum(place.size() for place in folder.files()),
             "why": "no run refers to it" if finished else "it was never finished",
+            "kept": f"it holds {others[0]}, which Tamis did not make" if others else "",
         })  # fmt: skip
     return sorted(found, key=lambda item: (-item["bytes"], item["artefact"]))
 
@@ -152,14 +159,28 @@ def _referenced(workspace: Workspace) -> set[str]:
         names |= {*run.steps().values(), *run.uses()}
         names |= {product.artefact for kind in ("model", "evaluation") for product in run.products(kind)}
     for place in workspace.views(EXPERIMENT_STATE):
-        graph = read_json(place / EXPERIMENT_STATE)["graph"]
-        names |= {name for node in graph for name in node["artefacts"]}
+        try:
+            graph = read_json(place / EXPERIMENT_STATE)["graph"]
+            names |= {str(name) for node in graph for name in node["artefacts"]}
+        except (DataError, KeyError, TypeError):
+            raise DataError(
+                f"{place / EXPERIMENT_STATE}: this file is damaged, so that nobody knows what the experiment needs. "
+                f"Type its command again, which writes it anew: tamis experiment {place / EXPERIMENT_FILE}"
+            ) from None
     return names
 
 
 def clean(workspace: Workspace) -> list[dict[str, Any]]:
-    """Delete what `unreferenced` lists; returns the list."""
+    """Delete what `unreferenced` lists, but for what is to be kept, or is being made by a run just now; returns the
+    list."""
     found = unreferenced(workspace)
     for item in found:
-        (workspace.root / ARTEFACTS / item["artefact"]).delete_folder()
+        folder = workspace.artefact(item["artefact"])
+        if item["kept"]:
+            continue
+        try:
+            with lock(folder):
+                folder.delete_folder()
+        except ConfigError:
+            item["kept"] = "a run is working on it"
     return found

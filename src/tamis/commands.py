@@ -17,7 +17,7 @@ from pathlib import PurePath
 from typing import Any
 
 from tamis import __version__, flow, products
-from tamis.base.errors import ConfigError, TamisError
+from tamis.base.errors import ConfigError, DataError, TamisError
 from tamis.base.events import Event
 from tamis.base.recipe import RUN_NAME
 from tamis.base.yaml_text import dump_yaml, read_assignment, read_yaml
@@ -29,7 +29,7 @@ from tamis.runner.graph import Context, Node, describe, in_order
 from tamis.store.atomic import read_json, write_json, write_text
 from tamis.store.location import Location
 from tamis.store.locks import lock
-from tamis.store.rundir import EventLog, Product, RunDir, open_run
+from tamis.store.rundir import EventLog, Product, RunDir, open_run, read_card
 from tamis.store.workspace import ARTEFACTS, Workspace
 
 OnEvent = Callable[[Event], None]
@@ -119,9 +119,20 @@ def _prepare(run: RunDir, graph: RunGraph) -> None:
         if isinstance(node, products.ProductNode)
         for name in node.artefacts(run.workspace)
     ]
-    if run.record_steps(graph.steps(), uses) or not run.recipe.exists():
+    if run.record_steps(graph.steps(), uses) or not run.has_recipe():
         write_text(run.recipe, flow.dump_recipe(graph.resolved.recipe))
     write_json(run.provenance, provenance())
+
+
+def check_inputs(graph: RunGraph, workspace: Workspace) -> None:
+    """Raises ConfigError when the pool holds what runs of the workspace made: it would grow with every run."""
+    source = graph.resolved.source
+    uri = workspace.find_own(uri for shard in graph.plan.shards for uri in source.uris(shard))
+    if uri is not None:
+        raise ConfigError(
+            f"pool.inputs: {uri} lies in the workspace {workspace.root}, where runs write. Name the files of the pool "
+            "themselves (--pool FILES), copy this one elsewhere, or choose another workspace (--workspace FOLDER)."
+        )
 
 
 def run_name(name: str) -> str:
@@ -147,6 +158,7 @@ def run_recipe(session: Session, graph: RunGraph) -> RunDir:
 
     Raises any TamisError; whatever happens is in the run's events.jsonl.
     """
+    check_inputs(graph, session.workspace)
     run = RunDir(session.workspace.root / graph.name)
     with lock(run.root):
         _prepare(run, graph)
@@ -188,7 +200,8 @@ def heldout_at(place: Location, workspace: Workspace) -> "products.HeldoutNode |
 def heldout_node(run: RunDir, seed: int = 0) -> "products.HeldoutNode":
     """The node that makes held-out tasks of a run's documents. Raises ConfigError when the run is of the training
     part of its pool: a model would be examined with pages that it was trained on."""
-    pool = read_yaml(run.recipe.read_text(), str(run.recipe)).get("pool") or {}
+    pool = run.read_recipe().get("pool")
+    pool = pool if isinstance(pool, dict) else {}
     if pool.get("part") != "heldout":
         raise ConfigError(
             f"{run.root}: this run is of the part of the pool that models are trained on (pool.part is "
@@ -213,7 +226,7 @@ def make_heldout(session: Session, run: RunDir, seed: int) -> tuple[Location, di
     node = heldout_node(run, seed)
     work(session, [node], Views(session, {run.name: run}, run.log))
     folder = node.folder(session.workspace)
-    return folder, dict(read_json(folder / "card.json")["details"])
+    return folder, dict(read_card(folder / "card.json").details)
 
 
 def make_tokenizer(session: Session, run: RunDir, vocab_size: int) -> Location:
@@ -285,6 +298,8 @@ def run_experiment(session: Session, graph: ExperimentGraph, text: str) -> tuple
     workspace, experiment = session.workspace, graph.experiment
     folder = workspace.root / experiment.name
     runs = {name: RunDir(folder / name) for name in graph.runs}
+    for run_graph in graph.runs.values():
+        check_inputs(run_graph, workspace)
     with ExitStack() as held:
         held.enter_context(lock(folder))
         for name, run in runs.items():
@@ -296,12 +311,20 @@ def run_experiment(session: Session, graph: ExperimentGraph, text: str) -> tuple
         work(session, graph.targets, Views(session, runs, log))
         comparison = graph.comparison.read(workspace) if graph.comparison is not None else None
         state = _experiment_state(graph, text, workspace)
-        if not (folder / EXPERIMENT_STATE).exists() or read_json(folder / EXPERIMENT_STATE) != state:
+        if _written_state(folder) != state:
             write_json(folder / EXPERIMENT_STATE, state)
             _write_experiment_report(graph, runs, folder, comparison, state)
         elif not (folder / "report.html").exists():
             _write_experiment_report(graph, runs, folder, comparison, state)
     return folder / "report.html", comparison
+
+
+def _written_state(folder: Location) -> Any:
+    """What experiment.json says; None where it is missing or damaged."""
+    try:
+        return read_json(folder / EXPERIMENT_STATE)
+    except (FileNotFoundError, DataError):
+        return None
 
 
 def _write_experiment_report(
@@ -318,7 +341,7 @@ def _experiment_state(graph: ExperimentGraph, text: str, workspace: Workspace) -
     experiment = graph.experiment
     sets = {}
     for name, node in graph.heldout.items():
-        details = read_json(node.folder(workspace) / "card.json")["details"]
+        details = read_card(node.folder(workspace) / "card.json").details
         sets[name] = {
             "recipe": experiment.heldout.choices()[name].recipe, "artefact": node.artefact_name,
             "pages": details["num_documents"], "hosts": details["num_hosts"], "bytes": details["num_document_bytes"],

@@ -75,7 +75,7 @@ class HeldoutNode(ProductNode):
     """Held-out sets of pages and a continuation task, from the documents of a run of the held-out part of a pool."""
 
     kind: ClassVar[str] = "heldout"
-    read_when_done: ClassVar[tuple[str, ...]] = ("card.json",)
+    read_when_done: ClassVar[tuple[str, ...]] = ("",)  # all files: the fingerprint of an evaluation covers their bytes
 
     def __init__(
         self, run_name: str, documents: Dataset, seed: int, max_documents: int = 500, max_items: int = 500

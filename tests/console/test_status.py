@@ -9,6 +9,7 @@ import pytest
 
 from tamis.base.cards import Card, Counts
 from tamis.base.events import Event
+from tamis.base.hashing import fingerprint
 from tamis.console.formats import count_text, duration_text, size_text, work_label
 from tamis.console.status import print_status, status_data
 from tamis.console.tables import accounting_table, clean_table, print_explanation, print_table
@@ -18,6 +19,8 @@ from tamis.store.rundir import Product, RunDir
 from tamis.store.workspace import open_workspace
 
 REASONS = {f"why_{number}": number for number in range(1, 9)}
+
+DATA_NOW = fingerprint({"num_tokens": 4321})
 
 
 def card(name: str, counts: Counts) -> Card:
@@ -41,7 +44,7 @@ def run(tmp_path: Path) -> RunDir:
     tokenized = Counts(rows_in=64, kept=64, bytes_in=1_200_000, kept_bytes=1_200_000)
     for step, counts in (("01_pool", pool), ("02_filter", filtered()), ("03_tokenize", tokenized)):
         write_json(run.stage(step).card, card(step[3:], counts).to_dict())
-    write_json(run.stage("03_tokenize").tokens / "manifest.json", {"num_tokens": 4321, "fingerprint": "data-now"})
+    write_json(run.stage("03_tokenize").tokens / "manifest.json", {"num_tokens": 4321, "fingerprint": DATA_NOW})
     run.log.write(Event(kind="run_started", fields={"recipe": "mine"}))
     run.log.write(Event(kind="run_finished", fields={}))
     return run
@@ -97,8 +100,8 @@ def test_a_run_that_nothing_is_listed_of_is_not_finished(run: RunDir) -> None:
 
 def test_products_of_other_data_are_stale(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
     run.add_product(Product("model", "model-old", {"data": "data-before", "scale": "nano", "seed": 0}))
-    run.add_product(Product("model", "model-new", {"data": "data-now", "scale": "nano", "seed": 0}))
-    run.add_product(Product("evaluation", "scores-old", {"data": "data-before"}))
+    run.add_product(Product("model", "model-new", {"data": DATA_NOW, "scale": "nano", "seed": 0}))
+    run.add_product(Product("evaluation", "scores-old", {"data": "data-before", "seed": 0}))
     status = status_data(run)
     assert [model["stale"] for model in status["models"]] == [True, False]
     assert [one["stale"] for one in status["evaluations"]] == [True]
@@ -111,7 +114,7 @@ def test_products_of_other_data_are_stale(run: RunDir, capsys: pytest.CaptureFix
 def test_an_unfinished_step_is_listed_and_products_cannot_be_checked(
     run: RunDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run.add_product(Product("model", "model-old", {"data": "data-before"}))
+    run.add_product(Product("model", "model-old", {"data": "data-before", "seed": 0}))
     run.stage("02_filter").card.delete_file()
     status = status_data(run)
     assert [stage["finished"] for stage in status["stages"].values()] == [True, False, True]
@@ -132,8 +135,14 @@ def test_accounting_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_clean_table_has_sizes_and_their_total(capsys: pytest.CaptureFixture[str]) -> None:
     items: list[dict[str, Any]] = [
-        {"artefact": "filter-1", "bytes": 1_500_000_000, "kind": "stage", "why": "no run refers to it"},
-        {"artefact": "model-2", "bytes": 12, "kind": "model", "why": "made from data that no run has"},
+        {"artefact": "filter-1", "bytes": 1_500_000_000, "kind": "stage", "why": "no run refers to it", "kept": ""},
+        {
+            "artefact": "model-2",
+            "bytes": 12,
+            "kind": "model",
+            "why": "made from data that no run has",
+            "kept": "a run is working on it",
+        },
     ]
     print_table(clean_table(items))
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]

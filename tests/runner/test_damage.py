@@ -1,20 +1,23 @@
 """Stored files whose bytes changed since they were written: they are found when they are read, and made again."""
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from harness import build, execute, run_at, step_folder, tree
-from toy import toy_docs
+from harness import Docs, build, execute, plan_of, run_at, step_folder, tree
+from toy import Measure, ToyPool, toy_docs
 
 from tamis.base.errors import DataError
 from tamis.base.events import Event
-from tamis.runner.curation import plan_nodes
+from tamis.base.stage import StageContext
+from tamis.products import TokenizerNode
+from tamis.runner.curation import Dataset, plan_nodes
 from tamis.runner.execute import execute as execute_nodes
 from tamis.runner.graph import Context, Node
 from tamis.runner.inline_engine import InlineEngine
-from tamis.runner.ledger import RECORD, read_record, verify, withdraw
+from tamis.runner.ledger import RECORD, DamagedError, read_record, verify, withdraw
 from tamis.runner.product import ProductNode
 from tamis.store.atomic import write_bytes
 from tamis.store.location import Location
@@ -242,8 +245,10 @@ def test_a_withdrawn_record_stays_and_counts_as_none(tmp_path: Path) -> None:
     assert set(verify(node.folder(workspace), place).outputs) == {"text"}
     withdraw(place)
     assert not node.is_done(workspace) and read_record(place) is not None
-    with pytest.raises(DataError, match="damaged since it was written"):
+    with pytest.raises(DamagedError, match="damaged since it was written") as found:
         verify(node.folder(workspace), place)
+    copy = pickle.loads(pickle.dumps(found.value))
+    assert (copy.damages, str(copy)) == (found.value.damages, str(found.value))
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"[]", b"{", b'{"counts": 1}', b"\xff", b"[" * 100_000])
@@ -266,3 +271,56 @@ def test_a_record_with_other_numbers_is_made_again(tmp_path: Path) -> None:
     place.write_text(place.read_text().replace('"kept": 1', '"kept": 2', 1))
     execute(build(DOCS), tmp_path)
     assert tree(tmp_path) == before
+
+
+class WithList(Measure):
+    """Reads a file that the user named."""
+
+    class Settings(Measure.Settings):
+        words: str
+
+    config: Settings
+
+    def assets(self) -> dict[str, str]:
+        return {"words": self.config.words}
+
+    def open(self, context: StageContext) -> None:
+        self.found = context.assets["words"].read_text()
+
+
+@pytest.mark.parametrize("size", [1, 2 << 20])
+@pytest.mark.parametrize("change", ["replaced", "deleted"])
+def test_a_file_of_the_user_that_changes_ends_the_run(tmp_path: Path, size: int, change: str) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("a" * size)
+    plan = plan_of(ToyPool(ToyPool.Settings(shards=DOCS)), [WithList(WithList.Settings(words=str(words)))])
+    words.unlink()
+    if change == "replaced":
+        words.write_text("b" * size)
+    with pytest.raises(DataError, match=r"words\.txt was changed or replaced while the run was using it"):
+        execute(plan, tmp_path / "w")
+    assert not list((tmp_path / "w").rglob("tasks/*.json"))
+    words.write_text("a" * size)
+    assert execute(plan, tmp_path / "w"), "the same file again is the same work"
+
+
+def test_a_tokenizer_is_not_trained_on_damaged_documents(tmp_path: Path) -> None:
+    docs: Docs = [[[f"{shard}-{n}", f"text number {n} of shard {shard}"] for n in range(20)] for shard in range(2)]
+    plan = build(docs)
+    execute(plan, tmp_path)
+    before = tree(tmp_path)
+    shard = step_folder(tmp_path, "04_unique") / "shards" / "00001.parquet"
+    workspace = open_workspace(Location(tmp_path))
+    flip(shard)
+    given = TokenizerNode("", Dataset.of_run(run_at(tmp_path)), 257)
+    with pytest.raises(
+        DataError, match=r"00001\.json: it is damaged, and could not be made anew|00001\.parquet: it is"
+    ):
+        finish(given, workspace)
+    node = TokenizerNode("", Dataset.of(plan, plan.steps[-1], plan_nodes("", plan, {})["04_unique"]), 257)
+    assert finish(node, workspace) == [], "the run was told before that it has to make the shard anew"
+    assert {name: digest for name, digest in tree(tmp_path).items() if "tokenizer-" not in name} == before
+    flip(shard)
+    other = TokenizerNode("", node.documents, 258)
+    assert finish(other, workspace) == ["shards/00001.parquet"]
+    assert {name: digest for name, digest in tree(tmp_path).items() if "tokenizer-" not in name} == before

@@ -45,9 +45,9 @@ def test_a_run_knows_its_artefacts(run: RunDir) -> None:
 
 
 def test_a_run_cut_short_changes_nothing_and_products_stay(run: RunDir) -> None:
-    made = Product(kind="model", artefact="model-1", settings={"seed": 0})
+    made = Product(kind="model", artefact="model-1", settings={"seed": 0, "data": "d"})
     run.add_product(made)
-    run.add_product(Product(kind="evaluation", artefact="evaluation-1", settings={}))
+    run.add_product(Product(kind="evaluation", artefact="evaluation-1", settings={"seed": 0, "data": "d"}))
     run.add_product(made)
     assert run.products("model") == [made]
     assert not run.record_steps({"00_pool": "pool-1"}, [])
@@ -77,7 +77,7 @@ def test_events_come_back_in_order(place: str) -> None:
 
 def test_a_line_cut_off_by_a_crash_is_left_out(place: str) -> None:
     file = Location(place) / "events.jsonl"
-    write_bytes(file, b'{"at": 1}\n{"at": 2}\n{"at"')
+    write_bytes(file, b'{"kind": "note", "at": 1}\n{"kind": "note", "at": 2}\n{"kind": "no')
     assert [line["at"] for line in read_events(file)] == [1, 2]
 
 

@@ -9,8 +9,8 @@ from tamis.base.cards import Card
 from tamis.console.formats import size_text
 from tamis.console.tables import print_table, reasons_cell
 from tamis.console.terminal import echo
-from tamis.store.atomic import read_json
 from tamis.store.rundir import Product, RunDir
+from tamis.store.tokens import read_manifest
 
 
 def status_data(run: RunDir) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def status_data(run: RunDir) -> dict[str, Any]:
 def _data_fingerprint(run: RunDir) -> str | None:
     """Fingerprint of the token shards that the run has now."""
     folder = run.tokens()
-    return None if folder is None else str(read_json(folder / "manifest.json")["fingerprint"])
+    return None if folder is None else str(read_manifest(folder)["fingerprint"])
 
 
 def _stages(run: RunDir) -> dict[str, dict[str, Any]]:
@@ -49,7 +49,7 @@ def _stages(run: RunDir) -> dict[str, dict[str, Any]]:
         entry = {
             "finished": step in cards,
             "artefact": str(folder.root),
-            "tokens": int(read_json(manifest)["num_tokens"]) if manifest.exists() else None,
+            "tokens": int(read_manifest(folder.tokens)["num_tokens"]) if manifest.exists() else None,
         }
         found[step] = entry | (cards[step].to_dict() if step in cards else {})
     return found

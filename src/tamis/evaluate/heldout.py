@@ -23,8 +23,9 @@ from tamis.base.hosts import host_of
 from tamis.base.seeds import named_rng, unit_hash
 from tamis.base.words import WORD, words
 from tamis.evaluate.results import read_jsonl, write_jsonl
-from tamis.store.atomic import read_json, write_json
+from tamis.store.atomic import write_json
 from tamis.store.location import Location
+from tamis.store.rundir import read_card
 from tamis.store.shards import file_digest, read_shard, schema_of
 
 VERSION = 3
@@ -184,7 +185,7 @@ def build_heldout(
     details = _sizes(rows, items, len(pages))
     card = Card(
         kind="heldout", name="heldout", version=VERSION, fingerprint=content_fingerprint(output),
-        parents=[read_json(dataset_card)["fingerprint"]],
+        parents=[read_card(dataset_card).fingerprint],
         config=config, tamis_version=tamis.__version__, seed=seed, details=details,
     )  # fmt: skip
     write_json(output / CARD, card.to_dict())
@@ -248,7 +249,7 @@ def open_heldout(heldout: Location) -> Card:
     """The card of a held-out folder. Raises ConfigError when there is none, DataError when its files were changed."""
     if not (heldout / CARD).is_file():
         raise ConfigError(f"{heldout}: not a held-out set (no {CARD}). Make one with: tamis heldout RUN")
-    card = Card.from_dict(read_json(heldout / CARD))
+    card = read_card(heldout / CARD)
     missing = [name for name in (DOCUMENTS, CONTINUATION) if not (heldout / name).is_file()]
     if missing or content_fingerprint(heldout) != card.fingerprint:
         what = f"{missing[0]} is missing" if missing else "its files are not those its card was written for"

@@ -92,7 +92,8 @@ class PassNode(Node):
             if card.accounting is not None and card.accounting.kept == 0:
                 raise nothing_left(step, card)
         for step in (*self.this_pass.steps, *([self.this_pass.sketch] if self.this_pass.sketch else [])):
-            for kind in tasks[0].folder(step).root.children():
+            root = tasks[0].folder(step).root
+            for kind in (root, *root.children()):
                 delete_leftovers(kind)  # of workers that were stopped; the lock says that nobody else writes here
         if self.this_pass.sketch is not None:
             _tell_cost(self.this_pass.sketch, card, context)

@@ -13,7 +13,7 @@ from tamis.base.stage import Group, InputShard, Map, Source, Stage
 from tamis.runner.ledger import Record, describe_outputs, verify, write_record
 from tamis.runner.plan import Pass, Plan, Step
 from tamis.runner.split import Apply, Split, apply_guarded, text_bytes
-from tamis.runner.verification import check_given_assets, check_made_assets
+from tamis.runner.verification import verified_assets
 from tamis.store.jsonl import write_jsonl
 from tamis.store.location import Location
 from tamis.store.rundir import StageDir
@@ -47,9 +47,8 @@ def opened(step: Step, seed: int, workspace: Workspace, cache: Opened) -> Stage:
     """The step's stage, opened in this worker. Raises DamagedError when a file that the graph made for it is damaged,
     DataError when a file of the user's changed since the run was planned."""
     if step.fingerprint not in cache:
-        check_made_assets(step, workspace)
-        step.stage.open(step.context(seed, workspace))
-        check_given_assets(step)
+        with verified_assets(step, workspace):
+            step.stage.open(step.context(seed, workspace))
         cache[step.fingerprint] = step.stage
     return cache[step.fingerprint]
 
@@ -133,6 +132,7 @@ class Lane:
         record = Record(
             fingerprint=self._plan.task_fingerprint(self.step, shard),
             shard=shard.name,
+            files=list(shard.files) if isinstance(self.stage, Source) else [],
             accounting=accounting,
             stored=self._stores,
             histograms=self._split.histograms,

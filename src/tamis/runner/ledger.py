@@ -34,6 +34,8 @@ class Record:
     """Of the work; '' in a record that was withdrawn."""
     shard: str = ""
     """Which shard of the pool, for per-document work."""
+    files: list[str] = field(default_factory=list)
+    """In the record of the source: the files that the shard consists of, where they are several."""
     accounting: Counts = field(default_factory=Counts)
     stored: bool = True
     """Whether the documents that were kept are stored: in the middle of a pass they need not be."""
@@ -70,6 +72,10 @@ class DamagedError(DataError):
             f"{', '.join(damage.file for damage in self.damages)}: damaged since it was written. Run the same command "
             "again to make it anew."
         )
+
+    def __reduce__(self) -> tuple[type["DamagedError"], tuple[list[Damage]]]:
+        """So that it can come from another process."""
+        return type(self), (self.damages,)
 
 
 def describe_outputs(folder: Location, places: Iterable[Location]) -> dict[str, dict[str, Any]]:

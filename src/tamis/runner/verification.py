@@ -1,5 +1,8 @@
 """What a worker checks before it trusts a stage's files: those that the graph made, and those of the user."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tamis.base.errors import DataError
 from tamis.runner.ledger import RECORD, verify
 from tamis.runner.plan import ARTEFACT_SCHEME, Step
@@ -7,7 +10,20 @@ from tamis.store.digests import input_mark
 from tamis.store.workspace import Workspace
 
 
-def check_made_assets(step: Step, workspace: Workspace) -> None:
+@contextmanager
+def verified_assets(step: Step, workspace: Workspace) -> Iterator[None]:
+    """Around the opening of a stage. Raises DamagedError, DataError as the checks below."""
+    _check_made(step, workspace)
+    try:
+        yield
+    except Exception:
+        # Where a file has changed, that is what there is to say.
+        _check_given(step)
+        raise
+    _check_given(step)
+
+
+def _check_made(step: Step, workspace: Workspace) -> None:
     """Compare what other nodes of the graph made for a step with their records. Raises DamagedError."""
     for text in step.assets.values():
         if text.startswith(ARTEFACT_SCHEME):
@@ -16,7 +32,7 @@ def check_made_assets(step: Step, workspace: Workspace) -> None:
             verify(folder, folder / RECORD, (file,))
 
 
-def check_given_assets(step: Step) -> None:
+def _check_given(step: Step) -> None:
     """Called when a stage has read its files. Raises DataError when one is not what it was when the run was planned:
     what was made with it would be stored as the work of another file."""
     for name, mark in step.asset_marks.items():

@@ -6,6 +6,7 @@ RUN/recipe.yaml  run.json  provenance.json  events.jsonl  report.html
 quarantine/, tasks/ (and sketches/, decisions/ where a stage needs the whole corpus; tokens/ after tokenize).
 """
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tamis.base.errors import ConfigError, DataError
 from tamis.base.events import Event
 from tamis.store.atomic import read_json, storage_errors, write_bytes, write_json
 from tamis.store.location import Location
-from tamis.store.workspace import Workspace, workspace_of
+from tamis.store.workspace import EVENTS, Workspace, workspace_of
 
 RUN_FILE = "run.json"
 
@@ -101,6 +102,7 @@ class EventLog:
         self.place = place
         self._pending: list[bytes] = []
         self._flushed = -math.inf
+        self._continues = False
 
     def write(self, event: Event) -> None:
         line = orjson.dumps(event.to_dict()) + b"\n"
@@ -108,32 +110,59 @@ class EventLog:
             with storage_errors(self.place):
                 self.place.parent.make_folder()
                 with self.place.path.open("ab") as handle:
-                    handle.write(line)
+                    handle.write(line if self._continues else self._line_end() + line)
+            self._continues = True
             return
         self._pending.append(line)
         if event.time - self._flushed >= self.FLUSH_SECONDS or event.kind in ("run_finished", "run_failed"):
             self.flush()
             self._flushed = event.time
 
+    def _line_end(self) -> bytes:
+        """What is missing of the last line, which a killed process may have left unfinished."""
+        with self.place.open_read() as stream:
+            if stream.seek(0, io.SEEK_END) == 0:
+                return b""
+            stream.seek(-1, io.SEEK_END)
+            return b"" if stream.read(1) == b"\n" else b"\n"
+
     def flush(self) -> None:
         """Write what is not yet in the file. Call it when nothing follows."""
         if self._pending:
-            before = self.place.read_bytes() if self.place.exists() else b""
+            before = self._line_end().join((self.place.read_bytes(), b"")) if self.place.exists() else b""
             write_bytes(self.place, before + b"".join(self._pending))
             self._pending.clear()
 
 
 def read_events(place: Location) -> list[dict[str, Any]]:
-    """Events in order; a line cut off by a crash is left out."""
+    """Events in order; what is no event, as a line cut off by a crash, is left out."""
     if not place.exists():
         return []
     out = []
     for line in place.read_bytes().splitlines():
         try:
-            out.append(orjson.loads(line))
+            event = orjson.loads(line)
         except orjson.JSONDecodeError:
             continue
+        if isinstance(event, dict) and isinstance(event.get("kind"), str):
+            out.append(event)
     return out
+
+
+def _is_run(state: Any) -> bool:
+    """Whether the content of a run.json has the form that `RunDir` writes."""
+    try:
+        steps, uses, products = state["steps"], state["uses"], state["products"]
+        names = [*(item["artefact"] for item in (*steps, *products)), *uses]
+        return (
+            all(isinstance(part, list) for part in (steps, uses, products))
+            and all(isinstance(name, str) and name.strip(".") and "/" not in name for name in names)
+            and all(isinstance(item["step"], str) for item in steps)
+            and all(item.keys() == {"kind", "artefact", "settings"} for item in products)
+            and all(isinstance(item["settings"]["seed"], int) for item in products)
+        )
+    except (KeyError, TypeError, AttributeError, IndexError):
+        return False
 
 
 def read_card(place: Location) -> Card:
@@ -177,10 +206,10 @@ class RunDir:
 
     @cached_property
     def log(self) -> EventLog:
-        return EventLog(self.root / "events.jsonl")
+        return EventLog(self.root / EVENTS)
 
     def read_events(self) -> list[dict[str, Any]]:
-        return read_events(self.root / "events.jsonl")
+        return read_events(self.root / EVENTS)
 
     def state(self) -> tuple[str, str]:
         """(finished | failed | unfinished, message): what the newest event says of a failure, else what the artefacts
@@ -193,15 +222,47 @@ class RunDir:
         steps = self.steps()
         return ("finished" if steps and len(self.cards()) == len(steps) else "unfinished"), ""
 
+    def read_recipe(self) -> dict[str, Any]:
+        """The recipe as it was resolved. Raises DataError when it is missing or damaged."""
+        try:
+            found = yaml.safe_load(self.recipe.read_text())
+            if isinstance(found, dict) and isinstance(found.get("name"), str):
+                return found
+            reason = "it is no recipe"
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            reason = f"no valid YAML: {type(error).__name__}"
+        except FileNotFoundError:
+            reason = "missing"
+        raise DataError(
+            f"{self.recipe}: damaged ({reason}). Type the command that made the run again, which writes it anew."
+        )
+
+    def has_recipe(self) -> bool:
+        try:
+            return bool(self.read_recipe())
+        except DataError:
+            return False
+
     @property
     def name(self) -> str:
-        return str(yaml.safe_load(self.recipe.read_text())["name"])
+        return str(self.read_recipe()["name"])
 
     # Which artefacts belong to it.
 
     def _state(self) -> dict[str, Any]:
         place = self.root / RUN_FILE
-        return dict(read_json(place)) if place.exists() else {"steps": [], "uses": [], "products": []}
+        if not place.exists():
+            return {"steps": [], "uses": [], "products": []}
+        try:
+            state = read_json(place)
+            if _is_run(state):
+                return dict(state)
+        except DataError:
+            pass
+        raise DataError(
+            f"{place}: this file is damaged. Delete it, and type the commands that made the run again (tamis run, "
+            "train, eval): what is finished is found, not made again."
+        )
 
     def steps(self) -> dict[str, str]:
         """Step, as `03_filter`, -> name of its artefact, in story order."""

@@ -33,6 +33,7 @@ VOCAB_SIZE_KEY = b"vocab_size"
 """Metadata key of the `token_ids` field, decimal: lets the writer choose uint16. Without it: uint32."""
 
 LARGEST_UINT16_VOCABULARY = 1 << 16
+LARGEST_ID = (1 << 31) - 1
 OFFSET_DTYPE = np.dtype("<i8")
 
 
@@ -148,11 +149,17 @@ def vocab_size(tokenizer: Location) -> int:
     try:
         data = orjson.loads(tokenizer.read_bytes())
         vocabulary = data["model"]["vocab"]
-        ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
-        return 1 + max(*ids, *(token["id"] for token in data.get("added_tokens", [])), -1, -1)
+        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else list(range(len(vocabulary)))
+        ids += [token["id"] for token in data.get("added_tokens", [])]
+        if wrong := [number for number in ids if type(number) is not int or not 0 <= number <= LARGEST_ID]:
+            raise ConfigError(
+                f"tokenizer: {tokenizer} has the id {wrong[0]!r}; ids are whole numbers from 0 to {LARGEST_ID}. Name "
+                "another tokenizer."
+            )
+        return 1 + max(ids, default=-1)
     except FileNotFoundError:
         raise ConfigError(f"tokenizer: {tokenizer} does not exist") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         raise ConfigError(
             f"tokenizer: {tokenizer} is not a Hugging Face `tokenizers` JSON file (tokenizer.json of a model)"
         ) from None
