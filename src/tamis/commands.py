@@ -20,7 +20,7 @@ from tamis import __version__, flow, products
 from tamis.base.errors import ConfigError, DataError, TamisError
 from tamis.base.events import Event
 from tamis.base.recipe import RUN_NAME
-from tamis.base.yaml_text import dump_yaml, read_assignment, read_yaml
+from tamis.base.yaml_text import dump_yaml, read_assignment
 from tamis.experiment import ExperimentGraph
 from tamis.flow import RunGraph
 from tamis.runner.curation import Dataset, EngineName, PassNode, make_engine

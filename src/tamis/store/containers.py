@@ -57,9 +57,9 @@ def _fastwarc(reader: str) -> Callable[[BinaryIO], Iterator[bytes]]:
 
 
 def _has_swallowed(raw: BinaryIO, start: int) -> bool:
-    """Whether a file ends inside the gzip member at `start`, and another member begins in it. Where the writer of a file
-    was killed and another one went on, the decoder takes the later members for content of the torn one. A long member
-    is not looked into: it is the only one of its file."""
+    """Whether a file ends inside the gzip member at `start`, and another member begins in it. Where the writer of a
+    file was killed and another one went on, the decoder takes the later members for content of the torn one. A long
+    member is not looked into: it is the only one of its file."""
     raw.seek(start)
     data = raw.read(_HELD_BYTES + 1)
     if len(data) > _HELD_BYTES or MAGIC["gzip"].search(data, 1) is None:
@@ -162,8 +162,8 @@ class _Salvage:
         self._pending = self._pending[count:]
 
     def _go_back(self, start: int, stop: int) -> bool:
-        """Whether there is a member in the last bytes from `start` to `stop`, where the search then goes on. Not when so
-        much was read again already that the time for a file would grow with the square of its size."""
+        """Whether there is a member in the last bytes from `start` to `stop`, where the search then goes on. Not when
+        so much was read again already that the time for a file would grow with the square of its size."""
         start = max(start, stop - _HELD_BYTES)
         if self._repeated + stop - start > 4 * _HELD_BYTES + self._seen // 2:
             return False
