@@ -47,6 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "foreign").mkdir()
     (folder / "foreign" / "thesis.tex").write_text("by hand")
     (folder / "broken.yaml").write_text("name: x\nstages: [")
+    (folder / "deep.yaml").write_text("name: x\nstages: " + "[" * 5000)
     return folder
 
 
@@ -228,7 +229,7 @@ def test_recipes_and_assets_are_listed(tamis: Tamis) -> None:
     assert "lid176" in tamis("fetch").stdout
 
 
-CONFIG, DATA = 2, 3
+CONFIG, DATA, STORAGE = 2, 3, 5
 
 
 @pytest.mark.parametrize(
@@ -249,6 +250,24 @@ CONFIG, DATA = 2, 3
         (["run", "raw", "--pool", "crawl", "--name", "artefacts"], "is not 'artefacts'", CONFIG),
         (["run", "raw", "--pool", "crawl", "--name", ""], "--name", CONFIG),
         (["run", "raw", "--pool", "crawl", "--workspace", "broken.yaml"], "is a file", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--workspace", "x" * 300], "the name is too long", STORAGE),
+        (["run", "raw", "--pool", "crawl", "--workspace", "broken.yaml/x"], "is a file", CONFIG),
+        (["run", "raw", "--pool", "crawl", "--name", "x" * 300], "at most 100 lower-case letters", CONFIG),
+        (["run", "x" * 300 + ".yaml", "--pool", "crawl"], "no such recipe file", CONFIG),
+        (["run", "x" * 300, "--pool", "crawl"], "no recipe 'xxx", CONFIG),
+        (["run", "mine.yaml", "--set", "pool=5"], "pool: Input should be", CONFIG),
+        (["run", "mine.yaml", "--set", f"seed={2**64}"], "seed: a whole number must fit into 64 bits", CONFIG),
+        (["run", "mine.yaml", "--set", "filter.min_words=.nan"], "filter.min_words: a setting must be", CONFIG),
+        (["run", "mine.yaml", "--set", "dedup.keep=highest:text"], "dedup.keep: no column 'text'", CONFIG),
+        (["run", "deep.yaml"], "nested more than 100 deep", CONFIG),
+        (["report", "runs/mine", "--output", "x" * 300], "the name is too long", STORAGE),
+        (["report", "runs/mine", "--output", "empty"], "a file is in the way", STORAGE),
+        (["report", "runs/mine", "--output", "broken.yaml/x"], "a file is in the way", STORAGE),
+        (["dups", "runs/mine", "--output", "x" * 300], "the name is too long", STORAGE),
+        (["status", "x" * 300], "no run here", CONFIG),
+        (["compare", "x" * 300, "runs/left"], "no run here", CONFIG),
+        (["eval", "runs/left", "--heldout", "x" * 300], "xxx", CONFIG),
+        (["clean", "x" * 300], "no Tamis workspace here", CONFIG),
         (["run", "raw", "--pool", "crawl", "--workspace", "foreign"], "it holds thesis.tex", CONFIG),
         (["run", "raw", "--pool", "crawl", "--workspace", "s3:"], "--workspace", CONFIG),
         (["run", "raw", "--pool", "crawl", "--workspace", "https://a.example/x"], "no workspace can be made", CONFIG),
@@ -260,7 +279,10 @@ CONFIG, DATA = 2, 3
         (["tokenizer", "empty"], "no run here", CONFIG),
         (["train", "runs/heldout"], "no token shards", CONFIG),
         (["train", "runs/mine", "--scale", "nanno"], "did you mean 'nano'", CONFIG),
-        (["train", "runs/mine", "--set", "seed"], "expected field=value", CONFIG),
+        (["train", "runs/mine", "--set", "seed"], "field=value, as in seed=1", CONFIG),
+        (["train", "runs/mine", "--set", "seed=[1"], "train.seed: Input should be a valid integer", CONFIG),
+        (["train", "runs/mine", "--set", "learning_rate=1e999"], "train.learning_rate: a setting must be", CONFIG),
+        (["train", "runs/mine", "--set", "learning_rate=1e-5", "--tokens", "9"], "9 tokens are 0 steps", CONFIG),
         (["train", "runs/mine", "--tokens", "99999999999"], "Either give it more data", CONFIG),
         (["eval", "runs/mine", "--heldout", "runs/heldout"], "tamis train", CONFIG),
         (["eval", "runs/left", "--heldout", "empty"], "empty", CONFIG),

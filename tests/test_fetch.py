@@ -1,5 +1,6 @@
 """Downloads, against a server on this machine: good, wrong, interrupted, refused, absent."""
 
+import contextlib
 import errno
 import hashlib
 import re
@@ -26,6 +27,7 @@ class Server(ThreadingHTTPServer):
     etag = '"one"'
     cut_after: int | None = None
     ranges: bool = True
+    stated_length: str | None = None
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -54,12 +56,15 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(server.body) - start))
+        length = str(len(server.body) - start) if server.stated_length is None else server.stated_length
+        if length:
+            self.send_header("Content-Length", length)
         self.send_header("ETag", server.etag)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}")
         self.end_headers()
-        self.wfile.write(server.body[start : server.cut_after])
+        with contextlib.suppress(ConnectionError):  # The client hangs up on an answer that is too long.
+            self.wfile.write(server.body[start : server.cut_after])
 
     def log_message(self, *args: object) -> None: ...
 
@@ -107,6 +112,29 @@ def test_wrong_checksum_is_not_published(server: Server, tmp_path: Path) -> None
 def test_wrong_size_is_named(server: Server, tmp_path: Path) -> None:
     server.body = b"<html>log in first</html>"
     with pytest.raises(DataError, match="has 25 bytes instead of 5,120,000"):
+        fetch.download(asset(server.url()), Location(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stated", ["", None])
+def test_no_more_is_written_than_the_asset_has(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: str | None
+) -> None:
+    """Whether or not the server says how much it sends, and whether or not the publisher does."""
+    server.stated_length, server.body = stated, BODY * 4
+    seen: list[int] = []
+    with pytest.raises(DataError, match="has more than 5,120,000 bytes; it was deleted"):
+        fetch.download(asset(server.url()), Location(tmp_path), lambda done, total: seen.append(done))
+    monkeypatch.setattr(fetch, "MOST_BYTES", 3_000_000, raising=False)
+    with pytest.raises(DataError, match="has more than 3,000,000 bytes; it was deleted"):
+        fetch.download(asset(server.url(), known=False), Location(tmp_path), lambda done, total: seen.append(done))
+    assert list(tmp_path.iterdir()) == [] and max(seen, default=0) <= len(BODY) + fetch.CHUNK_BYTES
+
+
+@pytest.mark.parametrize("stated", ["abc", "-5", "1e6", "0x10", "\u0665"])
+def test_a_size_that_is_no_number_is_one_clear_error(server: Server, tmp_path: Path, stated: str) -> None:
+    server.stated_length = stated.encode().decode("latin-1")
+    with pytest.raises(fetch.DownloadError, match="which is not a number of bytes"):
         fetch.download(asset(server.url()), Location(tmp_path))
     assert list(tmp_path.iterdir()) == []
 

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-import yaml
-
 from tamis import __version__, flow, products
 from tamis.base.errors import ConfigError, DataError, TamisError, UnexpectedError, kept_trace
 from tamis.base.events import Event
-from tamis.base.experiment import RUN_NAME
+from tamis.base.recipe import RUN_NAME
+from tamis.base.yaml_text import dump_yaml, read_assignment
 from tamis.experiment import ExperimentGraph
 from tamis.flow import RunGraph
 from tamis.runner.curation import Dataset, EngineName, PassNode, make_engine
@@ -154,8 +153,8 @@ def run_name(name: str) -> str:
     """A name that a run can have. Raises ConfigError for one that cannot be a folder of a workspace."""
     if not re.fullmatch(RUN_NAME, name) or name == ARTEFACTS:
         raise ConfigError(
-            f"--name {name}: a run's name has lower-case letters, digits, '-', '_' and '.', begins with a letter or "
-            f"digit, and is not '{ARTEFACTS}'"
+            f"--name {name:.120}: a run's name has at most 100 lower-case letters, digits, '-', '_' and '.', begins "
+            f"with a letter or digit, and is not '{ARTEFACTS}'"
         )
     return name
 
@@ -186,9 +185,9 @@ def run_recipe(session: Session, graph: RunGraph) -> RunDir:
 def _notes(graph: RunGraph) -> list[str]:
     """What the user should know before the run starts."""
     notes = list(graph.resolved.notes)
-    if names := graph.resolved.source.skipped_files():
+    for reason, names in graph.resolved.source.skipped_files().items():
         shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-        notes.append(f"pool: skipped {len(names)} files of no readable kind (named outright, they are read): {shown}")
+        notes.append(f"pool: skipped {len(names)} files {reason}: {shown}")
     return notes
 
 
@@ -276,13 +275,7 @@ def _whole(settings: dict[str, Any]) -> dict[str, Any]:
 
 def parse_fields(assignments: Sequence[str]) -> dict[str, Any]:
     """`["seed=1", "device=cpu"]` -> a mapping. Raises ConfigError for an assignment without '='."""
-    out = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {assignment}: expected field=value")
-        out[name.strip()] = yaml.safe_load(value)
-    return out
+    return dict(read_assignment(assignment, "seed=1") for assignment in assignments)
 
 
 def experiment_text(graph: ExperimentGraph, inputs: Sequence[str]) -> str:
@@ -290,7 +283,7 @@ def experiment_text(graph: ExperimentGraph, inputs: Sequence[str]) -> str:
     experiment = graph.experiment
     if inputs:
         experiment = experiment.model_copy(update={"pool": experiment.pool | {"inputs": list(inputs)}})
-    return str(yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    return dump_yaml(experiment.model_dump(mode="json"))
 
 
 def provenance() -> dict[str, Any]:

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from tamis import products
 from tamis.base.errors import ConfigError, did_you_mean
 from tamis.base.experiment import Experiment, RecipeChoice
+from tamis.base.yaml_text import read_assignment
 from tamis.fetch import resolve_setting
 from tamis.flow import Bindings, ResolvedRecipe, RunGraph, build_stage, compile_run, resolve
 from tamis.recipes.load import load, set_field
@@ -67,10 +66,8 @@ def load_experiment(name_or_path: str, settings: Sequence[str] = ()) -> tuple[Ex
     """
     raw, folder = load(name_or_path, "experiment")
     for assignment in settings:
-        path, equals, text = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {assignment}: expected field=value, as in seeds=[0,1,2] or train.tokens=1000000")
-        _set(raw, path.strip().split("."), yaml.safe_load(text), assignment)
+        path, value = read_assignment(assignment, "seeds=[0,1,2] or train.tokens=1000000")
+        _set(raw, path.split("."), value, assignment)
     return Experiment.parse(raw, ""), folder
 
 
@@ -168,9 +165,11 @@ def _check_training(experiment: Experiment) -> None:
 
 
 def _check_name(name: str) -> None:
-    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith((HELDOUT_PREFIX, ".")):
+    plain = name.replace("-", "").replace("_", "").replace(".", "")
+    if not plain.isalnum() or name.startswith((HELDOUT_PREFIX, ".")) or len(name.encode()) > 100:
         raise ConfigError(
-            f"recipes.{name}: a name has letters, digits, '-', '_' and '.', and does not begin with '{HELDOUT_PREFIX}'"
+            f"recipes.{name:.120}: a name has at most 100 letters, digits, '-', '_' and '.', and does not begin with "
+            f"'{HELDOUT_PREFIX}'"
         )
 
 
@@ -179,7 +178,8 @@ def _resolve(
 ) -> tuple[ResolvedRecipe, RecipeDifference]:
     """The recipe with its changed fields on the experiment's pool, and how it differs from what it is based on."""
     raw, _ = load(choice.recipe, beside=folder)
-    raw["pool"] = (raw.get("pool") or {}) | dict(pool)
+    for field, value in pool.items():
+        set_field(raw, f"pool.{field}", value, f"recipes.{name}")
     for field in ("train", "evaluate"):
         if raw.pop(field, None) is not None:
             raise ConfigError(

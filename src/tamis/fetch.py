@@ -20,6 +20,8 @@ from tamis.store.partial import PartialFile
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30.0
 """Longest silence of a server before a download counts as interrupted."""
+MOST_BYTES = 8 << 30
+"""Largest download of an asset whose publisher states no size: three times the largest of them."""
 
 OnDownload = Callable[[int, int | None], None]
 """Called with (bytes so far, bytes in all or None)."""
@@ -237,8 +239,8 @@ def download(asset: RemoteAsset, folder: Location, on_progress: OnDownload = lam
     troubles: list[str] = []
     for url in asset.urls:
         try:
-            _transfer(url, partial, on_progress)
-        except (OSError, http.client.HTTPException) as error:
+            _transfer(asset, url, partial, on_progress)
+        except (OSError, http.client.HTTPException, ValueError) as error:
             troubles.append(f"{url}: {_explain(error)}")
             continue
         _check(asset, partial)
@@ -252,9 +254,10 @@ def download(asset: RemoteAsset, folder: Location, on_progress: OnDownload = lam
     )
 
 
-def _transfer(url: str, partial: PartialFile, on_progress: OnDownload) -> None:
+def _transfer(asset: RemoteAsset, url: str, partial: PartialFile, on_progress: OnDownload) -> None:
     """Download `url` into `partial`: continue from its present end if the server still has the same file, else start
-    again. Raises OSError or HTTPException when that fails, StorageError when the disk is full."""
+    again. Raises OSError, HTTPException or ValueError when that fails, StorageError when the disk is full, DataError
+    (and deletes what came) as soon as there is more than the asset can have."""
     version = partial.version()
     have = partial.size() if version else 0
     request = urllib.request.Request(url, headers={"User-Agent": "tamis"})
@@ -273,15 +276,32 @@ def _transfer(url: str, partial: PartialFile, on_progress: OnDownload) -> None:
     with response:
         resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         done = have if resumed else 0
-        length = response.headers.get("Content-Length")
-        total = done + int(length) if length is not None else None
-        with partial.writing(response.headers.get("ETag"), resume=resumed) as stream:
-            while chunk := response.read(CHUNK_BYTES):
-                stream.write(chunk)
-                done += len(chunk)
-                on_progress(done, total)
+        length = _stated_length(response.headers.get("Content-Length"))
+        total = None if length is None else done + length
+        most = MOST_BYTES if asset.size_bytes is None else asset.size_bytes
+        # A server that sends more than the file has is not believed, and must not fill the disk.
+        is_too_long = total is not None and total > most
+        if not is_too_long:
+            with partial.writing(response.headers.get("ETag"), resume=resumed) as stream:
+                while not is_too_long and (chunk := response.read(CHUNK_BYTES)):
+                    stream.write(chunk[: most - done])
+                    is_too_long = done + len(chunk) > most
+                    done += len(chunk)
+                    on_progress(done, total)
+    if is_too_long:
+        partial.discard()
+        raise _wrong_file(asset, f"has more than {most:,} bytes")
     if total is not None and done < total:
         raise ConnectionResetError(f"the connection ended after {done:,} of {total:,} bytes")
+
+
+def _stated_length(header: str | None) -> int | None:
+    """The number of bytes that an answer states; None where it states none. Raises ValueError for anything else."""
+    if header is None:
+        return None
+    if not (header.isascii() and header.isdigit()):
+        raise ValueError(f"the server stated the size {header!r:.40}, which is not a number of bytes")
+    return int(header[:20])
 
 
 def _check(asset: RemoteAsset, partial: PartialFile) -> None:
@@ -294,10 +314,14 @@ def _check(asset: RemoteAsset, partial: PartialFile) -> None:
         wrong.append(f"has the sha256 {sha256} instead of {asset.sha256}")
     if wrong:
         partial.discard()
-        raise DataError(
-            f"{asset.name}: what was downloaded {' and '.join(wrong)}; it was deleted. "
-            "The publisher changed the file, or something between (a proxy's login page?) answered in its place."
-        )
+        raise _wrong_file(asset, " and ".join(wrong))
+
+
+def _wrong_file(asset: RemoteAsset, what: str) -> DataError:
+    return DataError(
+        f"{asset.name}: what was downloaded {what}; it was deleted. "
+        "The publisher changed the file, or something between (a proxy's login page?) answered in its place."
+    )
 
 
 def _explain(error: Exception) -> str:
@@ -308,4 +332,6 @@ def _explain(error: Exception) -> str:
         return f"the certificate was not accepted ({reason})"
     if isinstance(reason, TimeoutError):
         return f"no answer within {TIMEOUT_SECONDS:.0f} s"
+    if isinstance(reason, ValueError):
+        return f"not a usable answer ({reason})"
     return f"not reachable ({reason})"

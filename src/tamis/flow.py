@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from tamis import products
 from tamis.base.errors import ConfigError, did_you_mean
 from tamis.base.own_stage import own_stage
 from tamis.base.plugins import names_plugin
 from tamis.base.recipe import Recipe
 from tamis.base.stage import InputShard, Source, Stage
+from tamis.base.yaml_text import dump_yaml
 from tamis.fetch import resolve_setting
 from tamis.runner.curation import Dataset, plan_nodes
 from tamis.runner.graph import Node
@@ -88,9 +87,9 @@ def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = N
 
     Raises ConfigError naming the field at fault and the nearest valid name.
     """
-    if pool:
-        raw = raw | {"pool": (raw.get("pool") or {}) | {"inputs": list(pool)}}
     whole = Recipe.parse(raw, "")
+    if pool:
+        whole = whole.model_copy(update={"pool": whole.pool | {"inputs": list(pool)}})
     recipe = cut_recipe(whole, until) if until else whole
     notes = []
     if whole.output.jsonl and not recipe.output.jsonl:
@@ -217,4 +216,4 @@ def _own_tokenizer(
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML."""
-    return str(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    return dump_yaml(recipe.model_dump(mode="json"))

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +294,31 @@ def test_files_that_are_no_classifiers_say_why(train: Any, tmp_path: Path) -> No
     dense[-4:] = struct.pack("<f", float("nan"))
     with pytest.raises(ValueError, match="not finite"):
         TextClassifier(bytes(dense))
+
+
+def test_a_header_is_not_believed_with_memory_or_time(train: Any, tmp_path: Path) -> None:
+    """The header's numbers after magic and version: dim, …, n-gram words (5), loss, kind, buckets (8), minn, maxn.
+    Every bucket of a pruned model takes memory: 2³¹ of them would be 8.6 GB."""
+    path, _, corpus = train("bigram_softmax_2")
+    library = fasttext.load_model(str(path))
+    library.quantize(input=str(corpus), dsub=2, cutoff=300, verbose=0)
+    library.save_model(str(tmp_path / "q.ftz"))
+    pruned, dense = (tmp_path / "q.ftz").read_bytes(), train("chars_hs")[0].read_bytes()
+    assert TextClassifier(pruned).num_words
+    tracemalloc.start()
+    for whole, field, message in [
+        (pruned, 8, "2147483647 buckets"),
+        (dense, 8, "do not belong"),
+        (dense, 5, "too long"),
+        (dense, 10, "too long"),
+    ]:
+        damaged = bytearray(whole)
+        struct.pack_into("<i", damaged, 8 + 4 * field, 2**31 - 1)
+        with pytest.raises(ValueError, match=message):
+            TextClassifier(bytes(damaged))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

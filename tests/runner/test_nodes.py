@@ -198,7 +198,7 @@ def test_a_stage_reads_what_another_node_made(memory: str) -> None:
     assert log[:3] == ["start words", "run words", "done words"]
     assert asset_location(f"{memory}/elsewhere.json", workspace) == Location(f"{memory}/elsewhere.json")
     card = read_json(StageDir(workspace.artefact(measure.artefact)).card)
-    assert card["details"]["assets"] == {"words": "words.json"}
+    assert card["details"]["assets"] == {"words": measure.assets["words"]}, "named by the node that made it"
 
 
 def test_a_dataset_is_made_by_its_node_or_by_a_finished_run(memory: str) -> None:

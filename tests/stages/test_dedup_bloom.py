@@ -162,6 +162,15 @@ def test_a_filter_too_small_is_refused() -> None:
     assert not any(r["drop_reason"] for r in run([documents], expected_ngrams=8000, ngram=3))
 
 
+def test_a_filter_that_no_machine_has_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"dedup\.fp_rate: .* 0\.000000001 \(got 1e-30\)"):
+        stage(fp_rate=1e-30)
+    with pytest.raises(ConfigError, match=r"dedup\.expected_ngrams"):
+        stage(expected_ngrams=10**400)
+    with pytest.raises(ConfigError, match=r"takes [0-9,]+ GB, which this machine does not have\. Raise fp_rate"):
+        run([docs("a b c d")], fp_rate=1e-9, expected_ngrams=10**14, ngram=3)
+
+
 def test_hostile_corpora() -> None:
     assert run([[]]) == []
     assert len(run([[], docs("a"), []], shards=5)) == 1

@@ -1,5 +1,6 @@
 """Extraction: DCLM's text in paper mode, every encoding in fixed mode, and hostile pages cost a row."""
 
+import codecs
 import json
 import time
 from pathlib import Path
@@ -12,8 +13,9 @@ import zstandard
 from tamis.base.columns import POOL_SCHEMA
 from tamis.base.recipe import Recipe
 from tamis.base.stage import StageContext
-from tamis.stages.extract.encoding import codec_name, decode_html
-from tamis.stages.extract.nesting import nesting_depth
+from tamis.stages.extract.charsets import LABELS, codec_name
+from tamis.stages.extract.encoding import decode_html
+from tamis.stages.extract.page_limits import MAX_ATTRIBUTES, excess_work, nesting_depth
 from tamis.stages.extract.stage import Extract, build
 from tamis.stages.pool.stage import build as build_pool
 
@@ -159,3 +161,58 @@ def test_drawings_are_not_deep() -> None:
     assert nesting_depth(drawing * 2, 2048) <= 2048
     assert nesting_depth(drawing + b"<div/>" * 3000, 2048) > 2048
     assert nesting_depth(b"<svg>" + b"<g>" * 3000, 2048) > 2048
+
+
+def test_only_the_encodings_of_the_standard_are_charsets() -> None:
+    assert len(LABELS) == 225 and all(codecs.lookup(codec_name(label) or "") for label in LABELS)
+    healthy = "<p>" + "Grüße. " * 20
+    for label in ("punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7", "hex", "rot13"):
+        assert codec_name(label) is None
+        assert decode_html(healthy.encode(), f"text/html; charset={label}").text == healthy
+        (row,) = apply(make(), healthy.encode(), content_type=f"text/html; charset={label}")
+        assert row["error"] is None and "Grüße" in row["text"]
+    # Ways to write them that browsers do not know.
+    assert [codec_name(label) for label in (" UTF8 ", "latin-1", "EUC_JP", "utf_8")] == [
+        "utf-8",
+        "cp1252",
+        "euc_jp",
+        "utf-8",
+    ]
+    assert codec_name("x" * 1_000_000) is None
+
+
+def test_long_white_space_in_a_declaration_is_searched_once() -> None:
+    space = " " * 400_000
+    page = b"<meta charset=" + space.encode() + b">" + BODY.encode()
+    assert decode_html(page, "text/html; charset =" + space + ";").text == page.decode()
+    assert decode_html(b"<meta charset = ' windows-1252'>\xfc", "").charset == "cp1252"
+
+
+def many(pattern: str, number: int) -> bytes:
+    return "".join(pattern.format(i) for i in range(number)).encode()
+
+
+COSTLY = {
+    "attributes": b"<p " + many("a{} ", 300_000) + b">hello",
+    "attributes with values": b"<p " + many("a{}='<p>'", 300_000) + b">hello",
+    "attributes of many body tags": many("<body a{}></body>", 100_000),
+    "options": b"<select>" + b"<option>x" * 300_000,
+    "depth that closing tags hide": b"<div></x>" * 100_000,
+    "many elements at a depth": b"<div>" * 2000 + b"<p>x</p>" * 200_000,
+    "formatting": b"<div>" + many("<b a{}>", 1000) + b"</div>" + b"<p>x</p>" * 5000,
+}
+
+
+@pytest.mark.parametrize("name", sorted(COSTLY))
+def test_a_page_that_costs_a_parser_minutes_is_quarantined(name: str) -> None:
+    row, good = apply(make(), COSTLY[name], BODY.encode())
+    assert row["error"] is not None and row["error"].startswith("too_complex: ") and row["text"] is None
+    assert good["error"] is None and "längerer Satz" in good["text"]
+
+
+def test_pages_with_much_of_everything_are_not_costly() -> None:
+    table = many("<tr><td class='a{0}' id=b><b><a href='/{0}'>cell</a></b></td></tr>", 20_000)
+    script = b"<script>" + b"if (a<b && c>d) e = '<p f g>'; " * 20_000 + b"</script>"
+    lists = b"<select>" + b"<option value=1>x</option>" * 5_000 + b"</select>"
+    assert excess_work(b"<table>" + table + b"</table>" + script + lists) == ""
+    assert excess_work(b"<p " + many("a{} ", MAX_ATTRIBUTES) + b">" + b"x" * 300_000) == ""

@@ -1,7 +1,6 @@
 """The pool: every kind of input, the hold-out, the first N pages, and pages of a crawl over HTTP."""
 
 import gzip
-import io
 import json
 import pickle
 import random
@@ -249,9 +248,3 @@ def test_identical_records_twice_keep_one_id(warc: Path) -> None:
     warc.write_bytes(warc.read_bytes() * 2)
     ids = [row["id"] for row in rows(make(inputs=[str(warc)]))]
     assert ids[:6] == ids[6:]
-
-
-def test_damaged_parquet_is_a_data_error(tmp_path: Path) -> None:
-    (tmp_path / "x.parquet").write_bytes(io.BytesIO(b"PAR1 broken").getvalue())
-    with pytest.raises(DataError, match="not a readable Parquet"):
-        rows(make(inputs=[str(tmp_path / "x.parquet")]))

@@ -1,5 +1,6 @@
 """Inputs: what a user types becomes a stable list of files, and mistakes say what to type next."""
 
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tamis.base.errors import ConfigError, DataError
+from tamis.store import paths
 from tamis.store.atomic import write_bytes
 from tamis.store.location import Location
 from tamis.store.paths import expand, open_input, skipped_files
@@ -33,9 +35,94 @@ def test_folder_glob_and_file_agree(folder: Path) -> None:
 
 
 def test_what_is_not_read_is_told(folder: Path) -> None:
-    assert skipped_files([str(folder)]) == [str(folder / "notes.txt")]
-    assert skipped_files([f"{folder}/**/*"]) == [str(folder / "notes.txt")]
-    assert skipped_files([str(folder / "notes.txt"), "s3://bucket/folder"]) == []
+    told = {paths.OF_NO_KIND: [str(folder / "notes.txt")]}
+    assert skipped_files([str(folder)]) == skipped_files([f"{folder}/**/*"]) == told
+    assert skipped_files([str(folder / "notes.txt"), "s3://bucket/folder"]) == {}
+
+
+def test_every_file_that_is_found_and_not_read_is_told_with_its_reason(folder: Path) -> None:
+    (folder / "gone.warc.gz").symlink_to(folder / "nowhere")
+    (folder / "missing_crawl").symlink_to(folder / "unmounted")
+    (folder / "other").symlink_to(folder / "a")
+    (folder / "empty.jsonl").touch()
+    os.mkfifo(folder / "pipe.jsonl")
+    (folder / os.fsdecode(b"caf\xe9.jsonl")).write_text("x")
+    assert [file.name for file in expand([str(folder)])] == ["a/x.warc.gz", "a/y.parquet", "b.jsonl"]
+    told = {
+        paths.OF_NO_KIND: ["notes.txt"],
+        paths.DANGLING: ["gone.warc.gz", "missing_crawl"],
+        paths.NOT_FOLLOWED: ["other"],
+        paths.EMPTY: ["empty.jsonl"],
+        paths.NO_FILE: ["pipe.jsonl"],
+        paths.NOT_UTF8: ["caf\\xe9.jsonl"],
+    }
+    assert skipped_files([str(folder)]) == {
+        reason: [f"{folder}/{name}" for name in names] for reason, names in told.items()
+    }
+    told[paths.FOLDER] = ["a", "other"]
+    del told[paths.NOT_FOLLOWED]
+    assert skipped_files([f"{folder}/*"]) == {
+        reason: [f"{folder}/{name}" for name in names] for reason, names in told.items()
+    }
+    with pytest.raises(DataError, match=r"pool is empty.*Skipped 1 files that are empty: .*empty\.jsonl"):
+        expand([f"{folder}/empty*"])
+
+
+def test_a_name_that_is_no_file_is_the_users_mistake(folder: Path) -> None:
+    (folder / "gone.jsonl").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "pipe.jsonl")
+    (folder / os.fsdecode(b"caf\xe9.jsonl")).write_text("x")
+    for text, message in (
+        (str(folder / "gone.jsonl"), "is a link to nothing"),
+        (str(folder / "pipe.jsonl"), "is neither a file nor a folder"),
+        (str(folder / os.fsdecode(b"caf\xe9.jsonl")), r"caf\\xe9\.jsonl' is not UTF-8\. Rename"),
+        ("", "an empty text names no file"),
+        ("x" * 5000, "cannot be looked up|does not exist"),
+        ("\ud800.jsonl", "cannot be looked up|does not exist"),
+        ("a\0b", "does not exist|cannot be looked up"),
+        ("~nobody-of-that-name/x", "home directory|does not exist"),
+    ):
+        with pytest.raises(ConfigError, match=message) as found:
+            expand([text])
+        str(found.value).encode()
+
+
+def test_a_file_is_the_same_under_every_path_that_leads_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "link.jsonl").symlink_to("b.jsonl")
+    (folder / "hard.jsonl").hardlink_to("b.jsonl")
+    (folder / "door").symlink_to("a")
+    same = [
+        "b.jsonl",
+        "./b.jsonl",
+        "a/../b.jsonl",
+        str(folder / "b.jsonl"),
+        "link.jsonl",
+        "hard.jsonl",
+        f"file://{folder}/b.jsonl",
+    ]
+    assert [(file.name, file.uri) for file in expand(same)] == [("b.jsonl", "b.jsonl")]
+    assert len(expand(["a", "door", "door/x.warc.gz", "a/y.parquet"])) == 2
+    # A copy is another file.
+    (folder / "copy.jsonl").write_text("b.jsonl")
+    assert len(expand(["b.jsonl", "copy.jsonl"])) == 2
+
+
+def test_a_name_made_unique_is_taken_by_no_other_file(folder: Path) -> None:
+    for name in ("one/a.jsonl", "two/a.jsonl", "three/a.jsonl-2"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text(name)
+    files = [str(folder / name) for name in ("three/a.jsonl-2", "one/a.jsonl", "two/a.jsonl")]
+    assert [file.name for file in expand(files)] == ["a.jsonl-2", "a.jsonl", "a.jsonl-3"]
+
+
+def test_a_folder_that_cannot_be_listed_ends_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DataError, match=r"this folder cannot be listed \(Permission denied\)"):
+        expand([str(folder)])
 
 
 def test_each_file_once_and_each_name_once(folder: Path) -> None:
@@ -89,6 +176,12 @@ def test_uris_name_files_as_paths_do(bucket: Location) -> None:
     write_bytes(bucket / "what?[1].txt", b"x")
     for name in ("sub/readme.md", "what?[1].txt"):
         assert [f.name for f in expand([f"{bucket}/{name}"])] == [name.rpartition("/")[2]]
+
+
+def test_a_remote_file_is_the_same_under_every_address(bucket: Location) -> None:
+    addresses = [str(bucket), f"{bucket}/b.jsonl", f"{bucket}/*", f"{bucket}/sub/"]
+    addresses += [address.replace("s3://", "s3a://") for address in addresses]
+    assert [file.name for file in expand(addresses)] == ["b.jsonl", "sub/a.jsonl.gz"]
 
 
 def test_the_fingerprint_of_a_remote_file_follows_its_change(bucket: Location) -> None:

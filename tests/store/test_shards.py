@@ -1,5 +1,7 @@
 """Document shards: what is written comes back, wherever it lies, and what is no shard is named."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -54,6 +56,22 @@ def test_row_groups_do_not_depend_on_batches(place: str, monkeypatch: pytest.Mon
                 writer.write(batch)
     assert len({file_digest(file) for file in Location(place).files()}) == 1
     assert len(list(read_row_groups(Location(place) / "7.parquet", ["text"]))) > 5
+
+
+def test_batches_and_row_groups_are_bounded_by_the_bytes_of_all_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 1000)
+    headers = pa.array(
+        [[("k", "x" * 600), ("l", None)], None, [], [("k", "x" * 600)]] * 5, pa.map_(pa.string(), pa.string())
+    )
+    for name, values in (("extra", pa.array(["x" * 600, "", None, "x" * 600] * 5)), ("metadata", headers)):
+        table = pa.table({name: values})
+        with ShardWriter(tmp_path / "x.parquet", table.schema) as writer:
+            for batch in table.slice(0, 3).to_batches() + table.slice(3).to_batches():
+                writer.write(batch)
+        assert [batch.num_rows for batch in read_shard(tmp_path / "x.parquet")] == [4] * 5
+        assert pa.Table.from_batches(read_shard(tmp_path / "x.parquet")) == table
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

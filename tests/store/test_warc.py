@@ -131,6 +131,16 @@ def test_damage_in_the_middle_of_a_gzip_file_costs_one_record() -> None:
     assert len(documents) == 20
 
 
+@pytest.mark.parametrize(
+    "broken", [b"WARC/1.0\r\n\r\n", b"WARC/99.999\r\nWARC-Type: response\r\n\r\nx\r\n\r\n", b"WARC/1.0"]
+)
+def test_a_record_with_a_broken_header_is_no_part_of_the_one_before_it(broken: bytes) -> None:
+    notes: Counter[str] = Counter()
+    records = record("response", page(b"first")), broken, record("response", page(b"second"))
+    assert [d.content for d in read(b"".join(records), notes)] == [b"first", b"second"]
+    assert set(notes) == {"skipped_bytes"}
+
+
 def test_trailing_garbage_loses_nothing() -> None:
     notes: Counter[str] = Counter()
     data = gzip.compress(record("response", page(b"x"))) + b"garbage" * 100

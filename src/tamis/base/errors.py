@@ -29,6 +29,10 @@ class DataError(TamisError):
     exit_code = 3
 
 
+class FormatError(DataError):
+    """The content of a file is not of the format that it should have, so that reading it again would not help."""
+
+
 class BudgetError(TamisError):
     """More rows were quarantined than the recipe's `quarantine_budget` allows."""
 

@@ -8,8 +8,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from tamis.base.config import Config
-
-RUN_NAME = r"^[a-z0-9][a-z0-9._-]*$"
+from tamis.base.recipe import RUN_NAME
 
 
 class RecipeChoice(Config):

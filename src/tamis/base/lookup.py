@@ -83,12 +83,12 @@ def check_kinds(name: str, op: str, threshold: Any, present: Mapping[str, pa.Dat
     wanted = {_kind_of_value(item) for item in (threshold if isinstance(threshold, list | tuple) else [threshold])}
     if kind != "any" and wanted - {kind}:
         raise ConfigError(
-            f"{where}: '{op} {threshold}' cannot be applied to '{name}', a column of {_PLURAL[kind]}. "
+            f"{where}: '{op} {threshold}' cannot be applied to '{name}', a column of {PLURAL[kind]}. "
             f"Compare it with {_EXAMPLES[kind]}"
         )
 
 
-_PLURAL = {"number": "numbers", "string": "strings", "bool": "truth values"}
+PLURAL = {"number": "numbers", "string": "strings", "bool": "truth values"}
 _EXAMPLES = {
     "number": "a number",
     "string": "a string in quotes, by ==, !=, in, not_in or matches",

@@ -37,6 +37,12 @@ def names_plugin(spec: str) -> bool:
     return _FILE.fullmatch(spec) is not None or _MODULE.fullmatch(spec) is not None
 
 
+def object_in_file(spec: str) -> str | None:
+    """The name of the object, where `spec` names one in a file of the user's; else None."""
+    found = _FILE.fullmatch(spec)
+    return found["name"] if found is not None else None
+
+
 def anchored(data: Any, folder: Path) -> Any:
     """`data`, the raw YAML of a recipe, with every `./file.py:Name` in it (keys and values) made absolute from
     `folder`, where the recipe lies."""

@@ -9,6 +9,9 @@ from pydantic import Field, field_validator
 
 from tamis.base.config import Config
 
+RUN_NAME = r"^[a-z0-9][a-z0-9._-]{0,99}$"
+"""Names of recipes, experiments and runs, which are names of folders too."""
+
 
 class OutputConfig(Config):
     """What the last stage writes beside its Parquet shards."""
@@ -34,7 +37,7 @@ class Limits(Config):
 class Recipe(Config):
     """One YAML file."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=RUN_NAME)
     description: str = ""
     seed: int = 0
     mode: Literal["fixed", "paper"] = "fixed"

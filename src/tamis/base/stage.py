@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError, did_you_mean
-from tamis.base.plugins import Plugin
+from tamis.base.plugins import Plugin, object_in_file
 from tamis.base.signals import Rule, Signal
 
 
@@ -98,6 +98,27 @@ class Reading:
         return True
 
 
+def _without_paths(value: Any, assets: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_paths(item, assets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [next((f"asset {name}" for name in sorted(assets) if assets[name] == item), item) for item in value]
+    if isinstance(value, str):
+        for name in sorted(assets):
+            if assets[name] == value or assets[name].startswith(f"{value.rstrip('/')}/"):
+                return f"asset {name}"  # of a folder, its first file
+    return value
+
+
+def _without_files(value: Any) -> Any:
+    """A setting that names an object in a file of the user's, as `./mine.py:text`, by the object alone."""
+    if isinstance(value, dict):
+        return {key: _without_files(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_files(item) for item in value]
+    return (object_in_file(value) or value) if isinstance(value, str) else value
+
+
 class Stage(ABC):
     """What every step of a plan declares; a step of a recipe becomes one or more of these."""
 
@@ -150,9 +171,18 @@ class Stage(ABC):
         stands for."""
         return self.config.model_dump(mode="json")
 
+    def settings_without_paths(self) -> dict[str, Any]:
+        """`resolved_settings` with the name of an asset in place of its path. What an asset contains is in the
+        fingerprint, so equal work has an equal fingerprint wherever its files lie and whatever they are called."""
+        return {name: _without_paths(value, self.assets()) for name, value in self.resolved_settings().items()}
+
+    def card_settings(self) -> dict[str, Any]:
+        """The settings as the card has them: nothing in them depends on where the user keeps files."""
+        return {name: _without_files(value) for name, value in self.settings_without_paths().items()}
+
     def identity(self) -> list[Any]:
         """What the fingerprint covers, apart from assets and input."""
-        return [self.name, self.version, self.config.model_dump(mode="json")]
+        return [self.name, self.version, self.settings_without_paths()]
 
     def full_identity(self) -> list[Any]:
         """`identity`, and the source of a stage that does not come with Tamis."""
@@ -189,9 +219,10 @@ class Source(Stage):
         """Whether the name of a shard says that its documents are pages, whose text is yet to be extracted."""
         return False
 
-    def skipped_files(self) -> list[str]:
-        """Files among the inputs that are not read, which are reported to the user."""
-        return []
+    def skipped_files(self) -> dict[str, list[str]]:
+        """Files among the inputs that are not read, which are reported to the user: reason, as what follows `3 files`
+        -> paths."""
+        return {}
 
     def notes(self) -> dict[str, int]:
         """Numbers, by name, of records that the last `read` skipped because they are not documents (request records,

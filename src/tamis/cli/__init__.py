@@ -2,11 +2,10 @@
 
 import sys
 
-import typer
-
 from tamis.base.errors import TamisError, UnexpectedError, kept_trace
 from tamis.cli import runs, work
 from tamis.cli.options import app
+from tamis.console.terminal import echo
 
 __all__ = ["app", "main", "runs", "work"]
 
@@ -26,5 +25,5 @@ def _fail(error: TamisError) -> None:
         from tamis.store.scratch import keep_text
 
         error = kept_trace(error, keep_text("tamis-trace-", error.trace))
-    typer.echo(f"error: {error}", err=True)
+    echo(f"error: {error}", err=True)
     sys.exit(error.exit_code)

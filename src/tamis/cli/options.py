@@ -1,6 +1,5 @@
 """The application object, the options that commands share, and what they begin with."""
 
-import json
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,6 +8,7 @@ import typer
 
 from tamis import __version__
 from tamis.base.errors import ConfigError
+from tamis.console.terminal import echo
 
 if TYPE_CHECKING:
     from tamis.commands import Session
@@ -41,7 +41,7 @@ DEFAULT_WORKSPACE = "runs"
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"tamis {__version__}")
+        echo(f"tamis {__version__}")
         raise typer.Exit
 
 
@@ -64,10 +64,6 @@ def engine_name(name: str) -> Literal["local", "ray"]:
     if name == "ray":
         return "ray"
     raise ConfigError(f"--engine {name}: give local or ray")
-
-
-def print_json(data: Any) -> None:
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def show(quiet: bool) -> "Display":
@@ -101,7 +97,7 @@ def session_of_run(run: str, display: "Display") -> tuple["Session", Any]:
 
 
 def _stopped() -> typer.Exit:
-    typer.echo("stopped; what is finished is kept. Run the same command again to go on.", err=True)
+    echo("stopped; what is finished is kept. Run the same command again to go on.", err=True)
     return typer.Exit(130)
 
 

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tamis.cli.options import AsJson, Quiet, RunPath, app, interruptible, print_json, session_of_run, show
+from tamis.cli.options import AsJson, Quiet, RunPath, app, interruptible, session_of_run, show
+from tamis.console.terminal import echo, echo_json
 
 
 @app.command(epilog="Example:  tamis status runs/dclm-baseline")
@@ -19,7 +20,7 @@ def status(
 
     opened = open_run(path)
     if as_json:
-        print_json(status_data(opened))
+        echo_json(status_data(opened))
     else:
         print_status(opened, every)
 
@@ -37,7 +38,7 @@ def why(
 
     found = [one.to_dict() for one in explain(open_run(run_dir), key)]
     if as_json:
-        print_json(found)
+        echo_json(found)
         return
     for one in found:
         print_explanation(one)
@@ -58,7 +59,7 @@ def report(
     with show(True) as display:
         session, _ = session_of_run(paths[0], display)
         place = answers.write_report(session, runs, Location(output) if output else None)
-    typer.echo(f"report: {place.absolute()}")
+    echo(f"report: {place.absolute()}")
 
 
 @app.command(epilog="Examples:  tamis dups runs/mine   |   tamis dups runs/mine --cluster 3f0c… --json")
@@ -83,10 +84,10 @@ def dups(
     found = find_duplicates(opened, stage, cluster, top)
     page = write_page(found, Location(output) if output else opened.root / page_name(cluster))
     if as_json:
-        print_json(found.to_dict())
+        echo_json(found.to_dict())
         return
     print_table(clusters_table(found.to_dict()))
-    typer.echo(f"page: {page.absolute()}")
+    echo(f"page: {page.absolute()}")
 
 
 @app.command(epilog="Example:  tamis compare runs/raw runs/dclm-baseline runs/mine")
@@ -104,7 +105,7 @@ def compare(
         session, _ = session_of_run(paths[0], display)
         result = answers.compare_runs(session, runs)
     if as_json:
-        print_json(result)
+        echo_json(result)
     else:
         print_comparison(result)
 
@@ -127,7 +128,7 @@ def train(
         session, opened = session_of_run(path, display)
         fields = commands.parse_fields(settings or [])
         model = interruptible(lambda: commands.train_run(session, opened, config | fields))
-    typer.echo(f"model: {model}")
+    echo(f"model: {model}")
 
 
 @app.command(name="eval", epilog="Example:  tamis eval runs/dclm-baseline --heldout runs/heldout")
@@ -151,7 +152,7 @@ def evaluate(
         fields = commands.parse_fields(settings or [])
         results = interruptible(lambda: answers.evaluate_run(session, opened, places, fields))
     if as_json:
-        print_json(results)
+        echo_json(results)
         return
     for result in results:
         print_table(scores_table(result))
@@ -160,7 +161,7 @@ def evaluate(
 @app.command(epilog="Example:  tamis heldout runs/heldout")
 def heldout(
     path: RunPath,
-    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.", min=0, max=2**63 - 1)] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Make held-out tasks from a run of the `heldout` recipe: pages for bits per byte, and a continuation choice."""
@@ -170,13 +171,13 @@ def heldout(
         session, opened = session_of_run(path, display)
         folder, details = commands.make_heldout(session, opened, seed)
     if as_json:
-        print_json({"tasks": str(folder)} | details)
+        echo_json({"tasks": str(folder)} | details)
         return
-    typer.echo(
+    echo(
         f"{details['num_documents']:,} pages ({details['num_document_bytes']:,} bytes) and {details['num_items']:,} "
         f"continuation items, of {details['num_hosts']:,} hosts"
     )
-    typer.echo(f"tasks: {folder}")
+    echo(f"tasks: {folder}")
 
 
 @app.command(epilog="Example:  tamis tokenizer runs/raw --vocab-size 2048")
@@ -189,4 +190,4 @@ def tokenizer(
 
     with show(True) as display:
         session, opened = session_of_run(path, display)
-        typer.echo(f"tokenizer: {commands.make_tokenizer(session, opened, vocab_size)}")
+        echo(f"tokenizer: {commands.make_tokenizer(session, opened, vocab_size)}")

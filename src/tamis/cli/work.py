@@ -19,10 +19,10 @@ from tamis.cli.options import (
     app,
     interruptible,
     number_of_workers,
-    print_json,
     session_in,
     show,
 )
+from tamis.console.terminal import echo, echo_json
 
 
 @app.command(epilog="Example:  tamis demo --workspace demo")
@@ -103,11 +103,11 @@ def _experiment(
         session = session_in(workspace, workers, display, engine)
         report, comparison = interruptible(lambda: run_experiment(session, graph, experiment_text(graph, inputs)))
     if as_json:
-        print_json({"report": str(report), "comparison": comparison})
+        echo_json({"report": str(report), "comparison": comparison})
         return
     if comparison is not None:
         print_comparison(comparison)
-    typer.echo(f"report: {report}")
+    echo(f"report: {report}")
 
 
 @app.command(
@@ -146,12 +146,12 @@ def run(
         session = session_in(workspace, workers, display, engine)
         done = interruptible(lambda: commands.run_recipe(session, graph))
     if as_json:
-        print_json({"run": str(done.root), "stages": {step: card.to_dict() for step, card in done.cards()}})
+        echo_json({"run": str(done.root), "stages": {step: card.to_dict() for step, card in done.cards()}})
     else:
         from tamis.console.tables import accounting_table, print_table
 
         print_table(accounting_table(done.cards()))
-        typer.echo(f"run: {done.root}")
+        echo(f"run: {done.root}")
 
 
 @app.command(epilog="Example:  tamis clean runs --yes")
@@ -169,11 +169,11 @@ def clean(
     place = existing_workspace(Location(workspace))
     found = answers.clean(place) if yes else answers.unreferenced(place)
     if as_json:
-        print_json({"deleted": yes, "artefacts": found})
+        echo_json({"deleted": yes, "artefacts": found})
         return
     print_table(clean_table(found))
     if found and not yes:
-        typer.echo(f"nothing was deleted. To delete these, type: tamis clean {workspace} --yes")
+        echo(f"nothing was deleted. To delete these, type: tamis clean {workspace} --yes")
 
 
 @app.command(epilog="Examples:  tamis fetch --list   |   tamis fetch lid176")
@@ -190,11 +190,11 @@ def fetch(
 
     if list_all or name is None:
         rows = assets.rows()
-        print_json(rows) if as_json else print_table(assets_table(rows))
+        echo_json(rows) if as_json else print_table(assets_table(rows))
         return
     if not name.strip():
         raise ConfigError("fetch: give an asset's name; `tamis fetch --list` shows them")
-    typer.echo(f"{name}: {assets.fetch(name, on_progress=_download_progress(name))}")
+    echo(f"{name}: {assets.fetch(name, on_progress=_download_progress(name))}")
 
 
 def _download_progress(name: str) -> Callable[[int, int | None], None]:
@@ -205,7 +205,7 @@ def _download_progress(name: str) -> Callable[[int, int | None], None]:
         step = done * 20 // total if total else done // 50_000_000
         if step != last[0]:
             last[0] = step
-            typer.echo(f"{name}: {done / 1e6:,.1f} of {total / 1e6 if total else float('nan'):,.1f} MB", err=True)
+            echo(f"{name}: {done / 1e6:,.1f} of {total / 1e6 if total else float('nan'):,.1f} MB", err=True)
 
     return show_step
 
@@ -220,11 +220,11 @@ def recipes(
     kinds: tuple[Kind, Kind] = ("recipe", "experiment")
     for kind in kinds:
         if name in shipped_names(kind):
-            typer.echo(shipped_text(name, kind), nl=False)
+            echo(shipped_text(name, kind), nl=False)
             return
     if name is not None:
         load(name)  # raises, with the nearest name
     for kind in kinds:
-        typer.echo(f"{kind}s:")
+        echo(f"{kind}s:")
         for each in shipped_names(kind):
-            typer.echo(f"  {each:24} {load(each, kind)[0].get('description', '')}")
+            echo(f"  {each:24} {load(each, kind)[0].get('description', '')}")

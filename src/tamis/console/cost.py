@@ -5,16 +5,14 @@ were measured on the benchmark machine, those for groups on a sample of the pool
 themselves.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import typer
-
 from tamis.base import columns
 from tamis.base.stage import Corpus
 from tamis.console.formats import count_text, duration_text, size_text, work_label
+from tamis.console.terminal import echo, echo_json
 from tamis.runner.curation import DecideNode, PassNode
 from tamis.runner.estimate import GroupCost, group_cost, measured_corpus, sampled_corpus
 from tamis.runner.graph import Node, in_order
@@ -205,20 +203,20 @@ def print_graph(
     """One line per node and the totals, as text or JSON; `extra` are further lines to print."""
     cost = graph_cost(nodes, workspace, num_workers)
     if as_json:
-        typer.echo(json.dumps(cost | {"notes": list(extra)}, indent=2, ensure_ascii=False))
+        echo_json(cost | {"notes": list(extra)})
         return
     for entry in cost["nodes"]:
-        typer.echo(f"  {_label(entry)}: {', '.join(_facts(entry))}")
+        echo(f"  {_label(entry)}: {', '.join(_facts(entry))}")
     for line in extra:
-        typer.echo(line)
+        echo(line)
     waiting = [entry for entry in cost["nodes"] if entry["state"] not in (DONE, SHARED)]
     if not waiting:
-        typer.echo("everything is done already; nothing was done")
+        echo("everything is done already; nothing was done")
         return
     not_predicted = sum(entry["estimated_seconds"] is None for entry in waiting)
     without = f" (without the time of {count_text(not_predicted, 'node')}, not predicted)" if not_predicted else ""
     memory = cost["estimated_memory_bytes"]
-    typer.echo(
+    echo(
         f"about {duration_text(cost['estimated_seconds'])} on {count_text(num_workers, 'worker')}{without}, "
         f"{size_text(cost['estimated_disk_bytes'])} of disk"
         + (f", {size_text(memory)} of memory for decisions" if memory else "")

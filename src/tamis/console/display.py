@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from tamis.base.events import Event
 from tamis.console.formats import duration_text, reasons_text, work_label
+from tamis.console.terminal import safe_console, safe_text
 
 LINE_SECONDS = 5.0
 """Smallest number of seconds between two plain progress lines of one piece of work."""
@@ -73,7 +74,7 @@ class Display:
     def __init__(
         self, quiet: bool = False, console: Console | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or safe_console(stderr=True)
         self._quiet, self._clock = quiet, clock
         self._live = self.console.is_terminal and not self.console.is_dumb_terminal and not quiet
         self._bars = Progress(
@@ -104,7 +105,7 @@ class Display:
     def say(self, text: str) -> None:
         """One line for the user; above the bar where there is one."""
         if not self._quiet:
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(safe_text(text), markup=False, highlight=False, soft_wrap=True)
 
     def on_event(self, event: Event) -> None:
         """Show one event. Kinds of events that are of no interest to a user are ignored."""
@@ -211,12 +212,13 @@ class Display:
         )
         self._finished = None
         if self._live:
-            self._work.bar = self._bars.add_task(label, total=total or None, completed=done, status="")
+            self._work.bar = self._bars.add_task(safe_text(label), total=total or None, completed=done, status="")
 
     def _show(self, work: Work) -> None:
         now = self._clock()
         if work.bar is not None:
-            self._bars.update(work.bar, completed=work.done, total=work.total or None, status=work.status(now))
+            status = safe_text(work.status(now))
+            self._bars.update(work.bar, completed=work.done, total=work.total or None, status=status)
         elif now - work.last_line >= LINE_SECONDS:
             work.last_line = now
             self.say(f"{work.label}: {work.status(now)}")

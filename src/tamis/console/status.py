@@ -3,13 +3,12 @@ made from it."""
 
 from typing import Any
 
-import typer
-from rich.markup import escape
 from rich.table import Table
 
 from tamis.base.cards import Card
 from tamis.console.formats import size_text
 from tamis.console.tables import print_table, reasons_cell
+from tamis.console.terminal import echo
 from tamis.store.rundir import Product, RunDir
 from tamis.store.tokens import read_manifest
 
@@ -69,16 +68,16 @@ def print_status(run: RunDir, all_reasons: bool = False) -> None:
     """Print the status as text. `all_reasons`: all reasons of each stage instead of the five largest."""
     status = status_data(run)
     print_table(_stage_table(status["stages"], dict(run.cards()), all_reasons))
-    typer.echo("\nartefacts:")
+    echo("\nartefacts:")
     for step, stage in status["stages"].items():
-        typer.echo(f"  {step}: {stage['artefact']}" + ("" if stage["finished"] else " (not finished)"))
+        echo(f"  {step}: {stage['artefact']}" + ("" if stage["finished"] else " (not finished)"))
     for kind in ("models", "evaluations"):
         if status[kind]:
-            typer.echo(f"{kind}:")
+            echo(f"{kind}:")
         for product in status[kind]:
-            typer.echo(f"  {product['artefact']}{_settings_text(product['settings'])}{_stale_text(product)}")
+            echo(f"  {product['artefact']}{_settings_text(product['settings'])}{_stale_text(product)}")
     error = f" ({status['error']})" if status["error"] else ""
-    typer.echo(f"{status['run']}: {status['state']}{error}")
+    echo(f"{status['run']}: {status['state']}{error}")
 
 
 def _stage_table(stages: dict[str, dict[str, Any]], cards: dict[str, Card], all_reasons: bool) -> Table:
@@ -94,7 +93,7 @@ def _stage_table(stages: dict[str, dict[str, Any]], cards: dict[str, Card], all_
         numbers = (counts.rows_in, counts.kept, counts.removed.total(), counts.quarantined.total())
         tokens = "" if stage["tokens"] is None else f"{stage['tokens']:,}"
         table.add_row(
-            escape(step), *(f"{number:,}" for number in numbers), size_text(counts.bytes_in),
+            step, *(f"{number:,}" for number in numbers), size_text(counts.bytes_in),
             size_text(counts.kept_bytes), tokens, reasons_cell(counts, all_reasons, "--all"),
         )  # fmt: skip
     return table

@@ -4,11 +4,11 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from tamis.base.cards import Card, Counts
 from tamis.console.formats import LARGEST, count_text, reasons_text, size_text
+from tamis.console.terminal import safe_console
 
 SCRIPT_WIDTH = 160
 MOST_SIDES_IN_PAIRS = 3
@@ -36,7 +36,7 @@ def reasons_cell(counts: Counts, all_reasons: bool, to_see_all: str) -> str:
     """The reasons for which documents were removed: all of them, or the largest and the command that shows the rest."""
     text = ", ".join(filter(None, (reasons_text(part, all_reasons) for part in (counts.removed, counts.quarantined))))
     is_cut = not all_reasons and max(len(counts.removed), len(counts.quarantined)) > LARGEST
-    return escape(f"{text} ({to_see_all} shows them)" if is_cut else text)
+    return f"{text} ({to_see_all} shows them)" if is_cut else text
 
 
 def print_table(table: Table) -> None:
@@ -45,7 +45,7 @@ def print_table(table: Table) -> None:
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else SCRIPT_WIDTH, highlight=False)
+    return safe_console(width=None if sys.stdout.isatty() else SCRIPT_WIDTH)
 
 
 def _table(*names: str) -> Table:
@@ -78,8 +78,8 @@ def comparison_table(result: dict[str, Any]) -> Table:
             values = [f"{task['values'][pair[side]]['value']:.4f}" for side in ("a", "b")]
             interval = [f"{pair[key]:+.4f}" for key in ("difference", "low", "high")]
             table.add_row(
-                name, task["metric"], escape(pair["a"]), escape(pair["b"]), *values, *interval,
-                f"{pair['p_adjusted']:.2g}", escape(pair["verdict"]),
+                name, task["metric"], pair["a"], pair["b"], *values, *interval,
+                f"{pair['p_adjusted']:.2g}", pair["verdict"],
             )  # fmt: skip
     return table
 
@@ -98,7 +98,7 @@ def print_comparison(result: dict[str, Any]) -> None:
     if hidden:
         notes.append(f"pairs without the baseline '{result['baseline']}' are not shown ({hidden}); --json has them")
     for note in notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True)
 
 
 def assets_table(rows: list[dict[str, Any]]) -> Table:
@@ -115,11 +115,11 @@ def clusters_table(found: dict[str, Any]) -> Table:
         table = Table("documents", "survivor", "beginning", box=None, pad_edge=False, title=_dedup_title(found))
         for cluster in found["clusters"]:
             beginning = " ".join(cluster["survivor"]["text"][:200].split())[:70]
-            table.add_row(f"{cluster['documents']:,}", cluster["survivor"]["id"], escape(beginning))
+            table.add_row(f"{cluster['documents']:,}", cluster["survivor"]["id"], beginning)
         return table
     table = Table("documents", "hosts", "line", box=None, pad_edge=False, title=_dedup_title(found))
     for paragraph in found["paragraphs"]:
-        table.add_row(f"{paragraph['documents']:,}", f"{paragraph['hosts']:,}", escape(paragraph["text"][:100]))
+        table.add_row(f"{paragraph['documents']:,}", f"{paragraph['hosts']:,}", paragraph["text"][:100])
     return table
 
 
@@ -137,7 +137,7 @@ def clean_table(items: list[dict[str, Any]]) -> Table:
     table.add_column("why")
     for item in items:
         why = f"{item['why']}; it stays: {item['kept']}" if item["kept"] else item["why"]
-        table.add_row(escape(item["artefact"]), escape(item["kind"]), size_text(item["bytes"]), escape(why))
+        table.add_row(item["artefact"], item["kind"], size_text(item["bytes"]), why)
     total = sum(item["bytes"] for item in items)
     table.add_row(f"total: {count_text(len(items), 'artefact')}", "", size_text(total), "")
     return table
@@ -147,20 +147,20 @@ def print_explanation(explanation: dict[str, Any]) -> None:
     """What happened to one page: per step its signals against the thresholds, then the text that was kept."""
     console = _console()
     address = f"{explanation['url'] or '(no URL)'}  id {explanation['id']}"
-    console.print(f"{address}: {explanation['outcome']}", markup=False, soft_wrap=True)
+    console.print(f"{address}: {explanation['outcome']}", soft_wrap=True)
     for step in explanation["steps"]:
         reason = f": {step['reason']}" if step["reason"] else ""
-        console.print(f"\n{step['stage']}: {step['outcome']}{reason}", markup=False, soft_wrap=True)
+        console.print(f"\n{step['stage']}: {step['outcome']}{reason}", soft_wrap=True)
         if step["tests"]:
             table = _table("  signal", "value", "removed if", "reason", "")
             for test in step["tests"]:
                 cells = (f"  {test['column']}", _value_text(test["value"]), test["removes_if"], test["reason"])
-                table.add_row(*(escape(cell) for cell in cells), _mark(test, step))
+                table.add_row(*cells, _mark(test, step))
             console.print(table)
         if survivor := step.get("survivor"):
             _print_survivor(console, survivor)
     label = "text" if explanation["outcome"] == "kept" else "beginning of the text"
-    console.print(f"\n{label}:\n{explanation['text']}", markup=False, soft_wrap=True)
+    console.print(f"\n{label}:\n{explanation['text']}", soft_wrap=True)
 
 
 def _value_text(value: Any) -> str:
@@ -179,8 +179,8 @@ def _print_survivor(console: Console, survivor: dict[str, Any]) -> None:
     similarity = survivor.get("similarity")
     told = f", similarity {_value_text(similarity)}" if similarity is not None else ""
     address = survivor["url"] or "(no URL)"
-    console.print(f"  kept in its place: {address}  id {survivor['id']}{told}", markup=False, soft_wrap=True)
+    console.print(f"  kept in its place: {address}  id {survivor['id']}{told}", soft_wrap=True)
     beginning = " ".join(survivor["text"][:400].split())[:120]
-    console.print(f"  its text begins: {beginning}", markup=False, soft_wrap=True)
+    console.print(f"  its text begins: {beginning}", soft_wrap=True)
     if left := survivor.get("left"):
-        console.print(f"  it is not in the data set either: {left}", markup=False, soft_wrap=True)
+        console.print(f"  it is not in the data set either: {left}", soft_wrap=True)

@@ -12,6 +12,7 @@ GROUPS = {
     "rules": "rules.program",
     "language": "language.langid",
     "ngrams": "text.ngrams",
+    "matching": "text.matching",
     "minhash": "dedup.minhash",
     "bloom": "dedup.bloom_spans",
     "spans": "dedup.spans",

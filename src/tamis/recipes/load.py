@@ -3,11 +3,10 @@
 from importlib import resources
 from typing import Any, Literal
 
-import yaml
-
 from tamis.base.errors import ConfigError, did_you_mean
 from tamis.base.plugins import anchored
 from tamis.base.recipe import Recipe
+from tamis.base.yaml_text import read_assignment, read_yaml
 from tamis.store.location import Location
 
 Kind = Literal["recipe", "experiment"]
@@ -42,10 +41,7 @@ def load(name_or_path: str, kind: Kind = "recipe", beside: Location | None = Non
         text, where, folder = shipped_text(name_or_path, kind), name_or_path, Location(".").absolute()
     else:
         raise ConfigError(f"no {kind} '{name_or_path}'{did_you_mean(name_or_path, shipped_names(kind))}")
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not valid YAML: {error}") from None
+    data = read_yaml(text, where)
     if not isinstance(data, dict):
         needed = "'name' and 'stages'" if kind == "recipe" else "'name' and 'recipes'"
         raise ConfigError(f"{where}: {'a recipe' if kind == 'recipe' else 'an experiment'} is a mapping with {needed}")
@@ -62,14 +58,8 @@ def override(recipe: dict[str, Any], assignment: str) -> None:
 
     Raises ConfigError for an assignment without '=', or a path that starts nowhere.
     """
-    path, equals, raw = assignment.partition("=")
-    if not equals or not all(path.strip().split(".")):
-        raise ConfigError(f"--set {assignment}: expected path.to.field=value, as in filter.min_words=40")
-    try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError:
-        value = raw
-    set_field(recipe, path.strip(), value, f"--set {assignment}")
+    path, value = read_assignment(assignment, "filter.min_words=40")
+    set_field(recipe, path, value, f"--set {assignment}")
 
 
 def set_field(recipe: dict[str, Any], path: str, value: Any, where: str) -> None:
@@ -88,22 +78,33 @@ def set_field(recipe: dict[str, Any], path: str, value: Any, where: str) -> None
 def _root(recipe: dict[str, Any], parts: list[str], where: str) -> dict[str, Any]:
     """The mapping that the first part of the path opens (the recipe itself for a field such as `seed`)."""
     head = parts[0]
-    for position, entry in enumerate(recipe.get("stages") or []):
-        name = entry if isinstance(entry, str) else next(iter(entry), "")
+    entries = _entries(recipe, where)
+    for position, (name, entry) in enumerate(entries):
         if name == head and len(parts) > 1:
             if isinstance(entry, str):
                 recipe["stages"][position] = entry = {head: {}}
             entry[head] = entry[head] or {}
             return _group(entry[head], where)
     if head not in Recipe.model_fields or head == "stages":
-        entries = recipe.get("stages") or []
-        names = [*Recipe.model_fields, *(e if isinstance(e, str) else str(next(iter(e), "")) for e in entries)]
+        names = [*Recipe.model_fields, *(name for name, _ in entries)]
         raise ConfigError(f"{where}: nothing is called '{head}'{did_you_mean(head, names)}")
     if len(parts) == 1:
         return recipe
     if recipe.get(head) is None:
         recipe[head] = {}
     return _group(recipe[head], where)
+
+
+def _entries(recipe: dict[str, Any], where: str) -> list[tuple[str, Any]]:
+    """(name, entry) of every entry of the recipe's stages. Raises ConfigError where there is anything else."""
+    found = recipe.get("stages") or []
+    if not isinstance(found, list) or not all(isinstance(entry, str) or _names_one(entry) for entry in found):
+        raise ConfigError(f"{where}: the recipe's stages must be a list of '- name: settings', got {found!r:.60}")
+    return [(entry if isinstance(entry, str) else next(iter(entry)), entry) for entry in found]
+
+
+def _names_one(entry: Any) -> bool:
+    return isinstance(entry, dict) and len(entry) == 1 and isinstance(next(iter(entry)), str)
 
 
 def _group(value: Any, where: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
         "histograms": _merge_histograms(step.stage, records),
         "examples": _merge_examples(records),
         "notes": dict(sorted(notes.items())),
-        "assets": {name: path.rpartition("/")[2] for name, path in step.assets.items()},
+        "assets": dict(sorted(step.digests.items())),
         "columns": list(step.stage.adds.names),
     }
     if isinstance(step.stage, Group):
@@ -44,7 +44,7 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
         version=step.stage.version,
         fingerprint=plan.card_fingerprint(step),
         parents=plan.card_parents(step),
-        config=step.stage.resolved_settings(),
+        config=step.stage.card_settings(),
         tamis_version=__version__,
         seed=plan.recipe.seed,
         accounting=accounting,

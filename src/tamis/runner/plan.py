@@ -33,6 +33,8 @@ class Step:
     stage: Stage
     assets: dict[str, str]
     """Name -> local path, URI, or `artefact:NAME/FILE`."""
+    digests: dict[str, str]
+    """Name -> identity of the asset's bytes."""
     fingerprint: str
     artefact: str
     needs_corpus: bool
@@ -163,8 +165,8 @@ def _number(
         scope = fingerprint(corpus, recipe.output.jsonl if number == len(stages) else "")
         artefact = f"{stage.name}-{chain[:12]}-{scope[:8]}"
         steps.append(Step(
-            label=f"{number:02d}_{stage.name}", stage=stage, assets=assets, fingerprint=chain, artefact=artefact,
-            needs_corpus=grouped, renames=renamed, asset_marks=marks,
+            label=f"{number:02d}_{stage.name}", stage=stage, assets=assets, digests=digests, fingerprint=chain,
+            artefact=artefact, needs_corpus=grouped, renames=renamed, asset_marks=marks,
         ))  # fmt: skip
     return steps
 

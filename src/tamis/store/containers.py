@@ -1,7 +1,8 @@
 """Compressed files as streams of decoded chunks, in which damage costs the damaged member and not the rest.
 
-FastWARC's readers do the work while a file is whole (twice as fast as zlib); they give up at the first damaged byte,
-and lose what they had decoded of that block. From there a slower walk member by member takes over.
+Libraries do the work while a file is whole: FastWARC for gzip (twice as fast as zlib) and LZ4, zstandard for zstd
+(FastWARC's time grows with the square of the number of frames). They give up at the first damaged byte, and lose what
+they had decoded of that block. From there a slower walk member by member takes over.
 """
 
 import re
@@ -9,6 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 import lz4.frame
@@ -18,25 +20,67 @@ from tamis.base.compression import CHUNK_BYTES, MAGIC, MAGIC_BYTES, codec_of
 
 _PIECE_BYTES = 4096
 """Compressed bytes fed to a decoder at a time once damage was met: what a call had decoded is lost when it fails."""
+_HELD_BYTES = 1 << 18
+"""So much of a damaged member, in compressed bytes, is searched for members that it swallowed: a deflate block of
+random bytes takes in up to 64 KiB of what follows a torn member before anything is wrong with it."""
 
 
 @dataclass(frozen=True)
 class Codec:
-    """`reader` names the class in fastwarc.stream_io; `decoder` makes an object with decompress, eof, unused_data."""
+    """`whole` gives the decoded chunks of an undamaged file; `decoders` makes what makes, one after the other, objects
+    with decompress, eof and unused_data."""
 
-    reader: str
+    whole: Callable[[BinaryIO], Iterator[bytes]]
     magic: re.Pattern[bytes]
-    decoder: Callable[[], Any]
+    decoders: Callable[[], Callable[[], Any]]
+
+
+def _fastwarc(reader: str) -> Callable[[BinaryIO], Iterator[bytes]]:
+    """The chunks that a class of fastwarc.stream_io reads."""
+
+    def chunks(raw: BinaryIO) -> Iterator[bytes]:
+        import fastwarc.stream_io
+
+        stream = getattr(fastwarc.stream_io, reader)(raw)
+        place = -1
+        while True:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+            # Nothing was read at the end of the file, or because a member is empty: then the place has moved.
+            if stream.inner_tell() == place:
+                break
+            place = stream.inner_tell()
+        if reader == "GzipReader" and _has_swallowed(raw, stream.frame_start_position() or 0):
+            raise OSError("the file ends inside a member, which holds further members")
+
+    return chunks
+
+
+def _has_swallowed(raw: BinaryIO, start: int) -> bool:
+    """Whether a file ends inside the gzip member at `start`, and another member begins in it. Where the writer of a
+    file was killed and another one went on, the decoder takes the later members for content of the torn one. A long
+    member is not looked into: it is the only one of its file."""
+    raw.seek(start)
+    data = raw.read(_HELD_BYTES + 1)
+    if len(data) > _HELD_BYTES or MAGIC["gzip"].search(data, 1) is None:
+        return False
+    decoder = zlib.decompressobj(31)
+    while data and not decoder.eof:
+        decoder.decompress(data, CHUNK_BYTES)
+        data = decoder.unconsumed_tail
+    return not decoder.eof
+
+
+def _zstandard(raw: BinaryIO) -> Iterator[bytes]:
+    stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
 
 
 CODECS = {
-    "gzip": Codec("GzipReader", MAGIC["gzip"], lambda: zlib.decompressobj(31)),
-    "lz4": Codec("Lz4Reader", MAGIC["lz4"], lz4.frame.LZ4FrameDecompressor),
-    "zstd": Codec(
-        "ZstdReader",
-        MAGIC["zstd"],
-        lambda: zstandard.ZstdDecompressor().decompressobj(),
-    ),
+    "gzip": Codec(_fastwarc("GzipReader"), MAGIC["gzip"], lambda: partial(zlib.decompressobj, 31)),
+    "lz4": Codec(_fastwarc("Lz4Reader"), MAGIC["lz4"], lambda: lz4.frame.LZ4FrameDecompressor),
+    "zstd": Codec(_zstandard, MAGIC["zstd"], lambda: zstandard.ZstdDecompressor().decompressobj),
 }
 _DAMAGE = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)
 
@@ -55,25 +99,24 @@ def decoded_chunks(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Ite
             while chunk := raw.read(CHUNK_BYTES):
                 yield chunk
             return
-        import fastwarc.stream_io
-
         codec = CODECS[name]
-        reader = getattr(fastwarc.stream_io, codec.reader)(raw)
         try:
-            while chunk := reader.read(CHUNK_BYTES):
+            for chunk in codec.whole(raw):
                 delivered += len(chunk)
                 yield chunk
             return
-        except OSError:
+        except (OSError, zstandard.ZstdError):
             pass
     with open_raw() as raw:
-        yield from _after_damage(_salvaged(raw, codec, notes), delivered)
+        yield from _after_damage(_Salvage(raw, codec, notes).chunks(), delivered)
 
 
 def _after_damage(chunks: Iterator[bytes | None], skip: int) -> Iterator[bytes | None]:
-    """`chunks` without the first `skip` bytes, which were handed on before the damage was met."""
+    """`chunks` without the first `skip` bytes, which were handed on before the damage was met. A call that fails loses
+    what it had decoded, so that the gap can come before all of them did."""
     for chunk in chunks:
         if chunk is None:
+            skip = 0
             yield None
         elif len(chunk) <= skip:
             skip -= len(chunk)
@@ -82,37 +125,79 @@ def _after_damage(chunks: Iterator[bytes | None], skip: int) -> Iterator[bytes |
             skip = 0
 
 
-def _salvaged(raw: BinaryIO, codec: Codec, notes: Counter[str]) -> Iterator[bytes | None]:
-    """Every member that can be decoded; on damage, on with the next magic number after it."""
-    decoder: Any = None
-    pending = b""
-    while True:
-        piece = raw.read(_PIECE_BYTES)
-        pending += piece
-        while pending:
-            if decoder is None:
-                start = codec.magic.search(pending)
-                keep = start.start() if start else max(0, len(pending) - 3) if piece else len(pending)
-                notes["unreadable_bytes"] += keep
-                pending = pending[keep:]
-                if start is None:
+class _Salvage:
+    """Goes through a damaged file member by member. After damage it looks for the next member in the damaged one, which
+    may have swallowed whole members before the decoder noticed."""
+
+    def __init__(self, raw: BinaryIO, codec: Codec, notes: Counter[str]) -> None:
+        self._raw, self._magic, self._notes = raw, codec.magic, notes
+        self._decoder = codec.decoders()
+        self._pending = b""
+        self._end = 0
+        """Where in the file `_pending` ends."""
+        self._seen = self._repeated = 0
+
+    def _read_more(self) -> bool:
+        piece = self._raw.read(_PIECE_BYTES)
+        self._pending += piece
+        self._end += len(piece)
+        self._seen += len(piece)
+        return bool(piece)
+
+    def _find_member(self) -> int | None:
+        """The offset of the next member, which `_pending` then begins with; None at the end of the file."""
+        while True:
+            found = self._magic.search(self._pending)
+            if found:
+                self._skip(found.start())
+                return self._end - len(self._pending)
+            more = self._read_more()
+            # The end of what is searched can be the beginning of a magic number.
+            self._skip(max(0, len(self._pending) - _PIECE_BYTES - 3) if more else len(self._pending))
+            if not more:
+                return None
+
+    def _skip(self, count: int) -> None:
+        self._notes["unreadable_bytes"] += count
+        self._pending = self._pending[count:]
+
+    def _go_back(self, start: int, stop: int) -> bool:
+        """Whether there is a member in the last bytes from `start` to `stop`, where the search then goes on. Not when
+        so much was read again already that the time for a file would grow with the square of its size."""
+        start = max(start, stop - _HELD_BYTES)
+        if self._repeated + stop - start > 4 * _HELD_BYTES + self._seen // 2:
+            return False
+        self._raw.seek(start)
+        found = self._magic.search(self._raw.read(stop - start + 3))
+        if found and found.start() < stop - start:
+            self._end, self._pending = start + found.start(), b""
+            self._repeated += stop - self._end
+        self._raw.seek(self._end)
+        return bool(found) and not self._pending
+
+    def chunks(self) -> Iterator[bytes | None]:
+        while (start := self._find_member()) is not None:
+            decoder = self._decoder()
+            fresh = True
+            while not decoder.eof:
+                if not self._pending and not self._read_more():
+                    if not self._go_back(start + 1, self._end):
+                        return
+                    self._notes["damaged_members"] += 1
+                    yield None
                     break
-                decoder = codec.decoder()
-                fresh = True
-            try:
-                out = decoder.decompress(pending)
-            except _DAMAGE:
-                notes["damaged_members"] += 1
-                decoder = None
-                # A member that fails at once must not be found again at the same place.
-                pending = pending[1:] if fresh else pending
-                yield None
-                continue
-            fresh = False
-            pending = decoder.unused_data or b"" if decoder.eof else b""
-            if decoder.eof:
-                decoder = None
-            if out:
-                yield out
-        if not piece:
-            return
+                try:
+                    out = decoder.decompress(self._pending)
+                except _DAMAGE:
+                    self._notes["damaged_members"] += 1
+                    # A member that fails at once must not be found again at the same place.
+                    if fresh:
+                        self._pending = self._pending[1:]
+                    else:
+                        self._go_back(start + 1, self._end - len(self._pending))
+                    yield None
+                    break
+                fresh = False
+                self._pending = (decoder.unused_data or b"") if decoder.eof else b""
+                if out:
+                    yield out

@@ -9,15 +9,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tamis.store.window import MAX_LINE_BYTES, Window
+
 MAX_RECORD_BYTES = 256 << 20
 """A longer record is not held in memory: it is skipped and becomes a quarantined row."""
-_MAX_HEADER_BYTES = 1 << 20
-_MAX_LINE_BYTES = 1 << 16
+MAX_HEADER_BYTES = 1 << 20
+"""A longer header, of a record or of the HTTP response in it, is not read."""
+_MAX_SEPARATOR_BYTES = 16
+"""White space that may stand between two records (the standard asks for four bytes). After a length that ends in more,
+the record line that comes first decides."""
+_LOOK_AHEAD_BYTES = 4096
+_MAX_BEFORE_INNER_BYTES = 32 << 20
+"""Bytes before a record line in a record over MAX_RECORD_BYTES, up to which the record's end is looked up."""
+_NO_LIMIT = 1 << 62
 
 _WARC_LINE = re.compile(rb"WARC/\d\.\d+[ \t]*\r?\n(?=[!-9;-~]+[ \t]*:)")
 _ARC_FIELDS = (
     rb"[A-Za-z][A-Za-z0-9+.\-]{1,20}:[^\r\n]* "
-    rb"(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:]*|-) \S+ \S+ \S+[ ]?\r?\n"
+    rb"(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]{0,39}:[0-9A-Fa-f:]{0,39}|-) \S+ \S+ \S+[ ]?\r?\n"
 )
 
 
@@ -33,8 +42,10 @@ _WARC = _RecordLine(_WARC_LINE, _WARC_LINE)
 # An ARC's record line is told from text by standing at the beginning of a line; after a body that does not end one it
 # may stand anywhere, so that only the search asks for it.
 _ARC = _RecordLine(re.compile(_ARC_FIELDS), re.compile(rb"^" + _ARC_FIELDS, re.MULTILINE))
-_END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
-_SPACE = b"\r\n \t"
+_END_OF_HEADER = re.compile(rb"\r?\n\r?\n|\n(?=WARC/\d\.\d+[ \t]*\r?\n)")
+"""An empty line, or the next record, where a header breaks off."""
+_NOT_SPACE = re.compile(rb"[^\r\n \t]")
+_WARC_SEPARATOR = b"\r\n\r\n"
 _NO_BODY = memoryview(b"")
 
 
@@ -59,65 +70,6 @@ class RawRecord:
         return next((value for key, value in self.headers.items() if key.lower() == name), "")
 
 
-class _Window:
-    """The decoded bytes around the current position; a gap in the chunks ends the window until `next_part`."""
-
-    def __init__(self, chunks: Iterator[bytes | None]) -> None:
-        self._chunks = chunks
-        self._exhausted = self._part_ended = False
-        self.data = b""
-        self.pos = 0
-
-    def have(self, num_bytes: int) -> bool:
-        """Load until `num_bytes` lie after the position; False when the part ends before."""
-        missing = num_bytes - (len(self.data) - self.pos)
-        if missing <= 0:
-            return True
-        pieces = [self.data[self.pos :]]
-        while missing > 0 and not self._part_ended:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                self._part_ended = True
-            else:
-                pieces.append(chunk)
-                missing -= len(chunk)
-        self.data, self.pos = b"".join(pieces), 0
-        return missing <= 0
-
-    def find(self, pattern: re.Pattern[bytes], start: int, limit: int) -> re.Match[bytes] | None:
-        """First match at `start` bytes after the position or later, loading up to `limit` bytes."""
-        size = max(start, 4096)
-        while True:
-            complete = not self.have(min(size, limit))
-            match = pattern.search(self.data, self.pos + start)
-            # A match at the very edge may be the beginning of a longer one.
-            if match and (complete or match.end() < len(self.data)):
-                return match
-            if complete or size >= limit:
-                return match
-            start = max(start, len(self.data) - self.pos - _MAX_LINE_BYTES)
-            size = 2 * max(size, len(self.data) - self.pos)
-
-    def left(self) -> int:
-        return len(self.data) - self.pos
-
-    def next_part(self) -> bool:
-        """Go on after a gap; False at the end of the file. (`None` from an ended iterator looks like a gap, too: then
-        the part after it is empty.)"""
-        self._part_ended = False
-        chunk = next(self._chunks, _END)
-        if isinstance(chunk, bytes):
-            self.data, self.pos = chunk, 0
-            return True
-        if chunk is None:
-            self.data, self.pos, self._part_ended = b"", 0, True
-            return True
-        return False
-
-
-_END = object()
-
-
 def records(
     chunks: Iterator[bytes | None], notes: Counter[str], wanted: Callable[[str], bool] = lambda kind: True
 ) -> Iterator[RawRecord]:
@@ -126,7 +78,7 @@ def records(
     `notes` counts `skipped_bytes` (belonging to no record), `wrong_record_length` and `lost_parts`. A record with
     fewer bytes than it promised has the problem `truncated_record`, a longer one than MAX_RECORD_BYTES `too_large`.
     """
-    window = _Window(chunks)
+    window = Window(chunks)
     number = 0
     while True:
         is_arc = None
@@ -147,36 +99,34 @@ def records(
         notes["lost_parts"] += 1
 
 
-def _is_arc(window: _Window) -> bool:
-    window.have(_MAX_LINE_BYTES)
+def _is_arc(window: Window) -> bool:
+    window.have(MAX_LINE_BYTES)
     warc, arc = (pattern.search(window.data, window.pos) for pattern in (_WARC.anywhere, _ARC.anywhere))
     return arc is not None and (warc is None or arc.start() < warc.start())
 
 
-def _skip_space(window: _Window) -> bool:
+def _skip_space(window: Window) -> bool:
     """To the next byte that is not white space; False at the end of the part. Loads a whole record line."""
     while window.have(1):
-        data, pos = window.data, window.pos
-        while pos < len(data) and data[pos] in _SPACE:
-            pos += 1
-        window.pos = pos
-        if pos < len(data):
-            if len(data) - pos < 256:
-                window.have(_MAX_LINE_BYTES)
+        found = _NOT_SPACE.search(window.data, window.pos)
+        window.pos = found.start() if found else len(window.data)
+        if found:
+            if window.left() < 256:
+                window.have(MAX_LINE_BYTES)
             return True
     return False
 
 
-def _resynchronise(window: _Window, line: _RecordLine, notes: Counter[str]) -> bool:
+def _resynchronise(window: Window, line: _RecordLine, notes: Counter[str]) -> bool:
     """Skip what belongs to no record; False when no further record line follows in this part."""
     while True:
-        complete = not window.have(2 * _MAX_LINE_BYTES)
+        complete = not window.have(2 * MAX_LINE_BYTES)
         match = line.anywhere.search(window.data, window.pos)
         if match:
             notes["skipped_bytes"] += match.start() - window.pos
             window.pos = match.start()
             return True
-        step = window.left() if complete else window.left() - _MAX_LINE_BYTES
+        step = window.left() if complete else window.left() - MAX_LINE_BYTES
         notes["skipped_bytes"] += step
         window.pos += step
         if complete:
@@ -194,32 +144,43 @@ def decode_header(raw: bytes) -> str:
 def parse_fields(raw: bytes) -> dict[str, str]:
     """'Name: value' lines, folded lines joined, the last of equal names winning."""
     fields: dict[str, str] = {}
+    folded: dict[str, list[str]] = {}
     last = ""
     for line in decode_header(raw).split("\n"):
         if line[:1] in (" ", "\t") and last:
-            fields[last] = f"{fields[last]} {line.strip()}".strip()
+            folded.setdefault(last, [fields[last]]).append(line.strip())
             continue
         name, colon, value = line.partition(":")
         if colon and (last := name.strip()):
             fields[last] = value.strip()
+            folded.pop(last, None)
+    for name, parts in folded.items():
+        fields[name] = " ".join(filter(None, parts))
     return fields
 
 
-def _warc_header(window: _Window, number: int) -> tuple[RawRecord, int | None]:
+def _warc_header(window: Window, number: int) -> tuple[RawRecord, int | None]:
     """Reads the header at the position; returns the record without body and its length (None: not told)."""
-    end = window.find(_END_OF_HEADER, 0, _MAX_HEADER_BYTES)
+    end = window.find(_END_OF_HEADER, MAX_HEADER_BYTES)
     stop = end.end() if end else len(window.data)
-    raw = window.data[window.pos : stop]
+    raw = window.data[window.pos : min(stop, window.pos + MAX_HEADER_BYTES)]
+    problem = ""
+    if end is None and not window.part_ended:
+        # What is loaded may hold other records: only the record line is known to belong to this one.
+        problem = f"too_large: the record's header is longer than {MAX_HEADER_BYTES} bytes"
+        stop = window.data.index(b"\n", window.pos) + 1
+    elif end is None:
+        problem = "truncated_record: the file ends inside the record's header"
+    elif end.group() == b"\n":
+        problem = "truncated_record: the next record begins inside the record's header"
     window.pos = stop
     fields = parse_fields(raw.partition(b"\n")[2])
-    record = RawRecord(number, "", fields, _NO_BODY)
+    record = RawRecord(number, "", fields, _NO_BODY, problem)
     record.kind = record.header("WARC-Type").lower() or "no_type"
-    if end is None:
-        record.problem = "truncated_record: the file ends inside the record's header"
     return record, _length(record.header("Content-Length"))
 
 
-def _arc_header(window: _Window, number: int) -> tuple[RawRecord, int | None]:
+def _arc_header(window: Window, number: int) -> tuple[RawRecord, int | None]:
     line = window.data[window.pos : window.data.index(b"\n", window.pos) + 1]
     window.pos += len(line)
     url, address, date, mime, length = decode_header(line).strip().rsplit(" ", 4)
@@ -243,23 +204,20 @@ def _length(text: str) -> int | None:
 
 
 def _take_body(
-    window: _Window, record: RawRecord, length: int | None, line: _RecordLine, wanted: bool, notes: Counter[str]
+    window: Window, record: RawRecord, promised: int | None, line: _RecordLine, wanted: bool, notes: Counter[str]
 ) -> None:
     """Move past the body, into `record.body` when wanted; repair a length that leads to no record."""
     if record.problem:
         return
-    if length is not None and length > MAX_RECORD_BYTES:
-        record.problem = f"too_large: the record is {length} bytes long, {MAX_RECORD_BYTES} are read"
-        while length > 0 and window.have(1):
-            step = min(length, window.left())
-            window.pos += step
-            length -= step
-        return
-    promised = length
-    if length is None or not _record_follows(window, length, line):
-        length = _true_length(window, length, line)
-        short = promised is not None and length == window.left() < promised
-        if short:
+    length = promised
+    if length is None or length > MAX_RECORD_BYTES or not _record_follows(window, length, line):
+        length = _true_length(window, promised, line)
+        if length is None:
+            size = f"is {promised} bytes long" if promised else "has no length, and no other record follows"
+            record.problem = f"too_large: the record {size}; {MAX_RECORD_BYTES} bytes are read"
+            _skip_body(window, _NO_LIMIT if promised is None else promised, line)
+            return
+        if promised is not None and length == window.left() < promised:
             record.problem = f"truncated_record: {length} of {promised} bytes"
         elif length != promised:
             notes["wrong_record_length"] += 1
@@ -268,29 +226,66 @@ def _take_body(
     window.pos += length
 
 
-def _record_follows(window: _Window, length: int, line: _RecordLine) -> bool:
+def _record_follows(window: Window, length: int, line: _RecordLine) -> bool:
     """Whether `length` bytes are there with a record line, or nothing more, after them."""
     if not window.have(length):
         return False
-    window.have(length + 4096)
-    pos = window.pos + length
-    data = window.data
-    while pos < len(data) and data[pos] in _SPACE:
-        pos += 1
-    return pos == len(data) or line.here.match(data, pos) is not None
+    window.have(length + _LOOK_AHEAD_BYTES)
+    start = window.pos + length
+    found = _NOT_SPACE.search(window.data, start, start + _MAX_SEPARATOR_BYTES + 1)
+    if found is None:
+        return len(window.data) - start <= _MAX_SEPARATOR_BYTES
+    if not line.here.match(window.data, found.start()):
+        return False
+    # A record may hold a WARC file. A wrong length that happens to end near a later record is told from that by what
+    # stands between: the length of a good record ends before the separator, not before or behind a part of it.
+    exact = line is not _WARC or window.data[start : found.start()] == _WARC_SEPARATOR
+    return exact or line.anywhere.search(window.data, window.pos, start) is None
 
 
-def _true_length(window: _Window, length: int | None, line: _RecordLine) -> int:
-    """Length up to the next record line (its separator left out), or what there is when none follows."""
-    match = window.find(line.anywhere, 0, (length or 0) + MAX_RECORD_BYTES)
+def _true_length(window: Window, length: int | None, line: _RecordLine) -> int | None:
+    """Length up to the next record line (its separator left out), or what there is when none follows; None when the
+    record is too large to hold."""
+    match = window.find(line.anywhere, MAX_RECORD_BYTES)
     if match is None:
         # Nothing to hold on to: believe the length, as far as there are bytes.
-        return window.left() if length is None else min(length, window.left())
+        if window.part_ended or (length is not None and length <= MAX_RECORD_BYTES):
+            return window.left() if length is None else min(length, window.left())
+        return None
     found = match.start() - window.pos
-    if length is not None and found > length:
-        # Too small a length only matters when more than separators follow.
-        extra = window.data[window.pos + length : match.start()]
-        if not extra.strip(_SPACE):
+    if found > MAX_RECORD_BYTES and (length is None or length > MAX_RECORD_BYTES):
+        return None
+    if length is not None and length > MAX_RECORD_BYTES and _ends_after(window, found, length, line):
+        return None
+    if length is not None and length < found:
+        # Too small a length only matters when more than separators follow. After the separator of a WARC file, it is
+        # the next record that is damaged.
+        end = window.pos + length
+        ends_there = line is _WARC and window.data.startswith(_WARC_SEPARATOR, end)
+        if ends_there or not _NOT_SPACE.search(window.data, end, match.start()):
             return length
-    body = window.data[window.pos : match.start()]
-    return len(body) - len(body[-4:]) + len(body[-4:].rstrip(b"\r\n"))
+    body = window.data[match.start() - 4 : match.start()] if found >= 4 else window.data[window.pos : match.start()]
+    return found - len(body) + len(body.rstrip(b"\r\n"))
+
+
+def _ends_after(window: Window, found: int, length: int, line: _RecordLine) -> bool:
+    """Whether `length` is right although a record line stands `found` bytes into it: a record that holds a WARC file.
+    It is looked up only where that takes little more memory than a record may; elsewhere the record line decides."""
+    if found > _MAX_BEFORE_INNER_BYTES or length - found > MAX_RECORD_BYTES:
+        return False
+    return _record_follows(window, length, line)
+
+
+def _skip_body(window: Window, length: int, line: _RecordLine) -> None:
+    """Move past `length` bytes that are too many to hold, but not past a record line that shows the length wrong."""
+    while length > 0 and window.have(1):
+        window.have(2 * MAX_LINE_BYTES)
+        match = line.anywhere.search(window.data, window.pos)
+        found = match.start() - window.pos if match else length
+        if found < length:
+            whole = _ends_after(window, found, length, line)
+            window.pos += length if whole else found
+            return
+        step = min(length, window.left() if window.part_ended else window.left() - MAX_LINE_BYTES)
+        window.pos += step
+        length -= step

@@ -5,12 +5,11 @@ the business of whoever added it, and goes through here unharmed (column `extra`
 """
 
 import gzip
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -19,14 +18,28 @@ import orjson
 import pyarrow as pa
 import zstandard
 
-from tamis.base import columns
+from tamis.base import columns, exact_json
+from tamis.base.errors import FormatError
 from tamis.base.lines import MAX_LINE_BYTES, split_lines
 from tamis.store.atomic import Place, publish
 from tamis.store.containers import decoded_chunks
 from tamis.store.identity import document_id
 from tamis.store.location import Location
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_FORMATS = {
+    "bzip2": "compressed with bzip2, which is not read",
+    "xz": "compressed with xz, which is not read",
+    "zip": "a ZIP archive",
+    "parquet": "a Parquet file",
+    "arrow": "an Arrow file",
+    "warc": "a WARC file",
+    "pdf": "a PDF file",
+    "utf16": "text in UTF-16 or UTF-32",
+}
+_FOREIGN = re.compile(
+    rb"(?P<bzip2>BZh[1-9](?:1AY&SY|\x17rE8P\x90))|(?P<xz>\xfd7zXZ\0)|(?P<zip>PK\x03\x04)|(?P<parquet>PAR1)|"
+    rb"(?P<arrow>ARROW1)|(?P<warc>WARC/)|(?P<pdf>%PDF-)|(?P<utf16>\xff\xfe|\xfe\xff)"
+)
 _ID = re.compile(r"[0-9a-f]{32}")
 _OWN = frozenset((columns.TEXT, columns.URL, columns.METADATA, columns.WARCINFO))
 _NOT_WRITTEN = frozenset(
@@ -37,14 +50,15 @@ _NOT_WRITTEN = frozenset(
 
 @dataclass(slots=True, kw_only=True)
 class JsonDocument:
-    """One record. `extra` holds every field that has no column, or a value that does not fit its column."""
+    """One record. `extra` is a JSON object of every field that has no column, or a value that does not fit its
+    column."""
 
     id: str
     url: str = ""
     text: str | None = None
     metadata: dict[str, str] | None = None
     warcinfo: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: str | None = None
     error: str | None = None
 
 
@@ -54,15 +68,17 @@ def read_documents(
     """Stream the records of one file; blank lines are skipped.
 
     A line that is not a JSON object, or has no `text`, gives a document whose `error` (`bad_json`, `no_text_field`,
-    `too_large`) names the line. Lone surrogates (legal in JSON, not in UTF-8) become U+FFFD; `notes` counts the records
-    as `lone_surrogates`. NaN and Infinity, which Python writes though JSON has none, are read. `unreadable` records,
-    numbered from 0, are not parsed and get the error given.
+    `too_large`) names the line. What is no JSON but common is repaired, and `notes` counts the records with a repair:
+    see `base.exact_json`. Of a field that a record has twice, the last counts. `unreadable` records, numbered from 0,
+    are not parsed and get the error given. Raises FormatError where the file begins like one of another format.
     """
     count = 0
     for number, line in split_lines(decoded_chunks(open_raw, notes)):
+        if number == 1 and (found := _FOREIGN.match(line)):
+            raise FormatError(f"{_FORMATS[str(found.lastgroup)]}, not JSON lines")
         if line.strip():
             why = unreadable.get(count)
-            yield _document(number, line, notes) if why is None else _failed(line, f"{why} (line {number})")
+            yield _document(number, line, notes) if why is None else failed(line, f"{why} (line {number})")
             count += 1
 
 
@@ -78,60 +94,65 @@ def count_documents(open_raw: Callable[[], BinaryIO], limit: int) -> int:
 
 def _document(number: int, line: bytes, notes: Counter[str]) -> JsonDocument:
     if len(line) > MAX_LINE_BYTES:
-        return _failed(line, f"too_large: line {number} is longer than {MAX_LINE_BYTES} bytes")
+        return failed(line, f"too_large: line {number} is longer than {MAX_LINE_BYTES} bytes")
+    if len(line) > exact_json.LARGE_BYTES and (trouble := exact_json.too_many_values(line)):
+        return failed(line, f"too_large: line {number}: {trouble}")
     try:
-        record = _parse(line, notes)
-    except (ValueError, RecursionError) as error:
-        return _failed(line, f"bad_json: line {number}: {error}")
-    if not isinstance(record, dict):
-        return _failed(line, f"bad_json: line {number}: a JSON object was expected, not {type(record).__name__}")
-    return from_record(record, f"line {number}")
+        return _parsed(number, line, notes)
+    except ValueError as error:
+        return failed(line, f"bad_json: line {number}: {error}")
 
 
-def _parse(line: bytes, notes: Counter[str]) -> Any:
+def _parsed(number: int, line: bytes, notes: Counter[str]) -> JsonDocument:
+    where = f"line {number}"
     try:
-        return orjson.loads(line)
+        record = orjson.loads(line)
     except orjson.JSONDecodeError:
-        # Slower, but takes NaN and lone surrogates; raises the error that is reported.
-        return _without_surrogates(json.loads(line), notes)
+        # Slower, but reads more; raises the error that is reported.
+        return _of_object(exact_json.loads_leniently(line, notes), where)
+    document = _of_object(record, where)
+    if document.extra is not None and exact_json.may_be_rounded(document.extra):
+        return _of_object(exact_json.loads_exactly(line), where)
+    return document
 
 
-def _without_surrogates(value: Any, notes: Counter[str]) -> Any:
-    """`value` with lone surrogates replaced; counted once per record."""
-    encoded = json.dumps(value, ensure_ascii=False)
-    if not _SURROGATE.search(encoded):
-        return value
-    notes["lone_surrogates"] += 1
-    return json.loads(_SURROGATE.sub("�", encoded))
+def _of_object(record: Any, where: str) -> JsonDocument:
+    if not isinstance(record, dict):
+        raise ValueError(f"a JSON object was expected, not {type(record).__name__}")
+    return from_record(record, where)
 
 
-def _failed(line: bytes, error: str) -> JsonDocument:
-    return JsonDocument(id=document_id("", "", line), error=error)
+def failed(content: bytes, error: str) -> JsonDocument:
+    """What stands for a record that cannot be read, whose bytes or place are `content`."""
+    return JsonDocument(id=document_id("", "", content), error=error)
 
 
-def from_record(record: dict[str, Any], where: str) -> JsonDocument:
-    """Sort a record's fields into columns; what does not fit its column goes to `extra` as it is."""
-    fields = dict(record)
-    metadata = _take(fields, columns.METADATA, _is_string_map)
+def from_record(fields: dict[str, Any], where: str, further: Mapping[str, Any] = MappingProxyType({})) -> JsonDocument:
+    """Sort a record's fields, which are taken out of `fields`, into columns; what does not fit its column goes to
+    `extra` as it is, and so does `further`. Raises ValueError for values that JSON cannot hold."""
+    metadata = _take(fields, columns.METADATA)
     document = JsonDocument(
-        id="",
-        text=_take(fields, columns.TEXT, _is_string),
-        metadata=metadata,
-        warcinfo=_take(fields, columns.WARCINFO, _is_string),
+        id="", text=_take(fields, columns.TEXT), metadata=metadata, warcinfo=_take(fields, columns.WARCINFO)
     )
     headers = metadata or {}
-    document.url = _take(fields, columns.URL, _is_string) or headers.get("WARC-Target-URI", "")
-    given = _take(fields, columns.ID, _is_our_id)
+    document.url = _take(fields, columns.URL) or headers.get("WARC-Target-URI", "")
+    given = _take(fields, columns.ID)
     content = (document.text or "").encode()
     document.id = given or document_id(headers.get("WARC-Record-ID", ""), document.url, content)
-    document.extra = fields
+    extra = {**further, **fields} if further else fields
+    document.extra = exact_json.dumps(extra) if extra else None
     if document.text is None:
         document.error = f"no_text_field: {where} has no field 'text' that holds a string"
     return document
 
 
-def _take(fields: dict[str, Any], name: str, fits: Callable[[Any], bool]) -> Any:
-    return fields.pop(name) if name in fields and fits(fields[name]) else None
+def fits_column(fields: Mapping[str, Any]) -> bool:
+    """Whether `from_record` would take any of the fields for the value of a column."""
+    return any(name in fields and fits(fields[name]) for name, fits in _FITS.items())
+
+
+def _take(fields: dict[str, Any], name: str) -> Any:
+    return fields.pop(name) if name in fields and _FITS[name](fields[name]) else None
 
 
 def _is_string(value: Any) -> bool:
@@ -146,10 +167,19 @@ def _is_string_map(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
+_FITS: dict[str, Callable[[Any], bool]] = {
+    columns.ID: _is_our_id,
+    columns.TEXT: _is_string,
+    columns.URL: _is_string,
+    columns.METADATA: _is_string_map,
+    columns.WARCINFO: _is_string,
+}
+
+
 def to_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """DCLM records of a batch: text, url, metadata, warcinfo, then the input's other fields, then the columns that
     stages added (null and NaN: not measured, not written). `id` is written where it cannot be derived again, because
-    the record has no WARC-Record-ID and its text or url was changed."""
+    the record has no WARC-Record-ID and its text or url was changed; not where the input had an `id` of its own."""
     added = [name for name in batch.schema.names if name not in _NOT_WRITTEN]
     read = [name for name in batch.schema.names if name in _OWN or name in (columns.ID, columns.EXTRA)]
     for row in batch.select(read + added).to_pylist():
@@ -162,12 +192,12 @@ def to_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
         if row.get(columns.WARCINFO) is not None:
             record[columns.WARCINFO] = row[columns.WARCINFO]
         if row.get(columns.EXTRA):
-            record |= _parse(row[columns.EXTRA].encode(), Counter())
+            record |= exact_json.loads(row[columns.EXTRA])
         for name in added:
             value = row[name]
             if value is not None and value == value:
                 record[name] = value
-        if columns.ID in row and row[columns.ID] != _derived_id(record):
+        if columns.ID in row and columns.ID not in record and row[columns.ID] != _derived_id(record):
             record[columns.ID] = row[columns.ID]
         yield record
 
@@ -175,10 +205,9 @@ def to_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 def _derived_id(record: dict[str, Any]) -> str:
     metadata = record.get(columns.METADATA)
     headers: dict[str, str] = metadata if metadata is not None and _is_string_map(metadata) else {}
-    url = record.get(columns.URL)
-    return document_id(
-        headers.get("WARC-Record-ID", ""), url if isinstance(url, str) else "", (record[columns.TEXT] or "").encode()
-    )
+    given = record.get(columns.URL)
+    url = (given if isinstance(given, str) else "") or headers.get("WARC-Target-URI", "")
+    return document_id(headers.get("WARC-Record-ID", ""), url, (record[columns.TEXT] or "").encode())
 
 
 def write_jsonl(path: Place, batches: Iterable[pa.RecordBatch]) -> int:
@@ -187,9 +216,16 @@ def write_jsonl(path: Place, batches: Iterable[pa.RecordBatch]) -> int:
     count = 0
     with publish(path) as temporary, _compressed(temporary, Location(path).suffix) as write:
         for batch in batches:
-            write(b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in to_records(batch)))
+            write(b"".join(_line(record) for record in to_records(batch)))
             count += batch.num_rows
     return count
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        return exact_json.dumps(record).encode() + b"\n"
 
 
 @contextmanager

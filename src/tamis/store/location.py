@@ -4,6 +4,7 @@ Everything that Tamis reads and writes has a location. Local ones are plain path
 `memory://`, …) go through fsspec: see `store.remote`. Files become visible whole: see `publish` in `store.writing`.
 """
 
+import errno
 import fnmatch
 import hashlib
 import io
@@ -118,15 +119,24 @@ class Location:
         with remote_errors(self._text):
             return getattr(filesystem(self._text), question)(self._text)
 
+    def _is_local(self, question: str) -> bool:
+        """The answer of this machine's file system; nothing has a name that is too long for a file."""
+        try:
+            return bool(getattr(self.path, question)())
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return False
+            raise
+
     def exists(self) -> bool:
-        return bool(self._asked("exists") if self.is_remote else self.path.exists())
+        return bool(self._asked("exists") if self.is_remote else self._is_local("exists"))
 
     def is_file(self) -> bool:
-        return bool(self._asked("isfile") if self.is_remote else self.path.is_file())
+        return bool(self._asked("isfile") if self.is_remote else self._is_local("is_file"))
 
     def is_folder(self) -> bool:
         """Whether it is a folder; on an object store: whether any object lies below it."""
-        return bool(self._asked("isdir") if self.is_remote else self.path.is_dir())
+        return bool(self._asked("isdir") if self.is_remote else self._is_local("is_dir"))
 
     def size(self) -> int:
         """Bytes of a file. Raises FileNotFoundError."""
@@ -139,7 +149,7 @@ class Location:
         return [self / name for name in sorted(names) if fnmatch.fnmatchcase(name, pattern) and not is_temporary(name)]
 
     def _names_local(self) -> list[str]:
-        return [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+        return [path.name for path in self.path.iterdir()] if self.is_folder() else []
 
     def _names_remote(self) -> set[str]:
         fs = filesystem(self._text)

@@ -4,7 +4,8 @@ Everything that is not on this machine goes through fsspec, imported only when a
 """
 
 import glob
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,16 @@ READABLE_SUFFIXES = (
 """Names that a folder or glob is searched for. A file named outright may have any name: its first bytes decide."""
 
 
+OF_NO_KIND = "of no readable kind (named outright, they are read)"
+DANGLING = "that are links to nothing"
+NOT_FOLLOWED = "that are links to folders, which are not followed (name the folders outright)"
+EMPTY = "that are empty"
+NO_FILE = "that are no regular files (named pipes, devices)"
+NOT_UTF8 = "whose names are not UTF-8 (rename them)"
+FOLDER = "that are folders, of which a pattern reads nothing (end it in /**/* to read what is in them)"
+"""Why files are skipped, as what follows their number in a message."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputFile:
     """`name` is the path below the input it came from: stable when the whole input moves."""
@@ -34,45 +45,54 @@ class InputFile:
 def expand(inputs: Iterable[str]) -> list[InputFile]:
     """All readable files that `inputs` name: in the order of the inputs, sorted within each, each file once.
 
-    Names are made unique by '-2', '-3', ... in that order. Fingerprints are a blake2b hash of the bytes for local
-    files, of what the server tells (ETag, size, time of change) for remote ones. Raises ConfigError when an input does
-    not exist or its protocol needs a package, DataError when nothing readable was found.
+    A local file is the same one under every path that leads to it, through links too. Names are made unique by '-2',
+    '-3', ... in that order. Fingerprints are a blake2b hash of the bytes for local files, of what the server tells
+    (ETag, size, time of change) for remote ones. Raises ConfigError when an input does not exist or its protocol needs
+    a package, DataError when nothing readable was found.
     """
     inputs = list(inputs)
-    found: dict[str, InputFile] = {}
-    taken: dict[str, int] = {}
+    found: dict[object, InputFile] = {}
+    taken: set[str] = set()
     for text in inputs:
-        if not Path(text).exists():
-            check_spelling(text, "pool.inputs")
-        for name, uri, size, mark in _expand_remote(text) if is_remote(text) else _expand_local(text):
-            if uri in found:
+        for key, name, uri, size, mark in _expand_remote(text) if _is_remote(text) else _expand_local(text):
+            if key in found:
                 continue
-            taken[name] = taken.get(name, 0) + 1
-            unique = name if taken[name] == 1 else f"{name}-{taken[name]}"
-            found[uri] = InputFile(name=unique, uri=uri, size_bytes=size, fingerprint=mark)
+            unique = _unique(name, taken)
+            taken.add(unique)
+            found[key] = InputFile(name=unique, uri=uri, size_bytes=size, fingerprint=mark)
     if not found:
         raise DataError(
             f"the pool is empty: no readable file in {', '.join(map(repr, inputs)) or 'an empty list of inputs'}. "
             "Readable are WARC, WET and ARC files, JSONL (plain, gz, zst) and Parquet: "
-            f"names ending in {', '.join(READABLE_SUFFIXES)}."
+            f"names ending in {', '.join(READABLE_SUFFIXES)}.{_told(inputs)}"
         )
     return list(found.values())
 
 
-def skipped_files(inputs: Iterable[str]) -> list[str]:
-    """Files that `expand` finds in local folders and patterns and leaves, as their names are of no readable kind; in
-    sorted order. Hidden files and markers (`.name`, `_NAME`) are not meant."""
-    names: set[str] = set()
+def _told(inputs: list[str]) -> str:
+    """What was found instead of readable files."""
+    skipped = [f" Skipped {len(names)} files {reason}: {names[0]}" for reason, names in skipped_files(inputs).items()]
+    return "".join(f"{text}{'' if text.endswith('.') else '.'}" for text in skipped)
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    number = 1
+    unique = name
+    while unique in taken:
+        number += 1
+        unique = f"{name}-{number}"
+    return unique
+
+
+def skipped_files(inputs: Iterable[str]) -> dict[str, list[str]]:
+    """What `expand` finds in local folders and patterns and leaves: reason -> sorted paths. Hidden files and markers
+    (`.name`, `_NAME`) are not meant."""
+    skipped: dict[str, set[str]] = {}
     for text in inputs:
-        if is_remote(text):
-            continue
-        path = Path(text.removeprefix("file://")).expanduser()
-        if path.is_dir():
-            found = list(path.rglob("*"))
-        else:
-            found = [Path(p) for p in glob.glob(str(path), recursive=True)] if glob.has_magic(text) else []  # noqa: PTH207
-        names |= {str(p) for p in found if p.is_file() and not p.name.startswith((".", "_")) and not _readable(p.name)}
-    return sorted(names)
+        if not _is_remote(text):
+            for reason, path in _find_local(text)[1]:
+                skipped.setdefault(reason, set()).add(_printable(path))
+    return {reason: sorted(paths) for reason, paths in sorted(skipped.items())}
 
 
 def open_input(uri: str) -> BinaryIO:
@@ -83,34 +103,127 @@ def open_input(uri: str) -> BinaryIO:
         raise DataError(f"{uri}: cannot be opened ({error}).") from error
 
 
-def _readable(name: str) -> bool:
+def has_readable_name(name: str) -> bool:
+    """Whether folders and patterns are searched for files of this name."""
     last = name.rsplit("/", 1)[-1].lower()
     return last.endswith(READABLE_SUFFIXES) and not last.startswith((".", "_"))
 
 
-_Entry = tuple[str, str, int, str]
+_Entry = tuple[object, str, str, int, str]
+"""Of a file: what is the same for all paths to it, its name, path or URI, size and fingerprint."""
+_Found = tuple[list[tuple[str, Path]], list[tuple[str, Path]]]
+"""Names and paths of files, and reasons and paths of what is skipped."""
+
+
+def _is_remote(text: str) -> bool:
+    """Raises ConfigError for a text that is neither a path nor a URI."""
+    try:
+        exists = Path(text).exists()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"pool.inputs: {text[:80]!r} cannot be looked up ({_reason(error)}).") from None
+    if not exists:
+        check_spelling(text, "pool.inputs")
+    return is_remote(text)
 
 
 def _expand_local(text: str) -> list[_Entry]:
-    path = Path(text.removeprefix("file://")).expanduser()
+    return [_local(path, name) for name, path in _find_local(text)[0]]
+
+
+def _find_local(text: str) -> _Found:
+    """Raises ConfigError where there is nothing."""
+    path = _typed_path(text)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and _readable(p.name))
-        return [_local(p, p.relative_to(path).as_posix()) for p in files]
+        return _sorted_out(((p.relative_to(path).as_posix(), p) for p in _walk(path)), is_pattern=False)
     if path.is_file():
-        return [_local(path, path.name)]
+        if _printable(path) != str(path):
+            raise ConfigError(f"pool.inputs: the name '{_printable(path)}' is not UTF-8. Rename the file.")
+        return [(path.name, path)], []
     matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute patterns
+    if matches and not glob.has_magic(text):
+        what = "is a link to nothing" if path.is_symlink() else "is neither a file nor a folder"
+        raise ConfigError(f"pool.inputs: '{_printable(path)}' {what}. Name other files with --pool FILES.")
     if not matches:
         what = "matches no file" if glob.has_magic(text) else "does not exist"
         raise ConfigError(
-            f"pool.inputs: '{text}' {what} (looked from {Path.cwd()}). "
+            f"pool.inputs: '{_printable(path)}' {what} (looked from {Path.cwd()}). "
             f"Check the spelling with: ls {_nearest_parent(path)} ; or name other files with --pool FILES."
         )
-    return [_local(p, p.name) for p in matches if p.is_file() and _readable(p.name)]
+    return _sorted_out(((p.name, p) for p in matches), is_pattern="**" not in text)
+
+
+def _typed_path(text: str) -> Path:
+    if not text.strip():
+        raise ConfigError("pool.inputs: an empty text names no file. Name the current folder with: .")
+    try:
+        return Path(text.removeprefix("file://")).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"pool.inputs: '{text}': {_reason(error)}") from None
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, and every link. Raises DataError for a folder that cannot be listed."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: this folder cannot be listed ({_reason(error)}).")
+
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        below = Path(place)
+        found += (below / name for name in files)
+        found += (below / name for name in folders if (below / name).is_symlink())
+    return iter(sorted(found))
+
+
+def _sorted_out(candidates: Iterable[tuple[str, Path]], is_pattern: bool) -> _Found:
+    """What folders and patterns found: the files to read, and what is skipped. Whether a path is a folder to be told of
+    depends on `is_pattern`, as folders in folders are searched."""
+    files: list[tuple[str, Path]] = []
+    skipped: list[tuple[str, Path]] = []
+    for name, path in candidates:
+        reason = _reason_to_skip(path, is_pattern)
+        if reason is None:
+            files.append((name, path))
+        elif reason:
+            skipped.append((reason, path))
+    return files, skipped
+
+
+def _reason_to_skip(path: Path, is_pattern: bool) -> str | None:
+    """None for a file to read; '' for what is skipped without a word."""
+    if path.name.startswith((".", "_")):
+        return ""
+    if path.is_dir():
+        return FOLDER if is_pattern else NOT_FOLLOWED if path.is_symlink() else ""
+    if not path.exists():
+        return DANGLING
+    if not has_readable_name(path.name):
+        return OF_NO_KIND if path.is_file() else ""
+    if not path.is_file():
+        return NO_FILE
+    if _printable(path) != str(path):
+        return NOT_UTF8
+    return None if path.stat().st_size else EMPTY
+
+
+def _printable(path: Path) -> str:
+    """The path, with bytes that are not UTF-8 written as \\xNN."""
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, which no file name holds
+        return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _local(path: Path, name: str) -> _Entry:
     try:
-        return name, str(path), path.stat().st_size, input_digest(path)
+        status = path.stat()
+        # A file that has several names is known by its number, any other by the path without links.
+        key = (status.st_dev, status.st_ino) if status.st_nlink > 1 else os.path.realpath(path)
+        return key, name, str(path), status.st_size, input_digest(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
@@ -138,15 +251,17 @@ def _named_remote(fs: Any, text: str) -> list[tuple[str, str]]:
     if fs.isfile(text):
         return [(text, text.rpartition("/")[2])]
     if glob.has_magic(text):
-        paths = sorted(path for path in fs.glob(text) if _readable(path))
+        paths = sorted(path for path in fs.glob(text) if has_readable_name(path))
         return [(fs.unstrip_protocol(path), path.rpartition("/")[2]) for path in paths]
     if not fs.isdir(text):
         raise FileNotFoundError(text)
     root = str(fs._strip_protocol(text)).rstrip("/")
-    paths = sorted(path for path in fs.find(text) if _readable(path))
+    paths = sorted(path for path in fs.find(text) if has_readable_name(path))
     return [(fs.unstrip_protocol(path), path.removeprefix(root).lstrip("/")) for path in paths]
 
 
 def _remote(fs: Any, uri: str, name: str) -> _Entry:
     info = fs.info(uri)
-    return name, uri, int(info.get("size") or 0), remote_mark(uri, info)
+    # One object has several addresses (s3:// and s3a://, say); two web addresses are two files.
+    key = uri if uri.startswith(("http://", "https://")) else fs.unstrip_protocol(fs._strip_protocol(uri))
+    return key, name, uri, int(info.get("size") or 0), remote_mark(uri, info)

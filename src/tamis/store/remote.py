@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from tamis.base.errors import ConfigError, DataError, StorageError, TamisError
 from tamis.base.hashing import fingerprint
@@ -81,6 +82,7 @@ def filesystem(uri: str) -> Any:
     protocol, _, rest = uri.partition("://")
     example = f"{protocol}://bucket" if protocol in _ONE_FOR_ALL else f"{protocol}://{rest.partition('/')[0]}"
     try:
+        urlsplit(uri)  # Raises ValueError for an address that no server can have, as `http://[`.
         return _opened(protocol, example, os.getpid())
     except ImportError:
         package = _PACKAGES.get(protocol, f"fsspec[{protocol}]")

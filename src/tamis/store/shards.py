@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.base.errors import DataError
+from tamis.base.errors import DataError, FormatError
 from tamis.store.atomic import Place, publish
 from tamis.store.location import Location
 
@@ -67,12 +67,17 @@ class ShardWriter:
 
 
 def _row_bytes(batch: pa.RecordBatch) -> np.ndarray:
-    """Size of each row, int64: its strings and binaries, and 8 bytes for every other value and list item."""
+    """Size of each row, int64: its strings and binaries, those of maps too, and 8 bytes for every other value and list
+    item."""
     sizes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         kind = column.type
-        if any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, _is_any_binary)):
-            sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+        if _is_measured(kind):
+            sizes += _lengths(column)
+        elif pa.types.is_map(kind) and _is_measured(kind.key_type) and _is_measured(kind.item_type):
+            ends = np.concatenate([[0], np.cumsum(_lengths(column.keys) + _lengths(column.items))])
+            offsets = column.offsets.to_numpy()
+            sizes += ends[offsets[1:]] - ends[offsets[:-1]]
         elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
             sizes += 8 * pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
         elif pa.types.is_fixed_size_list(kind):
@@ -80,6 +85,14 @@ def _row_bytes(batch: pa.RecordBatch) -> np.ndarray:
         else:
             sizes += 8
     return sizes
+
+
+def _is_measured(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_any_binary(kind))
+
+
+def _lengths(column: pa.Array) -> np.ndarray:
+    return pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def _is_hash(kind: pa.DataType) -> bool:
@@ -116,14 +129,17 @@ def _opened(path: Place) -> Iterator[pq.ParquetFile]:
 
 @contextmanager
 def open_parquet(stream: BinaryIO, name: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file of anyone's making, from an open stream. Raises DataError, naming it `name`, where it is none, or
-    where what the block reads is damaged."""
+    """A Parquet file of anyone's making, from an open stream; checksums of pages are compared, where there are some.
+    Raises FormatError, naming it `name`, where it is none, or where what the block reads is damaged, and DataError
+    where the disk fails."""
     try:
-        with pq.ParquetFile(stream) as file:
+        with pq.ParquetFile(stream, page_checksum_verification=True) as file:
             yield file
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{name}: not a readable Parquet file ({reason}).") from error
+        if getattr(error, "errno", None) is not None:
+            raise DataError(f"{name}: cannot be read ({reason}).") from error
+        raise FormatError(f"{name}: not a readable Parquet file ({reason}).") from error
 
 
 def schema_of(path: Place) -> pa.Schema:
@@ -155,9 +171,12 @@ def write_table(path: Place, table: pa.Table) -> None:
 
 
 def read_shard(path: Place, columns: Sequence[str] | None = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
-    """Stream a shard in batches of at most `batch_rows`. Raises DataError when the file is not readable Parquet."""
+    """Stream a shard in batches of at most `batch_rows`, and of at most a row group, whose bytes are bounded. Raises
+    DataError when the file is not readable Parquet."""
+    wanted = None if columns is None else list(columns)
     with _opened(path) as file:
-        yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns is not None else None)
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(batch_size=batch_rows, row_groups=[group], columns=wanted)
 
 
 def read_row_groups(path: Place, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

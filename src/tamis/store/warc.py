@@ -15,12 +15,17 @@ from typing import BinaryIO
 
 from tamis.base.lines import not_utf8
 from tamis.store.containers import decoded_chunks
-from tamis.store.framing import RawRecord, decode_header, parse_fields, records
+from tamis.store.framing import MAX_HEADER_BYTES, RawRecord, decode_header, parse_fields, records
 from tamis.store.http_body import BodyError, decode_body
 
 _STATUS = re.compile(rb"\s*HTTP/\d(?:\.\d+)?[ \t]+(\d{3})")
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
 _WANTED = frozenset(("response", "conversion", "warcinfo"))
+_MAX_TYPES = 32
+_MAX_TYPE_CHARS = 40
+"""Types of records that are counted by name, and the length of such a name; all others count as `other_types`."""
+_MAX_WARCINFO_BYTES = 1 << 16
+"""Every row carries the text of its file's `warcinfo` record. A longer one is left out."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,13 +57,15 @@ def read_documents(
     """Stream the documents of one file (plain, gzip, LZ4, zstd; WARC, WET or ARC, told apart by their bytes).
 
     `open_raw` must give the same bytes each time it is called: damage makes the reader begin again. `notes` counts
-    records that are not documents by WARC-Type (`request`, `revisit`, ...), and what was repaired: `damaged_members`,
-    `unreadable_bytes`, `skipped_bytes`, `wrong_record_length`, `lost_parts`, `content_encoding_not_applied`,
-    `chunking_not_applied`, `content_cut_short`. With `verify_digests`, `bad_digest` counts documents whose bytes do not
-    match WARC-Block-Digest; they are kept, since archives are full of digests taken before the body was decoded.
-    `unreadable` documents, numbered from 0, are not decoded and get the error given.
+    records that are not documents by WARC-Type (`request`, `revisit`, ...; `other_types` beyond 32 of them), and what
+    was repaired: `damaged_members`, `unreadable_bytes`, `skipped_bytes`, `wrong_record_length`, `lost_parts`,
+    `content_encoding_not_applied`, `chunking_not_applied`, `content_cut_short`, `warcinfo_too_long`. With
+    `verify_digests`, `bad_digest` counts documents whose bytes do not match WARC-Block-Digest; they are kept, since
+    archives are full of digests taken before the body was decoded. `unreadable` documents, numbered from 0, are not
+    decoded and get the error given.
     """
     warcinfo: str | None = None
+    types: set[str] = set()
     number = 0
     for record in records(decoded_chunks(open_raw, notes), notes, _WANTED.__contains__):
         if verify_digests and record.body and not _digest_matches(record):
@@ -70,10 +77,26 @@ def read_documents(
             number += 1
         else:
             if record.kind == "warcinfo":
-                warcinfo = decode_header(bytes(record.body)).strip("\r\n")
+                warcinfo = _warcinfo(record, notes)
             if record.problem:
                 notes[record.problem.split(":")[0]] += 1
-            notes[record.kind] += 1
+            notes[_type_name(record.kind, types)] += 1
+
+
+def _type_name(kind: str, types: set[str]) -> str:
+    """What records of that type are counted as; `types` are those named so far. A file can name any number of types."""
+    if kind not in types:
+        if len(types) >= _MAX_TYPES or len(kind) > _MAX_TYPE_CHARS:
+            return "other_types"
+        types.add(kind)
+    return kind
+
+
+def _warcinfo(record: RawRecord, notes: Counter[str]) -> str | None:
+    if len(record.body) > _MAX_WARCINFO_BYTES:
+        notes["warcinfo_too_long"] += 1
+        return None
+    return decode_header(bytes(record.body)).strip("\r\n")
 
 
 def _digest_matches(record: RawRecord) -> bool:
@@ -128,6 +151,9 @@ def _response(record: RawRecord, warcinfo: str | None, notes: Counter[str]) -> W
             document.body, document.content_type = record.body, record.header("Content-Type")
         return document
     end = _END_OF_HEADER.search(record.body)
+    if (end.start() if end else len(record.body)) > MAX_HEADER_BYTES:
+        document.error = f"bad_http: record {record.number} has an HTTP header of more than {MAX_HEADER_BYTES} bytes"
+        return document
     head, body = (record.body[: end.start()], record.body[end.end() :]) if end else (record.body, b"")
     fields = {name.lower(): value for name, value in parse_fields(bytes(head).partition(b"\n")[2]).items()}
     document.status = int(status.group(1))

@@ -24,6 +24,13 @@ HIERARCHICAL_SOFTMAX, NEGATIVE_SAMPLING, SOFTMAX, ONE_VS_ALL = 1, 2, 3, 4
 CENTROIDS = 256
 """Centroids of every sub-quantiser."""
 
+MOST_PRUNED_BUCKETS = 1 << 27
+"""Largest number of buckets of a pruned model: there is a number in memory for each, whether or not the file has a row
+for it. Of other models every bucket has a row in the file. The published ones have 2 to 10 million."""
+MOST_IN_NGRAM = 100
+"""Largest number of words, or of characters, in an n-gram; the time for a text grows with it. Published models have up
+to 6."""
+
 _CHUNK_BYTES = 1 << 24
 _FLOAT = np.dtype("<f4")
 
@@ -168,6 +175,8 @@ def _read(reader: _Reader) -> ModelFile:
     # Refuse settings that contradict themselves before memory is taken for them.
     if dim < 1 or loss not in (HIERARCHICAL_SOFTMAX, NEGATIVE_SAMPLING, SOFTMAX, ONE_VS_ALL):
         raise ValueError(f"dim {dim} and loss {loss} make no sense")
+    if max(word_ngrams, maxn) > MOST_IN_NGRAM:
+        raise ValueError(f"n-grams of {word_ngrams} words and {maxn} characters: more than {MOST_IN_NGRAM} is too long")
     if buckets < 1 and (word_ngrams > 1 or maxn > 0):
         raise ValueError(f"it uses n-grams but has {buckets} buckets for them")
     # The dictionary, and the buckets that pruning has left.
@@ -247,6 +256,9 @@ def _copy_words(data: np.ndarray, at: int, offsets: np.ndarray, word_bytes: np.n
 
 def _read_bucket_rows(reader: _Reader, pruned: int, buckets: int) -> np.ndarray:
     """Where the rows of the buckets are that pruning has left; -1 for the others."""
+    # The table has a place for every bucket, so the number in the header must not be believed without a limit.
+    if buckets > MOST_PRUNED_BUCKETS:
+        raise ValueError(f"{buckets} buckets, and a pruned model can have {MOST_PRUNED_BUCKETS} at most")
     # Pairs of a bucket and its row; all other buckets were pruned.
     pairs = reader.array(np.dtype("<i4"), 2 * pruned).reshape(-1, 2)
     rows = np.full(max(buckets, 0), -1, np.int32)

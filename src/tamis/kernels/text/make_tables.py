@@ -7,6 +7,7 @@ import unicodedata
 
 import numpy as np
 
+from tamis.kernels.text import matching
 from tamis.kernels.text import unicode_tables as tables
 
 BLOCK = 128
@@ -61,10 +62,45 @@ def property_words() -> np.ndarray:
     return words
 
 
+def matching_folds() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `matching` folds characters to, where that is not the plain lower-case form: code points, folds, and the
+    offsets and expansions of those that become several."""
+    from tamis.kernels.reference.text.matching import folded, shows_nothing
+    from tamis.kernels.text.matching import EXPANDS, IGNORED
+    from tamis.kernels.text.ngrams import fold_table
+
+    plain, code_points, folds, expansions, offsets = fold_table(), [], [], [], [0]
+    for code_point in range(NUM_CODE_POINTS):
+        if 0xD800 <= code_point < 0xE000:
+            continue
+        left = [0 if part == " " else ord(part) for part in folded(chr(code_point))]
+        if len(left) == 1:
+            value = left[0]
+        elif shows_nothing(chr(code_point)):
+            value = int(IGNORED)
+        else:
+            value = int(EXPANDS) + len(offsets) - 1
+            expansions += left
+            offsets.append(len(expansions))
+        if value != plain[code_point]:
+            code_points.append(code_point)
+            folds.append(value)
+    return (
+        np.array(code_points, np.uint32),
+        np.array(folds, np.uint32),
+        np.array(offsets, np.int64),
+        np.array(expansions, np.uint32),
+    )
+
+
 if __name__ == "__main__":
     index, properties = two_level(property_words())
     lower_index, lower_shift = two_level(lower_shifts())
     np.savez_compressed(
         tables.TABLE_FILE, index=index, properties=properties, lower_index=lower_index, lower_shift=lower_shift
+    )
+    code_points, folds, offsets, expansions = matching_folds()
+    np.savez_compressed(
+        matching.FOLDS_FILE, code_points=code_points, folds=folds, offsets=offsets, expansions=expansions
     )
     print(f"{tables.TABLE_FILE.name}: {len(properties) // BLOCK} blocks, {tables.TABLE_FILE.stat().st_size} bytes")

@@ -6,6 +6,7 @@ and in every process. Text that is not UTF-8 is the caller's mistake; Arrow stri
 """
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,25 @@ def _mix(h: np.uint64) -> np.uint64:
     h = (h ^ (h >> np.uint64(30))) * _MIX_1
     h = (h ^ (h >> np.uint64(27))) * _MIX_2
     return h ^ (h >> np.uint64(31))
+
+
+@kernel
+def start_word() -> np.uint64:
+    """The hash of a word that has no character yet."""
+    return _WORD_START
+
+
+@kernel
+def join_word(h: np.uint64, code_point: np.uint32) -> np.uint64:
+    """The hash of a word with one more character."""
+    h = (h ^ np.uint64(code_point)) * _WORD_STEP
+    return h ^ (h >> np.uint64(32))
+
+
+@kernel
+def finish_word(h: np.uint64) -> np.uint64:
+    """The hash of a whole word."""
+    return _mix(h)
 
 
 @kernel
@@ -151,29 +171,88 @@ def _find(keys: np.ndarray, places: np.ndarray, h: np.uint64) -> int:
 
 
 @kernel
+def hash_bits(hashes: np.ndarray) -> np.ndarray:
+    """`uint64[size]`: one bit for each of `hashes`, in a table of at least eight bits for each; size is a power of two.
+    It fits a cache that the `hash_index` does not, and tells of most other hashes that they are not there."""
+    size = 16
+    while 8 * size < len(hashes):
+        size *= 2
+    bits = np.zeros(size, np.uint64)
+    for place in range(len(hashes)):
+        # The upper half picks the bit, since the lower half picks the slot of the index.
+        h = hashes[place] >> np.uint64(20)
+        bits[(h >> np.uint64(6)) & np.uint64(size - 1)] |= np.uint64(1) << (h & np.uint64(63))
+    return bits
+
+
+class Reference(NamedTuple):
+    """The runs of reference items, and the short parts of items that must stand near one of their runs."""
+
+    keys: np.ndarray
+    places: np.ndarray
+    """The `hash_index` of the distinct runs."""
+    bits: np.ndarray
+    """Their `hash_bits`."""
+    item_offsets: np.ndarray
+    """int64[runs + 1]: run k belongs to `items[item_offsets[k] : item_offsets[k + 1]]`."""
+    items: np.ndarray
+    """int32"""
+    follower: np.ndarray
+    """int32, beside `items`: the short part to look for where this item's run stands, -1 for none."""
+    item_sizes: np.ndarray
+    """int32[items]: distinct runs of an item, and the weight of its short part."""
+    part_words: np.ndarray
+    """uint64: the words of all short parts."""
+    part_offsets: np.ndarray
+    """int64[parts + 1]"""
+    part_is_after: np.ndarray
+    """bool[parts]: whether a part stands after its run, or before it."""
+    part_weights: np.ndarray
+    """int32[parts]: how many runs it counts as."""
+
+
+NEAR = 24
+"""Words between a run of an item and the item's short part, at most: a page that quotes a question and its answer can
+have a label, or other answers, between them."""
+
+
+@kernel
+def _may_be_in(bits: np.ndarray, hashed: np.uint64) -> bool:
+    """False where the hash is certainly none of those of `hash_bits`."""
+    h = hashed >> np.uint64(20)
+    return (bits[(h >> np.uint64(6)) & np.uint64(len(bits) - 1)] >> (h & np.uint64(63))) & np.uint64(1) != np.uint64(0)
+
+
+@kernel
+def _stands_near(words: np.ndarray, first: int, last: int, start: int, end: int, part: int, r: Reference) -> bool:
+    """Whether the words of a short part stand near the run `words[first:last]`, inside `words[start:end]`."""
+    a, b = r.part_offsets[part], r.part_offsets[part + 1]
+    size = b - a
+    low, high = (last, last + NEAR + size) if r.part_is_after[part] else (first - NEAR - size, first)
+    for at in range(max(low, start), min(high, end) - size + 1):
+        # Compare word by word; the first one differs nearly always.
+        k = 0
+        while k < size and words[at + k] == r.part_words[a + k]:
+            k += 1
+        if k == size:
+            return True
+    return False
+
+
+@kernel
 def overlaps(
-    words: np.ndarray,
-    word_offsets: np.ndarray,
-    lengths: np.ndarray,
-    keys: np.ndarray,
-    places: np.ndarray,
-    item_offsets: np.ndarray,
-    items: np.ndarray,
-    item_sizes: np.ndarray,
+    words: np.ndarray, word_offsets: np.ndarray, lengths: np.ndarray, r: Reference
 ) -> tuple[np.ndarray, np.ndarray]:
     """`(counts int32[n], fractions float32[n])`: the distinct runs of a document, of any of `lengths` (int64), that
-    reference items hold too, and the largest share of any one item's runs that the document holds.
-
-    `keys, places` is the `hash_index` of the reference's distinct runs; run k is in `items[item_offsets[k] :
-    item_offsets[k + 1]]` (int32, int64), and item i has `item_sizes[i]` (int32) distinct runs.
-    """
-    # For every run and item, the document that last met it: nothing needs to be cleared in between.
+    reference items hold too, and the largest share of any one item that the document holds."""
+    # For every run, item and short part, the document that last met it: nothing needs to be cleared in between.
     num_documents = len(word_offsets) - 1
     counts = np.zeros(num_documents, np.int32)
     fractions = np.zeros(num_documents, np.float32)
-    last_seen = np.full(len(item_offsets) - 1, -1, np.int32)
-    hits = np.zeros(len(item_sizes), np.int32)
-    counted_for = np.full(len(item_sizes), -1, np.int32)
+    last_seen = np.full(len(r.item_offsets) - 1, -1, np.int32)
+    hits = np.zeros(len(r.item_sizes), np.int32)
+    counted_for = np.full(len(r.item_sizes), -1, np.int32)
+    part_found_for = np.full(len(r.part_weights), -1, np.int32)
     for document in range(num_documents):
         start, end = word_offsets[document], word_offsets[document + 1]
         for length in lengths:
@@ -186,20 +265,28 @@ def overlaps(
                     h = drop(h, oldest, words[i - length])
                 if i - start < length - 1:
                     continue
-                # Each distinct run of the document counts once.
-                run = _find(keys, places, _finish(h, length))
-                if run < 0 or last_seen[run] == document:
+                hashed = _finish(h, length)
+                if not _may_be_in(r.bits, hashed):
                     continue
+                run = _find(r.keys, r.places, hashed)
+                if run < 0:
+                    continue
+                # Each distinct run of the document counts once, but a short part can stand at any of its places.
+                is_new = last_seen[run] != document
                 last_seen[run] = document
-                counts[document] += 1
-                for k in range(item_offsets[run], item_offsets[run + 1]):
-                    # Count the run for every item that has it, and keep the largest share.
-                    item = items[k]
+                counts[document] += is_new
+                for k in range(r.item_offsets[run], r.item_offsets[run + 1]):
+                    item, part = r.items[k], r.follower[k]
                     if counted_for[item] != document:
                         counted_for[item] = document
                         hits[item] = 0
-                    hits[item] += 1
-                    fractions[document] = max(fractions[document], np.float32(hits[item] / item_sizes[item]))
+                    # Count the run for every item that has it, and its short part; keep the largest share.
+                    hits[item] += is_new
+                    is_open = part >= 0 and part_found_for[part] != document
+                    if is_open and _stands_near(words, i + 1 - length, i + 1, start, end, part, r):
+                        part_found_for[part] = document
+                        hits[item] += r.part_weights[part]
+                    fractions[document] = max(fractions[document], np.float32(hits[item] / r.item_sizes[item]))
     return counts, fractions
 
 
@@ -207,5 +294,8 @@ def warm() -> None:
     """Compile or load all of this module."""
     words, word_offsets = word_hashes(np.frombuffer(b"a", np.uint8), np.array([0, 1]), fold_table())
     keys, places = hash_index(run_hashes(words, 1))
-    one, none = np.ones(1, np.int32), np.zeros(1, np.int32)
-    overlaps(words, word_offsets, np.array([1]), keys, places, np.array([0, 1]), none, one)
+    one, none, no_parts = np.ones(1, np.int32), np.zeros(1, np.int32), np.zeros(0, np.int32)
+    no_words, starts, sides = np.zeros(0, np.uint64), np.array([0]), np.zeros(0, np.bool_)
+    bits, ends = hash_bits(keys), np.array([0, 1])
+    reference = Reference(keys, places, bits, ends, none, -one, one, no_words, starts, sides, no_parts)
+    overlaps(words, word_offsets, np.array([1]), reference)

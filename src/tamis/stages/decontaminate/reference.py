@@ -1,6 +1,6 @@
 """Reads the text that must not be in the training data: evaluation files in their published layouts."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from tamis.base.errors import DataError
 from tamis.base.lines import Line, json_object, numbered_lines
@@ -13,23 +13,30 @@ ENDINGS = ("choices", "continuation", "answer", "canonical_solution")
 """Fields with the answers of an item."""
 
 
-def read_items(file: Asset) -> list[str]:
-    """The texts of a JSONL file (plain, gzip, LZ4 or zstd by content).
+class Item(NamedTuple):
+    """One thing that a page can leak: a question with one of its answers, or a document, which has no `ending`."""
 
-    An evaluation item gives one text per answer, its question joined with that answer, as a page that leaks it would
-    have them. Raises DataError naming the line that is not JSON or has none of the known fields.
+    stem: str
+    ending: str
+
+
+def read_items(file: Asset) -> list[Item]:
+    """The items of a JSONL file (plain, gzip, LZ4 or zstd by content).
+
+    An evaluation item gives one per answer: its question with that answer, as a page that leaks it would have them.
+    Raises DataError naming the line that is not JSON or has none of the known fields.
     """
     with file.open_read() as raw:
-        return [text for line in numbered_lines(raw, str(file)) for text in _texts(line)]
+        return [item for line in numbered_lines(raw, str(file)) for item in _items(line)]
 
 
-def _texts(line: Line) -> list[str]:
+def _items(line: Line) -> list[Item]:
     item = json_object(line)
     if not any(name in item for name in (*STEMS, *ENDINGS)):
         raise DataError(f"{line.where}: expected an object with one of the fields {', '.join((*STEMS, *ENDINGS))}")
     stems = [text for name in STEMS for text in _strings(item.get(name))] or [""]
     endings = [text for name in ENDINGS for text in _strings(item.get(name))] or [""]
-    return [f"{stem} {ending}" for stem in stems for ending in endings]
+    return [Item(stem, ending) for stem in stems for ending in endings]
 
 
 def _strings(value: Any) -> list[str]:

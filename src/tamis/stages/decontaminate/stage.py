@@ -7,7 +7,6 @@ document contains. A test on the number of shared runs (GPT-3, arXiv 2005.14165,
 common phrases.
 """
 
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,10 +16,10 @@ from pydantic import Field
 from tamis.base import columns
 from tamis.base.batches import set_drop_reason
 from tamis.base.config import Config
-from tamis.base.errors import DataError
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Rule, Signal
 from tamis.base.stage import Map, Stage, StageContext
+from tamis.stages.decontaminate.index import RunIndex
 from tamis.stages.decontaminate.reference import read_items
 
 CONTAMINATED_NGRAMS = "contaminated_ngrams"
@@ -41,7 +40,8 @@ class DecontaminateConfig(Config):
     `prompt`/`canonical_solution`).
     Empty: nothing is measured and nothing removed."""
     ngram: int = Field(default=13, ge=2)
-    """Words in a run that counts as a match. Words are lower-cased runs of letters and digits."""
+    """Words in a run that counts as a match. Words are runs of letters and digits, without accents, case, hidden
+    characters and the differences between full-width and ordinary letters."""
     min_item_words: int = Field(default=8, ge=1)
     """Reference texts of fewer than `ngram` words match as a whole if they have at least this many; shorter ones are
     left out, since everyday sentences would match them."""
@@ -54,8 +54,8 @@ class Decontaminate(Map):
     """Measures how much of the reference a document contains, and removes it as `contaminated`."""
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 1
-    kernels = ("ngrams",)
+    version: ClassVar[int] = 2
+    kernels = ("ngrams", "matching")
     reads = (columns.TEXT,)
     adds = pa.schema([(CONTAMINATED_NGRAMS, pa.int32()), (CONTAMINATED_FRACTION, pa.float32())])
 
@@ -85,8 +85,9 @@ class Decontaminate(Map):
     def open(self, context: StageContext) -> None:
         """Hash the reference. Raises DataError when it is not readable or holds no text long enough to match."""
         if self.config.reference:
-            texts = [text for name in sorted(self.assets()) for text in read_items(context.assets[name])]
-            self._index = RunIndex(texts, self.config.ngram, self.config.min_item_words)
+            items = [item for name in sorted(self.assets()) for item in read_items(context.assets[name])]
+            config = self.config
+            self._index = RunIndex(items, config.ngram, config.min_item_words, config.max_overlap_fraction)
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if not self.config.reference:
@@ -98,56 +99,6 @@ class Decontaminate(Map):
         batch = set_drop_reason(batch, dropped, "contaminated")
         batch = batch.append_column(self.adds.field(0), pa.array(counts, pa.int32()))
         return batch.append_column(self.adds.field(1), pa.array(fractions, pa.float32()))
-
-
-class RunIndex:
-    """The runs of words of reference texts, and which texts hold each. Takes about 50 bytes per word of reference.
-
-    Raises DataError when no text is long enough to match.
-    """
-
-    def __init__(self, texts: list[str], ngram: int, min_item_words: int) -> None:
-        from tamis.kernels.text.ngrams import hash_index, run_hashes
-
-        words, offsets = _word_hashes(pa.array(texts, pa.large_string()))
-        runs: list[np.ndarray] = []
-        lengths: set[int] = set()
-        for start, end in pairwise(offsets):
-            length = min(ngram, int(end - start))
-            if length >= min(min_item_words, ngram):
-                lengths.add(length)
-                runs.append(np.unique(run_hashes(words[start:end], length)))
-        if not runs:
-            raise DataError(
-                f"decontaminate.reference: none of its {len(texts)} texts has the {min_item_words} words that a match "
-                "needs"
-            )
-        self.lengths = np.array(sorted(lengths), np.int64)
-        self.item_sizes = np.array([len(part) for part in runs], np.int32)
-        hashes = np.concatenate(runs)
-        order = np.argsort(hashes, kind="stable")
-        distinct, first = np.unique(hashes[order], return_index=True)
-        self._item_offsets = np.append(first, len(hashes)).astype(np.int64)
-        self._items = np.repeat(np.arange(len(runs), dtype=np.int32), self.item_sizes)[order]
-        self._keys, self._places = hash_index(distinct)
-
-    def overlaps(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """`(int32[n], float32[n])` for n documents: see `kernels.text.ngrams.overlaps`."""
-        from tamis.kernels.text.ngrams import overlaps
-
-        words, offsets = _word_hashes(texts)
-        found: tuple[np.ndarray, np.ndarray] = overlaps(
-            words, offsets, self.lengths, self._keys, self._places, self._item_offsets, self._items, self.item_sizes
-        )
-        return found
-
-
-def _word_hashes(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    from tamis.kernels.text.decoding import views
-    from tamis.kernels.text.ngrams import fold_table, word_hashes
-
-    hashes: tuple[np.ndarray, np.ndarray] = word_hashes(*views(texts), fold_table())
-    return hashes
 
 
 def build(settings: dict[str, Any], recipe: Recipe) -> list[Stage]:

@@ -33,7 +33,7 @@ def build(settings: dict[str, Any], recipe: Recipe) -> list[Stage]:
 
 def _parse(settings: dict[str, Any]) -> tuple[Any, Config]:
     method = settings.get("method", "exact") if isinstance(settings, dict) else "exact"
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ConfigError(
             f"dedup.method: no method {method!r}{did_you_mean(str(method), METHODS)}. There are {', '.join(METHODS)}."
         )

@@ -6,6 +6,7 @@ Here one document of each group, the survivor, is chosen. The decision names the
 and for each survivor the number of its copies.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from tamis.base import columns
 from tamis.base.batches import replace_column, set_drop_reason
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
+from tamis.base.lookup import PLURAL, kind_of, numbers_in, stored_column
 from tamis.base.stage import Group, Sketches
 
 DUPLICATE_OF = "duplicate_of"
@@ -54,16 +56,26 @@ class Keep:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return (self.column,) if self.column else ()
+        return (stored_column(self.column),) if self.column else ()
+
+    def check(self, present: Mapping[str, pa.DataType]) -> None:
+        """Raises ConfigError where there is no such column, or it does not hold numbers."""
+        if self.column and (kind := kind_of(self.column, present, "dedup.keep")) not in ("number", "any"):
+            raise ConfigError(
+                f"dedup.keep: '{self.column}' is a column of {PLURAL[kind]}, of which none is the highest; name a "
+                "column of numbers, or give first or longest"
+            )
 
     def rank(self, batch: pa.RecordBatch) -> pa.Array | None:
         """float64 per document (the document with the highest is kept); None where the order alone decides."""
         if self.setting == FIRST:
             return None
-        longest = self.setting == LONGEST
-        values = pc.binary_length(batch.column(columns.TEXT)) if longest else batch.column(self.column)
-        ranks = pc.cast(values, pa.float64())
-        return pc.fill_null(pc.negate(ranks) if self.setting.startswith("lowest:") else ranks, -np.inf)
+        if self.setting == LONGEST:
+            lengths = pc.cast(pc.binary_length(batch.column(columns.TEXT)), pa.float64())
+            return pc.fill_null(lengths, -np.inf)
+        sign = -1.0 if self.setting.startswith("lowest:") else 1.0
+        ranks = sign * numbers_in(batch, self.column)
+        return pa.array(np.where(np.isnan(ranks), -np.inf, ranks))
 
 
 def choose(members: np.ndarray, groups: np.ndarray, ranks: np.ndarray | None) -> np.ndarray:
@@ -122,6 +134,10 @@ class DocumentDedup(Group):
         super().__init__(config)
         self.keep, self.reason = keep, reason
         self.reads = (columns.ID, *keep.reads)
+
+    def check_columns(self, present: Mapping[str, pa.DataType]) -> None:
+        super().check_columns(present)
+        self.keep.check(present)
 
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
         decided = decisions.combine_chunks()

@@ -9,11 +9,15 @@ import codecs
 import re
 from typing import Literal, NamedTuple
 
+from tamis.stages.extract.charsets import SEVEN_BIT, codec_name
+
 EncodingSource = Literal["header", "bom", "meta", "utf8", "detected"]
 
-_HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
-_META_CHARSET = re.compile(rb"<meta\b[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
-_XML_ENCODING = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:+-]+)", re.IGNORECASE)
+# What a repetition took is not given back (`*+`): long white space would be tried at each of its lengths.
+_VALUE = r"\s*+=\s*+(?:[\"']\s*+)?+([\w.:+-]++)"
+_HEADER_CHARSET = re.compile(r"charset" + _VALUE, re.IGNORECASE)
+_META_CHARSET = re.compile(rb"<meta\b[^>]{0,500}?charset" + _VALUE.encode(), re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"^\s*+<\?xml[^>]{0,200}?encoding\s*+=\s*+[\"']([\w.:+-]++)", re.IGNORECASE)
 _META_BYTES = 1024
 """Bytes at the beginning of a page in which the HTML standard looks for a declaration."""
 _LATE_META_BYTES = 1 << 19
@@ -25,16 +29,6 @@ _MAX_BAD_SHARE = 0.1
 foreign text pasted into it, has a few."""
 _DETECT_BYTES = 1 << 17
 
-# Labels that browsers take for a superset of what they name (WHATWG Encoding Standard, section 4.2), by Python's names.
-_SUPERSETS = {
-    "ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932",
-    "euc_kr": "cp949", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "big5": "big5hkscs",
-    "utf-16": "utf-8", "utf-16-le": "utf-8", "utf-16-be": "utf-8", "utf-32": "utf-8", "utf-7": "utf-8",
-}  # fmt: skip
-_ALIASES = {"unicode": "utf-8", "utf8mb4": "utf-8", "x-sjis": "shift_jis", "windows-31j": "shift_jis", "x-gbk": "gbk",
-            "ks_c_5601-1987": "euc_kr", "windows-949": "euc_kr", "windows-874": "cp874", "x-euc-jp": "euc_jp",
-            "x-mac-roman": "mac_roman", "macintosh": "mac_roman", "big5-hkscs": "big5hkscs"}  # fmt: skip
-
 
 class Decoded(NamedTuple):
     """`charset` is Python's name of the codec that was used, and `source` is the evidence that decided for it."""
@@ -42,17 +36,6 @@ class Decoded(NamedTuple):
     text: str
     charset: str
     source: EncodingSource
-
-
-def codec_name(label: str) -> str | None:
-    """Python's name of the encoding that browsers use for `label`; None when there is none."""
-    label = label.strip().lower()
-    try:
-        name = codecs.lookup(_ALIASES.get(label, label)).name
-        "".encode(name)  # Codecs that are not text encodings (base64, say) fail here.
-    except (LookupError, ValueError, TypeError):
-        return None
-    return _SUPERSETS.get(name, name)
 
 
 def _declared(html: memoryview, content_type: str) -> tuple[str, EncodingSource] | None:
@@ -76,7 +59,7 @@ def decode_html(page: bytes | memoryview, content_type: str) -> Decoded:
         if html[: len(mark)] == mark:
             return Decoded(str(html[len(mark) :], name, "replace"), name, "bom")
     declared = _declared(html, content_type)
-    if declared and declared[0].startswith(("iso2022", "hz")):
+    if declared and declared[0] in SEVEN_BIT:
         # Seven-bit encodings look like ASCII, and so like UTF-8.
         return Decoded(str(html, declared[0], "replace"), *declared)
     try:

@@ -22,7 +22,7 @@ from tamis.stages.extract.engines import (
     engine_versions,
     find_engine,
 )
-from tamis.stages.extract.nesting import nesting_depth
+from tamis.stages.extract.page_limits import excess_work, nesting_depth
 
 CHARSET = "charset"
 CHARSET_SOURCE = "charset_source"
@@ -51,7 +51,7 @@ class Extract(Map):
     """Fills `text` in rows that have `content`. Rows that came with a text are not changed."""
 
     name = "extract"
-    version = 3
+    version = 4
     reads = (columns.CONTENT, columns.CONTENT_TYPE, columns.TEXT)
     adds = pa.schema([(CHARSET, pa.string()), (CHARSET_SOURCE, pa.string())])
     drops = (columns.CONTENT, columns.CONTENT_TYPE)
@@ -116,6 +116,8 @@ class Extract(Map):
                                    f"{self.settings.max_html_bytes}"}  # fmt: skip
         if nesting_depth(html, self.settings.max_nesting_depth) > self.settings.max_nesting_depth:
             return {columns.ERROR: f"too_deep: elements nest deeper than {self.settings.max_nesting_depth}"}
+        if work := excess_work(html):
+            return {columns.ERROR: f"too_complex: {work}"}
         if self.paper:
             try:
                 text = str(html, "utf-8")

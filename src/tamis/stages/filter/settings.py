@@ -1,6 +1,5 @@
 """Settings of the filter stage."""
 
-import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, create_model, field_validator
@@ -179,7 +178,6 @@ def _check_thresholds(config: FilterConfig) -> None:
         in_table -= set(BANNED_WORD_RULES)
     for setting in RULES:
         threshold = getattr(config, setting)
-        _check_finite(threshold, f"filter.{setting}")
         if threshold is not None and setting not in in_table:
             why = (
                 f"needs {_WORD_SOURCES}"
@@ -192,13 +190,6 @@ def _check_thresholds(config: FilterConfig) -> None:
     for reason in config.skip_rules:
         if reason not in reasons:
             raise ConfigError(f"filter.skip_rules: no rule '{reason}' in '{table.name}'{did_you_mean(reason, reasons)}")
-
-
-def _check_finite(threshold: float | None, where: str) -> None:
-    if threshold is not None and not math.isfinite(threshold):
-        raise ConfigError(
-            f"{where}: {threshold} is not a threshold; give a number, or skip the rule (filter.skip_rules)"
-        )
 
 
 def _check_edit(edit: OwnEdit, where: str, config: FilterConfig) -> None:

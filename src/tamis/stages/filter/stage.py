@@ -116,7 +116,7 @@ class Filter(Map):
         return resolved_settings(self.config, self.table, [own.plugin for own in self.own_signals])
 
     def identity(self) -> list[Any]:
-        settings = {k: v for k, v in self.resolved_settings().items() if k not in ("mask_pii", "signals")}
+        settings = {k: v for k, v in self.settings_without_paths().items() if k not in ("mask_pii", "signals")}
         return [self.name, self.version, settings, [own.plugin.identity() for own in self.own_signals], self.mode]
 
     def assets(self) -> dict[str, str]:

@@ -1,28 +1,30 @@
-"""One reader per format of input file. Each turns a file into rows, and removes none of them."""
+"""One reader per format of input file. Each turns a file into rows, and removes none of them. What cannot be read is a
+row with an error, down to the whole file."""
 
+import codecs
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
-import orjson
-
-from tamis.base.errors import DataError
+from tamis.base.errors import FormatError
+from tamis.stages.pool import parquet
 from tamis.stages.pool.rows import Row
 from tamis.store import jsonl, warc
 from tamis.store.containers import decoded_chunks
 from tamis.store.identity import document_id
-from tamis.store.shards import open_parquet
 
 FileFormat = Literal["warc", "jsonl", "parquet"]
 Opener = Callable[[], BinaryIO]
 
+EMPTY_FILES = "empty_files"
+"""The note that counts files without any record."""
 _PAGE_SUFFIXES = (".warc", ".arc")
 _WARC_SUFFIXES = (*_PAGE_SUFFIXES, ".wet")
 _COMPRESSIONS = (".gz", ".zst", ".zstd", ".lz4")
 
 
 def kind_of(uri: str, open_raw: Opener) -> FileFormat:
-    """The format of a file by its name, else by its first bytes. Raises DataError when it is none that can be read."""
+    """The format of a file by its name, else by its first bytes. Raises FormatError when none can be read."""
     name = _uncompressed(uri)
     if name.endswith(".parquet"):
         return "parquet"
@@ -35,9 +37,9 @@ def kind_of(uri: str, open_raw: Opener) -> FileFormat:
         return "parquet"
     if head.startswith((b"WARC/", b"filedesc:")):
         return "warc"
-    if head.startswith(b"{"):
+    if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
         return "jsonl"
-    raise DataError(
+    raise FormatError(
         f"{uri}: neither its name nor its first bytes ({head[:16]!r}) are those of a WARC, WET, ARC, JSONL or Parquet "
         "file. Leave it out of pool.inputs, or rename it to what it is."
     )
@@ -57,11 +59,27 @@ def _uncompressed(uri: str) -> str:
 
 
 def count_documents(uri: str, kind: FileFormat, open_raw: Opener, limit: int) -> int:
-    """How many documents a file has, counted up to `limit`. Raises DataError when it is not readable Parquet."""
+    """How many documents a file has, counted up to `limit`. Raises FormatError when it is not readable Parquet."""
     if kind == "parquet":
-        with open_raw() as raw, open_parquet(raw, uri) as file:
-            return min(limit, int(file.metadata.num_rows))
+        return min(limit, parquet.count_documents(uri, open_raw))
     return (warc if kind == "warc" else jsonl).count_documents(open_raw, limit)
+
+
+def unreadable_file(name: str, reason: str) -> Row:
+    """The row that stands for a whole file."""
+    return Row(id=document_id("", "", name.encode()), error=f"unreadable_file: {reason}")
+
+
+def nothing_read(name: str, open_raw: Opener, notes: Counter[str]) -> Iterator[Row]:
+    """What a file gives in which no reader found a row: nothing where it holds records that are no documents, or is
+    empty, which is noted; else a row that says so."""
+    found = {kind for kind, count in notes.items() if count}
+    if not found:
+        notes[EMPTY_FILES] += 1
+    elif all("_" in kind for kind in found):  # repairs; the types of records are single words
+        head = next(filter(None, decoded_chunks(open_raw, Counter())), b"")
+        begins = f"it begins with {head[:40]!r}" if head else "nothing of it can be decoded"
+        yield unreadable_file(name, f"{name} holds no record of its format; {begins}")
 
 
 def read_warc(
@@ -83,42 +101,24 @@ def _id(document: warc.WarcDocument) -> str:
     return document_id("", document.url, document.body or (document.text or "").encode())
 
 
-def _row(document: jsonl.JsonDocument) -> Row:
-    extra = orjson.dumps(document.extra).decode() if document.extra else None
-    return Row(
-        id=document.id, url=document.url, metadata=document.metadata, warcinfo=document.warcinfo, extra=extra,
-        text=document.text, error=document.error,
-    )  # fmt: skip
+def read_texts(
+    name: str, kind: FileFormat, open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str]
+) -> Iterator[Row]:
+    """Rows of a JSONL or Parquet file; `unreadable` ones, numbered from 0, get the error given. Raises FormatError
+    where the whole file is of another format."""
+    read = _json_documents if kind == "jsonl" else parquet.read_documents
+    documents = read(name, open_raw, notes, unreadable)
+    for document in documents:
+        yield Row(
+            id=document.id, url=document.url, metadata=document.metadata, warcinfo=document.warcinfo,
+            extra=document.extra, text=document.text, error=document.error,
+        )  # fmt: skip
 
 
-def read_jsonl(open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str]) -> Iterator[Row]:
-    for document in jsonl.read_documents(open_raw, notes, unreadable):
-        yield _row(document)
-
-
-def read_parquet(uri: str, open_raw: Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
-    """Rows of a Parquet file with a string column `text`; other columns go to `extra`. Raises DataError without it."""
-    with open_raw() as raw, open_parquet(raw, uri) as file:
-        names = file.schema_arrow.names
-        if "text" not in names:
-            raise DataError(f"{uri}: has no column 'text' (it has: {', '.join(names)}).")
-        number = 0
-        for batch in file.iter_batches(batch_size=256):
-            for record in batch.to_pylist(maps_as_pydicts="lossy"):
-                number += 1
-                if number - 1 in unreadable:
-                    error = f"{unreadable[number - 1]} (row {number})"
-                    yield Row(id=document_id("", uri.rpartition("/")[2], str(number).encode()), error=error)
-                else:
-                    yield _row(jsonl.from_record(_plain(record), f"row {number}"))
-
-
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """A Parquet row as a JSON record: null columns are absent fields, null entries of `metadata` absent headers."""
-    fields = {name: value for name, value in record.items() if value is not None}
-    if isinstance(fields.get("metadata"), dict):
-        fields["metadata"] = {key: value for key, value in fields["metadata"].items() if value is not None}
-    # Tamis shards keep the input's other fields in `extra`, as JSON.
-    if isinstance(fields.get("extra"), str) and fields["extra"].startswith("{"):
-        fields |= orjson.loads(fields.pop("extra"))
-    return orjson.loads(orjson.dumps(fields, default=str))
+def _json_documents(
+    name: str, open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str]
+) -> Iterator[jsonl.JsonDocument]:
+    try:
+        yield from jsonl.read_documents(open_raw, notes, unreadable)
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from None

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
-from tamis.stages.pool.rows import Row
+from tamis.base import exact_json
+from tamis.stages.pool.rows import MAX_ROW_BYTES, Row
 from tamis.store.identity import document_id
 
 FILES = "files"
@@ -27,9 +26,9 @@ def accept(row: Row) -> None:
     if row.text is None and _files(row.extra):
         row.text, row.error = "", None
         if row.id == document_id("", "", b""):
-            fields = orjson.loads(row.extra or "{}")
+            fields = exact_json.loads(row.extra or "{}")
             named = {name: value for name, value in fields.items() if name != FILES} or fields
-            row.id = document_id("", "", orjson.dumps(named))
+            row.id = document_id("", "", exact_json.dumps(named).encode())
 
 
 def parts(row: Row, max_files: int) -> Iterator[Row]:
@@ -44,15 +43,24 @@ def parts(row: Row, max_files: int) -> Iterator[Row]:
     if row.error is not None or not files:
         yield row
         return
-    common = {name: value for name, value in orjson.loads(row.extra or "{}").items() if name != FILES}
+    common = {name: value for name, value in exact_json.loads(row.extra or "{}").items() if name != FILES}
+    repeated = (len(files) + max_files - 1) // max_files * _size_of(row, common)
+    if repeated > MAX_ROW_BYTES:
+        row.text, row.extra = None, None
+        row.error = (
+            f"too_large: the fields that each part repeats have {repeated} bytes in all parts together, of which "
+            f"{MAX_ROW_BYTES} at most are written"
+        )
+        yield row
+        return
     for first in range(0, len(files), max_files):
         chosen = files[first : first + max_files]
         own = {name: value for name, value in chosen[0].items() if name != "text"} if len(chosen) == 1 else {}
         name = str(chosen[0].get(FILE_NAME, ""))
         part = replace(
             row,
-            id=document_id("", f"{row.id}/{name}", orjson.dumps(chosen)),
-            extra=orjson.dumps({**common, **own, FILES: chosen}).decode(),
+            id=document_id("", f"{row.id}/{name}", exact_json.dumps(chosen).encode()),
+            extra=exact_json.dumps({**common, **own, FILES: chosen}),
         )
         missing = next((at for at, file in enumerate(chosen) if not isinstance(file.get("text"), str)), None)
         if missing is None:
@@ -63,11 +71,17 @@ def parts(row: Row, max_files: int) -> Iterator[Row]:
         yield part
 
 
+def _size_of(row: Row, common: dict[str, Any]) -> int:
+    """Bytes that each part of a repository repeats."""
+    shared = replace(row, text=None, extra=exact_json.dumps(common))
+    return shared.size_bytes()
+
+
 def _files(extra: str | None) -> list[dict[str, Any]]:
     """The files of a record; empty where it is no repository."""
     if extra is None or f'"{FILES}"' not in extra:
         return []
-    found = orjson.loads(extra).get(FILES)
+    found = exact_json.loads(extra).get(FILES)
     if not isinstance(found, list) or not all(isinstance(file, dict) for file in found):
         return []
     return found

@@ -11,8 +11,13 @@ from tamis.base import columns
 
 MAX_BATCH_ROWS = 512
 MAX_BATCH_BYTES = 8 << 20
-"""Bytes of content and text in a batch. They are many enough that the fixed cost of a batch (half a millisecond from
-file to text) is spread over dozens of large pages. A single larger document makes a batch of its own."""
+"""Bytes of all columns in a batch. They are many enough that the fixed cost of a batch (half a millisecond from file to
+text) is spread over dozens of large pages. A single larger document makes a batch of its own."""
+MAX_ROW_BYTES = 256 << 20
+"""Bytes of all columns of one row; a larger row is quarantined, without what it holds."""
+_SHORT = 4096
+_URL_CHARACTERS = 4096
+"""What is kept of the URL of a row that is too large."""
 _COPIED = b""
 """Stands in a row in place of the body, which was copied into the batch."""
 
@@ -33,7 +38,30 @@ class Row:
     error: str | None = None
 
     def size_bytes(self) -> int:
-        return len(self.content or b"") + len(self.text or "")
+        """Bytes of content, and of all strings in UTF-8; of short ones among them (URL, headers), characters."""
+        size = len(self.content or b"") + _about(self.url)
+        for value in (self.text, self.extra, self.warcinfo):
+            if value:
+                size += len(value) if value.isascii() else utf8_bytes(value)
+        if self.metadata:
+            size += _about("".join(self.metadata)) + _about("".join(self.metadata.values()))
+        return size
+
+    def too_large(self, size: int) -> "Row":
+        """What stands for this row where it is larger than MAX_ROW_BYTES."""
+        return Row(
+            id=self.id,
+            url=self.url[:_URL_CHARACTERS],
+            error=f"too_large: the row has {size} bytes, of which {MAX_ROW_BYTES} at most are read",
+        )
+
+
+def utf8_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _about(text: str) -> int:
+    return len(text) if len(text) < _SHORT else utf8_bytes(text)
 
 
 class Batcher:
@@ -54,6 +82,9 @@ class Batcher:
 
     def add(self, row: Row) -> Iterator[pa.RecordBatch]:
         size = row.size_bytes()
+        if size > MAX_ROW_BYTES:
+            row = row.too_large(size)
+            size = row.size_bytes()
         if self._rows and (len(self._rows) >= MAX_BATCH_ROWS or self._bytes + size > MAX_BATCH_BYTES):
             yield from self.flush()
         self._rows.append(row)
@@ -61,7 +92,7 @@ class Batcher:
         self._ends.append(self._ends[-1] + len(row.content or b""))
         if row.content:
             if self._content is None:
-                self._content = pa.allocate_buffer(max(MAX_BATCH_BYTES, size))
+                self._content = pa.allocate_buffer(max(MAX_BATCH_BYTES, len(row.content)))
                 self._target = memoryview(self._content).cast("B")
             self._target[self._ends[-2] : self._ends[-1]] = row.content
             row.content = _COPIED

@@ -10,16 +10,16 @@ import pyarrow as pa
 from pydantic import Field
 
 from tamis.base.config import Config
-from tamis.base.errors import ConfigError
+from tamis.base.errors import ConfigError, FormatError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
 from tamis.base.stage import InputShard, Reading, Source
-from tamis.stages.pool import common_crawl, readers, repositories
+from tamis.stages.pool import common_crawl, parquet, readers, repositories
 from tamis.stages.pool.holdout import is_held_out
 from tamis.stages.pool.mime import is_page
 from tamis.stages.pool.rows import Batcher, Row
 from tamis.stages.pool.shards import PoolShard, check_unchanged, files_of, grouped
-from tamis.store.paths import expand, open_input, skipped_files
+from tamis.store.paths import expand, has_readable_name, open_input, skipped_files
 
 
 class PoolConfig(Config):
@@ -53,13 +53,17 @@ class Pool(Source):
     """Streams batches of columns.POOL_SCHEMA out of files."""
 
     name = "pool"
-    version = 2
+    version = 3
 
     def __init__(self, config: PoolConfig, paper: bool = False) -> None:
         super().__init__(config)
         self.settings = config
         self.paper = paper
         self._notes: Counter[str] = Counter()
+
+    def card_settings(self) -> dict[str, Any]:
+        """Without the inputs as they were typed; the card's parents are the contents of the files."""
+        return {name: value for name, value in super().card_settings().items() if name != "inputs"}
 
     def identity(self) -> list[Any]:
         """The settings that decide what is done with a record. Which records there are is part of the shards'
@@ -85,22 +89,40 @@ class Pool(Source):
             )
             for file in expand(config.inputs)[: config.max_shards]
         ]  # fmt: skip
+        self._check_formats(shards)
         return grouped(shards if config.pages is None else list(self._first(shards, config.pages)))
 
     def uris(self, shard: InputShard) -> list[str]:
         return [file.uri for file in files_of(shard)]
 
+    def _check_formats(self, shards: list[PoolShard]) -> None:
+        """Raises FormatError for the mistakes that would make a whole pool unreadable: a file of another kind that was
+        named outright, a single file that is no Parquet, and Parquet without a column for the text, of which the first
+        file is looked at."""
+        for shard in shards:
+            if not has_readable_name(shard.uri):
+                readers.kind_of(shard.uri, self._opener(shard))
+        first = next((shard for shard in shards if shard.uri.lower().endswith(".parquet")), None)
+        if first is None:
+            return
+        try:
+            parquet.check_file(first.uri, self._opener(first))
+        except parquet.ColumnError:
+            raise
+        except FormatError:
+            if len(shards) == 1:
+                raise  # of several files, it is quarantined when it is read
+
     def holds_pages(self, shard: InputShard) -> bool:
         return any(readers.is_named_as_pages(uri) for uri in self.uris(shard))
 
-    def skipped_files(self) -> list[str]:
+    def skipped_files(self) -> dict[str, list[str]]:
         return skipped_files(self.settings.inputs)
 
     def _first(self, shards: list[PoolShard], pages: int) -> Iterator[PoolShard]:
         """The shards that hold the first `pages` documents; the last of them is read only in part."""
         for shard in shards:
-            opener = self._opener(shard)
-            count = readers.count_documents(shard.uri, readers.kind_of(shard.uri, opener), opener, pages + 1)
+            count = self._count(shard, pages + 1)
             if count <= pages:
                 yield shard
             else:
@@ -110,9 +132,18 @@ class Pool(Source):
             if pages <= 0:
                 return
 
+    def _count(self, shard: InputShard, limit: int) -> int:
+        """How many documents a file has, counted up to `limit`. A file that cannot be read is one row."""
+        opener = self._opener(shard)
+        try:
+            return readers.count_documents(shard.uri, readers.kind_of(shard.uri, opener), opener, limit)
+        except FormatError:
+            return 1
+
     def read(self, shard: InputShard, reading: Reading = Reading()) -> Iterator[pa.RecordBatch]:  # noqa: B008
-        """Stream one file, or a group of them, in batches of at most 512 rows and 8 MB. A record that cannot be read
-        has `error` set. Raises DataError when a file changed since the run was planned."""
+        """Stream one file, or a group of them, in batches of at most 512 rows and 8 MB, or of one larger row. A record
+        that cannot be read has `error` set; a file of which nothing can be read is one such row. Raises DataError when
+        a file changed since the run was planned."""
         return self._read(shard, self._opener, reading)
 
     def _read(
@@ -175,24 +206,41 @@ class Pool(Source):
             if count >= most:
                 if len(files_of(shard)) > 1:
                     return batches, sum(file.size_bytes for file in begun) / max(1, shard.size_bytes)
-                if readers.kind_of(shard.uri, opener) == "parquet":
-                    return batches, count / readers.count_documents(shard.uri, "parquet", opener, 1 << 62)
+                if self._is_parquet(shard, opener):
+                    return batches, min(1.0, count / max(1, self._count(shard, 1 << 62)))
+                if files[-1].closed:  # it was read to its end
+                    return batches, 1.0
                 return batches, min(1.0, max(1, files[-1].tell()) / max(1, shard.size_bytes))
         return batches, 1.0
 
+    @staticmethod
+    def _is_parquet(shard: InputShard, opener: readers.Opener) -> bool:
+        try:
+            return readers.kind_of(shard.uri, opener) == "parquet"
+        except FormatError:
+            return False
+
     def _rows(self, shard: InputShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
+        """The rows of a file, one at least unless it is empty or holds only records that are no documents."""
+        count = 0
+        try:
+            for row in self._records(shard, opener, unreadable):
+                count += 1
+                yield row
+        except FormatError as error:
+            yield readers.unreadable_file(shard.name, str(error))
+            return
+        if count == 0:
+            yield from readers.nothing_read(shard.name, opener, self._notes)
+
+    def _records(self, shard: InputShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
         kind = readers.kind_of(shard.uri, opener)
         if kind == "warc":
             for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests, unreadable):
                 self._decide(row, status)
                 yield row
             return
-        texts = (
-            readers.read_jsonl(opener, self._notes, unreadable)
-            if kind == "jsonl"
-            else readers.read_parquet(shard.uri, opener, unreadable)
-        )
-        for row in texts:
+        for row in readers.read_texts(shard.name, kind, opener, self._notes, unreadable):
             if self.settings.repository_files is not None:
                 repositories.accept(row)
             self._decide(row, 0)

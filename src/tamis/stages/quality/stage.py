@@ -140,7 +140,7 @@ class QualityFit(_Scores, Group):
         size = min(len(good), len(pool))
         model, found = self._trained(good[:size], pool[:size], context)
         details = {
-            "positives": source,
+            "positives": "asset positives" if "positives" in context.assets else source,
             "num_positives_available": len(positives),
             "num_candidates": sketches.num_lines,
             **found,
@@ -228,8 +228,8 @@ def _cut(config: QualityConfig) -> Stage:
         below = CutConfig(column=QUALITY_SCORE, op="<", threshold=config.threshold, reason=REASON)
         return make_cut(below, _signal(config), source if config.scorer == FASTTEXT else "set in the recipe")
     share = {name: getattr(config, name) for name in SHARE_SETTINGS}
-    share_cut = CutConfig(column=QUALITY_SCORE, keep_fraction=config.keep_fraction, reason=REASON, **share)
-    return make_cut(share_cut, _signal(config))
+    fixed = {"column": QUALITY_SCORE, "keep_fraction": config.keep_fraction, "reason": REASON}
+    return make_cut(CutConfig.parse(fixed | share, "quality"), _signal(config))
 
 
 def build(settings: dict[str, Any], recipe: Recipe) -> list[Stage]:

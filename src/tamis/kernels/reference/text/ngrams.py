@@ -1,6 +1,6 @@
 """What `ngrams` computes, in plain Python: the specification its parity tests hold it to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 _ONES = 2**64 - 1
 
@@ -39,12 +39,3 @@ def run_hashes(words: Sequence[int], length: int) -> list[int]:
             h = (h * 0xA0761D6478BD642F + word) & _ONES
         out.append(_mix((h + length) & _ONES) or 1)
     return out
-
-
-def overlaps(text: str, lengths: Iterable[int], items: Sequence[set[int]]) -> tuple[int, float]:
-    """How many distinct runs of `text` any of `items` (sets of run hashes) holds, and the largest share of one item's
-    runs that `text` holds."""
-    words = word_hashes(text)
-    runs = {h for length in lengths for h in run_hashes(words, length)}
-    known = set().union(*items)
-    return len(runs & known), max((len(runs & item) / len(item) for item in items if item), default=0.0)

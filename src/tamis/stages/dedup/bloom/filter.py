@@ -2,6 +2,7 @@
 blocks."""
 
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,10 @@ class FilterShape:
         return BLOCK_BYTES * self.num_blocks
 
     def empty(self) -> np.ndarray:
-        """The filter's words, uint64[8 * num_blocks]."""
+        """The filter's words, uint64[8 * num_blocks]. Raises MemoryError when the machine has less memory than that:
+        the system hands out more than there is, and ends the process when it is used."""
+        if self.num_bytes > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+            raise MemoryError(f"a filter of {self.num_bytes} bytes")
         return np.zeros(WORDS * self.num_blocks, np.uint64)
 
     def false_positive_rate(self, num_ngrams: int) -> float:

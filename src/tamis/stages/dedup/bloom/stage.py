@@ -52,12 +52,12 @@ class BloomConfig(Config):
     threshold: float = Field(default=0.8, gt=0, le=1)
     """Share of seen n-grams above which a unit is removed; in substring mode the share of tokens that joined spans
     need."""
-    fp_rate: float = Field(default=0.01, gt=0, le=0.5)
+    fp_rate: float = Field(default=0.01, ge=1e-9, le=0.5)
     """False-positive rate: the share of new n-grams that are taken for seen ones when the filter holds all n-grams."""
     shards: int = Field(default=1, ge=1, le=4096)
     """Shard i of the pool belongs to group i mod `shards`; each group has a filter of its own and is decided
     independently, in parallel. Duplicates in different groups stay. 1 = all documents are compared with each other."""
-    expected_ngrams: int | None = Field(default=None, ge=1)
+    expected_ngrams: int | None = Field(default=None, ge=1, le=10**15)
     """Number of n-grams per group for which the filter is sized. Default: the actual number, which is counted first."""
     max_memory_gb: float | None = Field(default=None, gt=0)
     """Largest size of a group's filter in 10^9 bytes. Where more is needed, the run stops and reports how much."""
@@ -142,9 +142,9 @@ class BloomDedup(Group):
         shape = self.filter_shape(num_ngrams)
         config = self.config
         judge = Judge(
-            table=shape.empty(), per_word=shape.per_word, threshold=config.threshold, whole=config.judges_documents,
-            ngram=config.ngram, least_tokens=config.substring_tokens if config.mode == SUBSTRING else None,
-            one_unit=config.mode == DOCUMENT,
+            table=self._table(shape, num_ngrams), per_word=shape.per_word, threshold=config.threshold,
+            whole=config.judges_documents, ngram=config.ngram, one_unit=config.mode == DOCUMENT,
+            least_tokens=config.substring_tokens if config.mode == SUBSTRING else None,
         )  # fmt: skip
         names = ["shard", "row", NGRAMS, UNIT_NUMBERS, UNIT_NGRAMS, *check]
         parts = []
@@ -188,6 +188,17 @@ class BloomDedup(Group):
                 )
             shape = largest_filter(int(config.max_memory_gb * 1e9), num_ngrams)
         return shape
+
+    def _table(self, shape: FilterShape, num_ngrams: int) -> np.ndarray:
+        """The empty filter. Raises ConfigError where this machine has not that much memory."""
+        try:
+            return shape.empty()
+        except MemoryError:
+            raise ConfigError(
+                f"dedup: the filter for {num_ngrams} n-grams at fp_rate {self.config.fp_rate:g} takes "
+                f"{shape.num_bytes / 1e9:,.0f} GB, which this machine does not have. Raise fp_rate, split the pool "
+                "with more shards, or set max_memory_gb with allow_undersized: true"
+            ) from None
 
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
         return marks.mark(batch, rows, decisions, self.config.mode, self.config.annotate)

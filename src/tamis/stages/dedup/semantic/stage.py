@@ -137,6 +137,11 @@ class SemanticDedup(DocumentDedup):
     def resolved_settings(self) -> dict[str, Any]:
         return super().resolved_settings() | {"embedder": self.embedder.spec}
 
+    def card_settings(self) -> dict[str, Any]:
+        """A model that is a folder of this machine is its files, which are assets."""
+        of_folder = {"embedder": "assets"} if self.embedder.folder is not None else {}
+        return super().card_settings() | of_folder
+
     def identity(self) -> list[Any]:
         settings = self.config.model_dump(mode="json", exclude={"embedder"})
         return [self.name, self.version, settings, self.embedder.identity()]

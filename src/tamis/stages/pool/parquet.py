@@ -1,0 +1,175 @@
+"""Rows of Parquet files of anyone's making.
+
+What is wrong with a value costs its row. Damaged data cost the rest of their row group, because Arrow cannot read on
+behind them: each row that the file promises and that cannot be read is quarantined, so that all rows of a file are
+accounted for.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tamis.base import columns, exact_json
+from tamis.base.errors import FormatError
+from tamis.stages.pool.parquet_values import json_values
+from tamis.store.jsonl import JsonDocument, failed, fits_column, from_record
+from tamis.store.shards import open_parquet
+
+MAX_BATCH_ROWS = 256
+MIN_BATCH_ROWS = 64
+"""Rows that Arrow reads at a time, unless they are large; fewer where one value may be large, because a dictionary
+makes many large values of one."""
+MAX_BATCH_BYTES = 64 << 20
+MAX_LOST_ROWS = 1 << 20
+"""Rows of a row group that are quarantined one by one where they cannot be read: as many as writers put into one. A
+group that promises more of them is not believed, and one quarantined row stands for the rest."""
+
+_STRINGS = (columns.TEXT, columns.URL, columns.WARCINFO, columns.ID)
+_TAMIS_COLUMNS = (columns.ID, columns.URL, columns.METADATA, columns.WARCINFO, columns.EXTRA, columns.TEXT)
+_NAMES_SHOWN = 20
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+class ColumnError(FormatError):
+    """A readable Parquet file that does not have the columns that are needed."""
+
+
+def read_documents(
+    name: str, open_raw: Callable[[], BinaryIO], notes: Counter[str], unreadable: Mapping[int, str]
+) -> Iterator[JsonDocument]:
+    """Stream the rows of a Parquet file with a column `text`; columns that have no place of their own go to `extra`.
+
+    A row without a text, or with a value that JSON cannot hold, has `error` set: `no_text_field`, `not_utf8`,
+    `bad_value`, or `damaged_row` where it cannot be read. `unreadable` rows, numbered from 0, are not converted and get
+    the error given. `notes` counts `not_finite_numbers`, which become null. Raises FormatError where the file is not
+    readable Parquet, or has no column `text`.
+    """
+    with open_raw() as raw, open_parquet(raw, name) as file:
+        check_columns(file.schema_arrow, name)
+        is_ours = _is_ours(file.schema_arrow)
+        first = 1
+        for group in range(file.num_row_groups):
+            for values in _rows_of_group(file, name, group, first):
+                why = unreadable.get(first - 1)
+                if why is None:
+                    yield _document(values, first, is_ours, notes)
+                else:
+                    yield failed(f"{name} {first}".encode(), f"{why} (row {first})")
+                first += 1
+
+
+def count_documents(name: str, open_raw: Callable[[], BinaryIO]) -> int:
+    """How many rows a file promises. Raises FormatError when it is not readable Parquet."""
+    with open_raw() as raw, open_parquet(raw, name) as file:
+        return max(0, int(file.metadata.num_rows))
+
+
+def check_file(name: str, open_raw: Callable[[], BinaryIO]) -> None:
+    """Raises FormatError where a file is not readable Parquet, or does not have the columns that are needed."""
+    with open_raw() as raw, open_parquet(raw, name) as file:
+        check_columns(file.schema_arrow, name)
+
+
+def check_columns(schema: pa.Schema, name: str) -> None:
+    """Raises ColumnError where a file has no column `text`, or two columns of one name."""
+    twice = [column for column, count in Counter(schema.names).items() if count > 1]
+    if twice:
+        raise ColumnError(f"{name}: has two columns {twice[0]!r}. Write it again with one column of each name.")
+    if columns.TEXT not in schema.names:
+        found = ", ".join(repr(column)[1:-1] for column in schema.names[:_NAMES_SHOWN]) or "no column at all"
+        more = ", …" if len(schema.names) > _NAMES_SHOWN else ""
+        raise ColumnError(
+            f"{name}: has no column 'text' (it has: {found}{more}). Rename the column that holds the texts to 'text'."
+        )
+
+
+def _is_ours(schema: pa.Schema) -> bool:
+    """Whether the columns are those of a shard that Tamis stores, in which `extra` is JSON of further fields."""
+    return all(
+        column in schema.names and schema.field(column).type == columns.POOL_SCHEMA.field(column).type
+        for column in _TAMIS_COLUMNS
+    )
+
+
+def _rows_of_group(file: pq.ParquetFile, name: str, group: int, first: int) -> Iterator[dict[str, Any] | str]:
+    """The rows of a row group, each as a JSON record, or as the error for which it is quarantined."""
+    promised = max(0, int(file.metadata.row_group(group).num_rows))
+    reason = ""
+    done = 0
+    try:
+        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata.row_group(group)), row_groups=[group]):
+            for row in _records(batch):
+                yield row
+                done += 1
+    except _DAMAGE as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the disk or the server failed, not the file
+        reason = " ".join(str(error).split())
+    reason = reason or f"row group {group} ends after {done} of {promised} rows"
+    one_by_one = min(promised - done, MAX_LOST_ROWS)
+    for row_number in range(first + done, first + done + one_by_one):
+        yield f"damaged_row: row {row_number} of {name} cannot be read ({reason})"
+    if (rest := promised - done - one_by_one) > 0:
+        yield f"damaged_row: {rest} further rows of row group {group} of {name} cannot be read ({reason})"
+
+
+def _batch_rows(group: pq.RowGroupMetaData) -> int:
+    size = max(1, int(group.total_byte_size))
+    fitting = MAX_BATCH_BYTES * max(1, int(group.num_rows)) // size
+    one_may_be_large = size > MAX_BATCH_BYTES // MAX_BATCH_ROWS
+    return max(1, min(fitting, MIN_BATCH_ROWS if one_may_be_large else MAX_BATCH_ROWS))
+
+
+def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
+    """The rows of a batch; where a value of one cannot be converted, the rows are converted one by one."""
+    names = batch.schema.names
+    try:
+        values = [
+            json_values(name, column, as_text=name in _STRINGS)
+            for name, column in zip(names, batch.columns, strict=True)
+        ]
+    except ValueError as error:
+        if batch.num_rows == 1:
+            yield str(error)
+            return
+        for row in range(batch.num_rows):
+            yield from _records(batch.slice(row, 1))
+        return
+    for record in zip(*values, strict=True):
+        yield {name: value for name, value in zip(names, record, strict=True) if value is not None}
+
+
+def _document(values: dict[str, Any] | str, number: int, is_ours: bool, notes: Counter[str]) -> JsonDocument:
+    """The document of one row: null columns are absent fields, null entries of `metadata` absent headers."""
+    if isinstance(values, str):
+        return failed(values.encode(), values)
+    metadata = values.get(columns.METADATA)
+    if isinstance(metadata, dict):
+        values[columns.METADATA] = {key: value for key, value in metadata.items() if value is not None}
+    further = _unfolded(values) if is_ours else {}
+    try:
+        document = from_record(values, f"row {number}", further)
+        if document.extra is not None and "null" in document.extra and exact_json.holds_not_finite(values):
+            notes[exact_json.NOT_FINITE] += 1
+    except ValueError as error:
+        return failed(f"row {number}".encode(), f"bad_value: row {number}: {error}")
+    return document
+
+
+def _unfolded(values: dict[str, Any]) -> Mapping[str, Any]:
+    """The fields in `extra` of a row of a Tamis shard, taken out of `values`. Nothing, where Tamis cannot have written
+    them: then `extra` is a field as any other."""
+    text = values.get(columns.EXTRA)
+    if not isinstance(text, str):
+        return {}
+    try:
+        fields = exact_json.loads_leniently(text.encode(), Counter())
+    except ValueError:
+        return {}
+    if not isinstance(fields, dict) or columns.TEXT in fields or fits_column(fields):
+        return {}
+    del values[columns.EXTRA]
+    return fields
