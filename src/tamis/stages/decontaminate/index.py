@@ -19,8 +19,8 @@ from tamis.stages.decontaminate.reference import Item
 LEAST_ANCHOR_WORDS = 5
 """Fewest words of the longer part of an item whose parts are both too short to match by themselves."""
 ALONE = 0.5
-"""The share of an item that its longer part is. Where less is enough to remove a page, a part that is too short to match
-by itself is not indexed: it would remove everyday sentences."""
+"""The share of an item that its longer part is. Where less is enough to remove a page, a part that is too short to
+match by itself is not indexed: it would remove everyday sentences."""
 
 
 @dataclass(kw_only=True)
