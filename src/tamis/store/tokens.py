@@ -16,13 +16,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from tamis.base import columns
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
 from tamis.base.seeds import named_seed
+from tamis.base.tokenizer_file import count_ids
 from tamis.store.atomic import Place, publish, read_json, write_bytes, write_json
 from tamis.store.location import Location
 from tamis.store.shards import file_digest
@@ -129,16 +129,9 @@ def read_manifest(folder: Location) -> dict[str, Any]:
 def vocab_size(tokenizer: Location) -> int:
     """One more than the largest id in a Hugging Face `tokenizers` JSON file. Raises ConfigError for other files."""
     try:
-        data = orjson.loads(tokenizer.read_bytes())
-        vocabulary = data["model"]["vocab"]
-        ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
-        return 1 + max(*ids, *(token["id"] for token in data.get("added_tokens", [])), -1, -1)
+        return count_ids(tokenizer.read_bytes(), f"tokenizer: {tokenizer}")
     except FileNotFoundError:
         raise ConfigError(f"tokenizer: {tokenizer} does not exist") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise ConfigError(
-            f"tokenizer: {tokenizer} is not a Hugging Face `tokenizers` JSON file (tokenizer.json of a model)"
-        ) from None
 
 
 def _stored_dtype(num_ids: int) -> np.dtype[Any]:
