@@ -62,12 +62,8 @@ WRONG: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_files(tmp_path: Path, name: str) -> None:
     content, why = WRONG[name]
-    data = (
-        content
-        if isinstance(content, bytes)
-        else (content if isinstance(content, str) else json.dumps(content)).encode()
-    )
-    (tmp_path / "t.json").write_bytes(data)
+    text = content if isinstance(content, str | bytes) else json.dumps(content)
+    (tmp_path / "t.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     place = Location(tmp_path / "t.json")
     for stage, (build, settings) in STAGES.items():
         built = build(settings | {"tokenizer": str(place)}, Recipe(name="x", stages=[]))
