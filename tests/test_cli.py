@@ -282,7 +282,7 @@ CONFIG, DATA, STORAGE = 2, 3, 5
         (["train", "runs/mine", "--set", "seed"], "field=value, as in seed=1", CONFIG),
         (["train", "runs/mine", "--set", "seed=[1"], "train.seed: Input should be a valid integer", CONFIG),
         (["train", "runs/mine", "--set", "learning_rate=1e999"], "train.learning_rate: a setting must be", CONFIG),
-        (["train", "runs/mine", "--set", "learning_rate=1e-5", "--tokens", "9"], "9 tokens are 0 steps", CONFIG),
+        (["train", "runs/mine", "--set", "learning_rate=1e-5", "--tokens", "9"], "train.learning_rate 1e-05", CONFIG),
         (["train", "runs/mine", "--tokens", "99999999999"], "Either give it more data", CONFIG),
         (["eval", "runs/mine", "--heldout", "runs/heldout"], "tamis train", CONFIG),
         (["eval", "runs/left", "--heldout", "empty"], "empty", CONFIG),

@@ -26,6 +26,8 @@ BROAD_EXCEPTS = {
     "stages/extract/stage.py": "a page that raises is quarantined",
     "documentation/crawl.py": "a module that cannot be rendered is counted as a failed page",
     "stages/filter/own_signals.py": "a text on which the user's function raises is quarantined",
+    "base/tokenizer_file.py": "the tokenizers library raises bare Exception; turned into ConfigError",
+    "stages/tokenize/bpe.py": "any failure of the thread that trains is raised by the one that waits",
     "evaluate/torch_model.py": "the tokenizers library raises bare Exception; turned into DataError",
 }
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from tamis.base import columns
+from tamis.base.cards import Counts
 from tamis.base.errors import ConfigError
 from tamis.base.events import Event
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
+from tamis.base.seeds import unit_hash
 from tamis.runner.curation import Dataset
 from tamis.runner.graph import Context, Node
 from tamis.runner.ledger import (
@@ -29,6 +31,10 @@ from tamis.store.tokens import read_manifest
 from tamis.store.workspace import Workspace
 
 COMPARISON_SEED = 0
+TOKENIZER_VERSION = 2
+"""Of the training of a tokenizer: bumped whenever the same documents can give another."""
+TOKENIZER_BYTES = 200_000_000
+"""Bytes of text that a tokenizer is trained on; of more, it is a sample. Its training is in memory."""
 
 
 class TokenizerNode(ProductNode):
@@ -40,7 +46,7 @@ class TokenizerNode(ProductNode):
     def __init__(self, run_name: str, documents: Dataset, vocab_size: int) -> None:
         super().__init__(run_name, f"tokenizer of {vocab_size:,} ids", documents.inputs)
         self.documents, self.vocab_size = documents, vocab_size
-        self._identity = fingerprint("tokenizer", 1, vocab_size, documents.fingerprint)
+        self._identity = fingerprint("tokenizer", TOKENIZER_VERSION, vocab_size, documents.fingerprint)
 
     def identity(self, workspace: Workspace) -> str:
         return self._identity
@@ -60,15 +66,25 @@ class TokenizerNode(ProductNode):
     def make(self, folder: Location, context: Context) -> Sequence[Location]:
         from tamis.stages.tokenize.bpe import train_tokenizer
 
-        texts = _texts(self.documents.folder(context.workspace).shards)
-        write_bytes(folder / self.FILE, train_tokenizer(texts, self.vocab_size))
+        documents = self.documents.folder(context.workspace)
+        counts = Counts.from_dict(read_json(documents.card))
+        share = min(1.0, TOKENIZER_BYTES / max(counts.kept_bytes, 1))
+
+        def tell(done: int, unit: str) -> None:
+            stage = self.label if unit == "texts" else f"{self.label}, merges"
+            what = {"stage": stage, "done": done, "total": 0, "unit": unit}
+            context.on_event(Event(kind="progress", fields=what))
+
+        write_bytes(folder / self.FILE, train_tokenizer(_sample(documents.shards, share), self.vocab_size, tell))
         return [folder / self.FILE]
 
 
-def _texts(shards: Location) -> Iterator[str]:
+def _sample(shards: Location, share: float) -> Iterator[str]:
+    """The texts of about this share of the documents, which are chosen by their ids."""
     for place in shards.children("*.parquet"):
-        for batch in read_shard(place, [columns.TEXT]):
-            yield from batch.column(columns.TEXT).to_pylist()
+        for batch in read_shard(place, [columns.ID, columns.TEXT]):
+            pairs = zip(*(batch.column(name).to_pylist() for name in (columns.ID, columns.TEXT)), strict=True)
+            yield from (text for key, text in pairs if unit_hash(key, "tokenizer") < share)
 
 
 class HeldoutNode(ProductNode):

@@ -1,18 +1,21 @@
 """Tokenize: the library's ids plus one end-of-text each, and a tokenizer that comes out the same every time."""
 
+import itertools
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
 
-from tamis.base.errors import ConfigError
+from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import StageContext
-from tamis.stages.tokenize.bpe import train_tokenizer
+from tamis.stages.tokenize.bpe import MOST_RUN, shortened, train_tokenizer
 from tamis.stages.tokenize.stage import Tokenize, build
 from tamis.store.location import Location
 from tamis.store.tokens import vocab_size
@@ -119,3 +122,53 @@ def test_training_needs_text_and_room_for_the_bytes() -> None:
     with pytest.raises(ConfigError, match="no documents"):
         train_tokenizer([], 300)
     assert Tokenizer.from_str(train_tokenizer(["abc"], 1000).decode()).get_vocab_size() == 257
+
+
+RUNS = {
+    "one letter": "a" * 1_000_000,
+    "random letters": "".join(random.Random(0).choices("abcdefghij", k=1_000_000)),
+    "characters without punctuation": "".join(map(chr, random.Random(1).choices(range(0x4E00, 0x9FA5), k=300_000))),
+    "digits": "".join(random.Random(2).choices("0123456789½Ⅷ", k=1_000_000)),
+    "signs": "".join(random.Random(3).choices("!?-_\x1c#", k=1_000_000)),
+    "blanks": " \t" * 500_000,
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_no_word_is_longer_than_the_limit(name: str) -> None:
+    """The training is quadratic in the length of a word."""
+    pattern = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    short = shortened(f"{RUNS[name]} and so on {RUNS[name]}")
+    words = [place for _, place in pattern.pre_tokenize_str(short)]
+    assert max(end - start for start, end in words) <= MOST_RUN + 1
+    assert len(short) < 1000 and "and so on" in short
+    made = train_tokenizer([f"{RUNS[name]} and so on"] * 2 + TEXTS, 320)
+    assert Tokenizer.from_str(made.decode()).token_to_id("<|endoftext|>") == 0
+
+
+def test_ordinary_text_is_used_whole() -> None:
+    for text in [*TEXTS, "x" * MOST_RUN, "https://a.example/" + "/".join(["path"] * 200), "\n" * MOST_RUN]:
+        assert shortened(text) == text
+
+
+def test_a_training_can_be_interrupted_and_tells_how_far_it_is() -> None:
+    """The library would not return before the texts end, and these never do."""
+    seen: list[tuple[int, str]] = []
+
+    def interrupt(done: int, unit: str) -> None:
+        seen.append((done, unit))
+        if done > 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_tokenizer(itertools.cycle(TEXTS), 320, interrupt)
+    assert seen[-1][0] > 10 and {unit for _, unit in seen} == {"texts"}
+
+
+def test_what_goes_wrong_while_texts_are_read_is_raised() -> None:
+    def broken() -> Iterator[str]:
+        yield "a text"
+        raise DataError("a damaged shard")
+
+    with pytest.raises(DataError, match="a damaged shard"):
+        train_tokenizer(broken(), 320)

@@ -80,3 +80,41 @@ def test_a_model_of_unknown_origin_is_known_by_its_bytes(output: Location) -> No
 def test_no_checkpoint_names_the_way_on(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no checkpoint here\. Train first"):
         checkpoint_fingerprint(tmp_path)
+
+
+SHAPES = {
+    "another width": {"d_model": 48}, "more layers": {"num_layers": 3}, "no layers": {"num_layers": 0},
+    "another vocabulary": {"vocab_size": 11}, "no heads": {"num_heads": 0}, "heads that do not fit": {"num_heads": 7},
+    "a text": {"d_model": "wide"}, "an unknown field": {"colour": 3}, "no width": {"d_model": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_weights_of_another_shape_are_one_clear_error(output: Location, name: str) -> None:
+    folder = checkpoint.newest(output)
+    config = checkpoint.read_config(folder)
+    write_json(folder / "config.json", config | {"shape": config["shape"] | SHAPES[name]})
+    with pytest.raises(DataError, match=r"step_00000040: damaged checkpoint, its files do not belong together"):
+        checkpoint.load(output)
+
+
+def test_files_of_another_kind_are_one_clear_error(output: Location) -> None:
+    folder = checkpoint.newest(output)
+    for weights in ({"x": torch.zeros(3)}, {}, {"tok_embeddings.weight": "no tensor"}):
+        torch.save(weights, folder.path / "model.pt")
+        with pytest.raises(DataError, match="do not belong together"):
+            checkpoint.load(output)
+    config = checkpoint.read_config(folder)
+    del config["shape"]
+    write_json(folder / "config.json", config)
+    with pytest.raises(DataError, match=r"do not belong together \(KeyError: 'shape'\)"):
+        checkpoint.load(output)
+
+
+def test_a_training_does_not_go_on_from_another_shape(tokens: Location, output: Location) -> None:
+    """As when a folder was copied from another training."""
+    for folder in checkpoint.find(output):
+        torch.save({"x": torch.zeros(3)}, folder.path / "model.pt")
+    (output / "card.json").delete_file()
+    with pytest.raises(DataError, match="do not belong together"):
+        train(tokens, output)

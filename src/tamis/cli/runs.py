@@ -183,11 +183,13 @@ def heldout(
 @app.command(epilog="Example:  tamis tokenizer runs/raw --vocab-size 2048")
 def tokenizer(
     path: RunPath,
-    vocab_size: Annotated[int, typer.Option(help="Entries of the vocabulary.", min=300)] = 2048,
+    vocab_size: Annotated[int, typer.Option(help="Entries of the vocabulary.", min=300, max=1 << 20)] = 2048,
+    quiet: Quiet = False,
 ) -> None:
     """Train a byte-level BPE tokenizer on a run's documents."""
     from tamis import commands
 
-    with show(True) as display:
+    with show(quiet) as display:
         session, opened = session_of_run(path, display)
-        echo(f"tokenizer: {commands.make_tokenizer(session, opened, vocab_size)}")
+        made = interruptible(lambda: commands.make_tokenizer(session, opened, vocab_size))
+    echo(f"tokenizer: {made}")

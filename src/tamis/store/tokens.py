@@ -17,13 +17,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from tamis.base import columns
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.hashing import fingerprint
 from tamis.base.seeds import named_seed
+from tamis.base.tokenizer_file import count_ids
 from tamis.store.atomic import Place, publish, read_json, write_bytes, write_json
 from tamis.store.location import Location
 from tamis.store.shards import file_digest
@@ -147,22 +147,9 @@ def has_manifest(folder: Location) -> bool:
 def vocab_size(tokenizer: Location) -> int:
     """One more than the largest id in a Hugging Face `tokenizers` JSON file. Raises ConfigError for other files."""
     try:
-        data = orjson.loads(tokenizer.read_bytes())
-        vocabulary = data["model"]["vocab"]
-        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else list(range(len(vocabulary)))
-        ids += [token["id"] for token in data.get("added_tokens", [])]
-        if wrong := [number for number in ids if type(number) is not int or not 0 <= number <= LARGEST_ID]:
-            raise ConfigError(
-                f"tokenizer: {tokenizer} has the id {wrong[0]!r}; ids are whole numbers from 0 to {LARGEST_ID}. Name "
-                "another tokenizer."
-            )
-        return 1 + max(ids, default=-1)
+        return count_ids(tokenizer.read_bytes(), f"tokenizer: {tokenizer}")
     except FileNotFoundError:
         raise ConfigError(f"tokenizer: {tokenizer} does not exist") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        raise ConfigError(
-            f"tokenizer: {tokenizer} is not a Hugging Face `tokenizers` JSON file (tokenizer.json of a model)"
-        ) from None
 
 
 def _stored_dtype(num_ids: int) -> np.dtype[Any]:

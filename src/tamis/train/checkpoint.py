@@ -12,6 +12,8 @@ Finding and naming checkpoints needs no PyTorch, so it is loaded where tensors a
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -139,9 +141,10 @@ def load(place: Place, device: str = "cpu") -> Checkpoint:
 
     folder = newest(place)
     config = read_config(folder)
-    with torch.device("meta"):
-        model = Transformer(Shape(**config["shape"]))
-    model.load_state_dict(_read(folder / WEIGHTS, device), assign=True)
+    with _fitting(folder):
+        with torch.device("meta"):
+            model = Transformer(Shape(**config["shape"]))
+        model.load_state_dict(_read(folder / WEIGHTS, device), assign=True)
     return Checkpoint(model=model.eval(), config=config, tokenizer=folder / TOKENIZER)
 
 
@@ -153,15 +156,29 @@ def restore(folder: Location, model: "nn.Module", optimizer: "torch.optim.Optimi
     import torch
 
     config = read_config(folder)
-    model.load_state_dict(_read(folder / WEIGHTS, device))
-    # Load on the CPU: each tensor is moved to its parameter's device, except the step counts, which the optimizer
-    # moves.
-    training = _read(folder / TRAINING_STATE, "cpu")
-    optimizer.load_state_dict(training["optimizer"])
-    torch.set_rng_state(training["random"]["cpu"])
-    if device == "cuda" and "cuda" in training["random"]:
-        torch.cuda.set_rng_state(training["random"]["cuda"])
+    with _fitting(folder):
+        model.load_state_dict(_read(folder / WEIGHTS, device))
+        # Load on the CPU: each tensor is moved to its parameter's device, except the step counts, which the optimizer
+        # moves.
+        training = _read(folder / TRAINING_STATE, "cpu")
+        optimizer.load_state_dict(training["optimizer"])
+        torch.set_rng_state(training["random"]["cpu"])
+        if device == "cuda" and "cuda" in training["random"]:
+            torch.cuda.set_rng_state(training["random"]["cuda"])
     return config
+
+
+@contextmanager
+def _fitting(folder: Location) -> Iterator[None]:
+    """Raises DataError where the files of a checkpoint are readable, but do not belong together."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, ZeroDivisionError) as error:
+        what = " ".join(str(error).split())
+        raise DataError(
+            f"{folder}: damaged checkpoint, its files do not belong together ({type(error).__name__}: {what:.200}). "
+            "Delete its folder."
+        ) from None
 
 
 def _read(place: Location, device: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tamis.base.lookup import as_text, check_kinds, check_test, kind_of, numbers
 from tamis.base.recipe import Recipe
 from tamis.base.signals import MeasuredSignal, Rule, Signal
 from tamis.base.stage import Corpus, Cost, Group, Map, Sketches, Stage, StageContext
+from tamis.base.tokenizer_file import open_tokenizer
 from tamis.stages.cut.config import BYTES, DOCUMENTS, TOKENS, CutConfig
 from tamis.stages.cut.thresholds import ShareThreshold, find_threshold
 
@@ -101,9 +102,7 @@ class ShareCut(Group):
     def open(self, context: StageContext) -> None:
         self._tokenizer: Any = None
         if "tokenizer" in context.assets:
-            from tokenizers import Tokenizer
-
-            self._tokenizer = Tokenizer.from_str(context.assets["tokenizer"].read_text())
+            self._tokenizer = open_tokenizer(context.assets["tokenizer"], f"{self.name}.tokenizer")
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
         """One line per document: `value` and, where the settings need them, its `weight` and `group`."""

@@ -18,6 +18,7 @@ from tamis.base.lookup import check_kinds, kind_of, stored_column, values_in
 from tamis.base.recipe import Recipe
 from tamis.base.signals import MeasuredSignal, Rule
 from tamis.base.stage import Asset, Map, Stage, StageContext
+from tamis.base.tokenizer_file import open_tokenizer
 from tamis.kernels.text.decoding import choose
 from tamis.kernels.text.sentences import split_sentences
 from tamis.stages.filter import records, urls
@@ -145,9 +146,7 @@ class Filter(Map):
             self.detector = open_detector(self.config.language_model, asset, paper=paper)
         self.tokenizer: Any = None
         if "tokenizer" in context.assets:
-            from tokenizers import Tokenizer
-
-            self.tokenizer = Tokenizer.from_str(context.assets["tokenizer"].read_text())
+            self.tokenizer = open_tokenizer(context.assets["tokenizer"], "filter.tokenizer")
         banned = _read(context.assets.get("banned_words"), "banned_words") or []
         own = [word.lower() for word in self.config.own_banned_words]
         self.programs = TablePrograms(self.table, paper=paper, banned_words=[*banned, *own])

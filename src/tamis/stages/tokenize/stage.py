@@ -4,7 +4,6 @@ The encoder of the library `tokenizers` is called once per batch; the stage adds
 arrays. The runner writes the ids to files (`store.tokens`).
 """
 
-import json
 import os
 from itertools import chain
 from typing import ClassVar
@@ -15,10 +14,11 @@ from pydantic import Field
 
 from tamis.base import columns
 from tamis.base.config import Config
-from tamis.base.errors import ConfigError, DataError
+from tamis.base.errors import ConfigError
 from tamis.base.recipe import Recipe
 from tamis.base.signals import Signal
-from tamis.base.stage import Asset, Map, Stage, StageContext
+from tamis.base.stage import Map, Stage, StageContext
+from tamis.base.tokenizer_file import open_tokenizer
 
 
 class TokenizeConfig(Config):
@@ -68,9 +68,7 @@ class Tokenize(Map):
     def open(self, context: StageContext) -> None:
         # A task has one core; the library would start a thread per core of the machine in every worker.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_str(_checked(context.assets["tokenizer"]))
+        self._tokenizer = open_tokenizer(context.assets["tokenizer"], "tokenize.tokenizer")
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = self.literal_special_tokens
@@ -97,19 +95,6 @@ class Tokenize(Map):
         token_ids = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
         batch = batch.append_column(self._field, token_ids)
         return batch.append_column(columns.NUM_TOKENS, pa.array(lengths))
-
-
-def _checked(file: Asset) -> str:
-    """The file's text. Raises ConfigError when it is of another kind, as a `vocab.json` is."""
-    try:
-        text = file.read_text()
-        if isinstance(json.loads(text)["model"]["vocab"], dict | list):
-            return text
-    except (DataError, json.JSONDecodeError, KeyError, TypeError):
-        pass
-    raise ConfigError(
-        f"tokenize.tokenizer: {file} is not a Hugging Face `tokenizers` JSON file (the tokenizer.json of a model)"
-    )
 
 
 def build(settings: dict[str, object], recipe: Recipe) -> list[Stage]:
