@@ -9,7 +9,7 @@ tokenizer and, where it cannot know what a parser does, counts too much.
 
 import numpy as np
 
-from tamis.kernels.html.nesting import SHALLOW
+from tamis.kernels.html.nesting import SHALLOW, nesting_bound, nesting_depth
 from tamis.kernels.html.tags import find_byte
 from tamis.kernels.jit import kernel
 
@@ -73,6 +73,13 @@ def parse_work(html: bytes | memoryview, max_copies: int) -> tuple[int, int, int
     words = np.frombuffer(html, np.uint64, len(html) // 8)
     attributes, options, copies, depths = _scan(data, words, max_copies)
     return int(attributes), int(options), int(copies), int(depths)
+
+
+def warm() -> None:
+    """Compile or load the kernels that look at pages before they are parsed."""
+    parse_work(b"<p>", 1)
+    nesting_bound(b"<p>")
+    nesting_depth(b"<p>", 1)
 
 
 @kernel

@@ -56,6 +56,7 @@ class Extract(Map):
     adds = pa.schema([(CHARSET, pa.string()), (CHARSET_SOURCE, pa.string())])
     drops = (columns.CONTENT, columns.CONTENT_TYPE)
     keeps_output = True
+    kernels = ("pages",)
 
     def __init__(self, config: ExtractConfig, paper: bool = False) -> None:
         super().__init__(config)
