@@ -1,4 +1,4 @@
-"""How many mutated inputs each fuzzer tries: a few thousand in every test run, more when the environment asks."""
+"""How many mutated inputs each fuzzer tries: 2,000 in every test run, more when the environment asks for them."""
 
 import os
 
