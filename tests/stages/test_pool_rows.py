@@ -58,6 +58,7 @@ def test_a_damaged_page_costs_its_row_group_and_every_row_of_it_is_told(tmp_path
         error.startswith(f"damaged_row: row {number} of x.parquet cannot be read (") for number, error in errors.items()
     )
     assert [json.loads(row["extra"])["n"] for row in found[600:]] == list(range(600, 900))
+    assert read(path) == found
 
 
 def test_a_failing_disk_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,9 @@ def _rows_of_group(file: pq.ParquetFile, name: str, group: int, first: int) -> I
     reason = ""
     done = 0
     try:
-        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata.row_group(group)), row_groups=[group]):
+        batch_rows = _batch_rows(file.metadata.row_group(group))
+        # Without threads, so that of two damaged columns the same one is told each time.
+        for batch in file.iter_batches(batch_size=batch_rows, row_groups=[group], use_threads=False):
             for row in _records(batch):
                 yield row
                 done += 1
