@@ -93,5 +93,6 @@ def write_shards(place: Path | Location, pages: Sequence[dict[str, Any]], num_sh
 def make_heldout(dataset: Location, place: Path | Location, seed: int = 0, **sizes: int) -> Card:
     """A held-out set of the shards in `dataset`, in `place`."""
     card = dataset.with_name(f"{dataset.name}.json")
-    write_json(card, {"fingerprint": "pages"})
+    pages = Card(kind="stage", name="pages", version=1, fingerprint="pages", parents=[], config={}, tamis_version="0")
+    write_json(card, pages.to_dict())
     return build_heldout(dataset, card, Location(place), seed, **sizes)

@@ -16,11 +16,8 @@ def verified_assets(step: Step, workspace: Workspace) -> Iterator[None]:
     _check_made(step, workspace)
     try:
         yield
-    except Exception:
-        # Where a file has changed, that is what there is to say.
-        _check_given(step)
-        raise
-    _check_given(step)
+    finally:
+        _check_given(step)  # where a file has changed, that is what there is to say of any error
 
 
 def _check_made(step: Step, workspace: Workspace) -> None:
