@@ -173,12 +173,12 @@ def test_tokenizer_prints_its_file(tokenizer: str) -> None:
 
 @pytest.mark.usefixtures("mine")
 def test_clean_lists_and_deletes_what_no_run_refers_to(tamis: Tamis, place: Path) -> None:
-    left = place / "runs" / "artefacts" / "filter-0-0"
-    left.mkdir()
-    (left / "left").write_bytes(b"12345")
+    left = place / "runs" / "artefacts" / "filter-0123456789ab-01234567"
+    (left / "shards").mkdir(parents=True)
+    (left / "shards" / "00000.parquet").write_bytes(b"12345")
     listed = json.loads(tamis("clean", "runs", "--json").stdout)
     assert not listed["deleted"]
-    assert {"artefact": "filter-0-0", "bytes": 5} in [
+    assert {"artefact": left.name, "bytes": 5} in [
         {key: item[key] for key in ("artefact", "bytes")} for item in listed["artefacts"]
     ]
     assert "tamis clean runs --yes" in tamis("clean", "runs").stdout and left.exists()

@@ -148,16 +148,17 @@ def test_dry_run_knows_what_is_done_and_does_nothing(tamis: Tamis, place: Path) 
 @pytest.mark.usefixtures("first")
 def test_nothing_that_belongs_to_a_run_is_cleaned(tamis: Tamis, place: Path) -> None:
     tamis("experiment", "small.yaml", "--json")
-    (place / "runs" / "artefacts" / "filter-0-0").mkdir()
-    (place / "runs" / "artefacts" / "filter-0-0" / "left").write_bytes(b"12345")
+    left = place / "runs" / "artefacts" / "filter-0123456789ab-01234567"
+    left.mkdir()
+    (left / "card.json").write_bytes(b"12345")
     listed = json.loads(tamis("clean", "runs", "--json").stdout)
     names = {item["artefact"]: item for item in listed["artefacts"]}
-    assert names["filter-0-0"]["bytes"] == 5 and not listed["deleted"]
-    assert (place / "runs" / "artefacts" / "filter-0-0").exists(), "nothing is deleted without being told"
+    assert names[left.name]["bytes"] == 5 and not listed["deleted"]
+    assert left.exists(), "nothing is deleted without being told"
     used = {name for run in ("raw", "curated") for name in RunDir(f"{place}/runs/small/{run}").steps().values()}
     assert not used & names.keys()
     tamis("clean", "runs", "--yes")
-    assert not (place / "runs" / "artefacts" / "filter-0-0").exists()
+    assert not left.exists()
     before = artefacts(place)
     tamis("experiment", "small.yaml", "--json")
     assert artefacts(place).keys() - before.keys() <= {

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "products": {"base", "store", "runner", "stages", "train", "evaluate"},
     "experiment": {"base", "store", "runner", "recipes", "flow", "products", "fetch", "train", "evaluate"},
     "commands": {"base", "kernels", "store", "runner", "flow", "products", "experiment", "train", "report"},
-    "answers": {"base", "store", "report", "evaluate", "commands", "products"},
+    "answers": {"base", "store", "runner", "report", "evaluate", "commands", "products"},
     "cli": {
         "base",
         "store",

@@ -157,11 +157,11 @@ def test_clean_deletes_on_s3_only_what_no_run_refers_to(folder: Path, tamis: Tam
     workspace = Location(s3) / "workspace"
     tamis("run", "heldout", "--pool", "crawl", "--name", "kept", "--workspace", str(workspace), "--until", "extract")
     before = digests(workspace)
-    left = workspace / "artefacts" / "filter-0-0" / "left"
+    left = workspace / "artefacts" / "filter-0123456789ab-01234567" / "card.json"
     (folder / "left").write_bytes(b"12345")
     Location(folder / "left").copy_to(left)
     listed = json.loads(tamis("clean", str(workspace), "--json").stdout)
-    assert [(item["artefact"], item["bytes"]) for item in listed["artefacts"]] == [("filter-0-0", 5)]
+    assert [(item["artefact"], item["bytes"]) for item in listed["artefacts"]] == [("filter-0123456789ab-01234567", 5)]
     assert left.exists(), "nothing is deleted without being told"
     tamis("clean", str(workspace), "--yes")
     assert digests(workspace) == before

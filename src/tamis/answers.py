@@ -10,10 +10,13 @@ from typing import Any
 from tamis import products
 from tamis.base.errors import ConfigError
 from tamis.commands import EXPERIMENT_STATE, Session, Views, heldout_at, work
+from tamis.runner.ledger import RECORD
+from tamis.runner.ownership import foreign_files, is_artefact
 from tamis.store.atomic import read_json
 from tamis.store.location import Location
+from tamis.store.locks import lock
 from tamis.store.rundir import RUN_FILE, Product, RunDir, open_run
-from tamis.store.workspace import ARTEFACTS, Workspace
+from tamis.store.workspace import Workspace
 
 
 def current_models(run: RunDir) -> list[Product]:
@@ -130,17 +133,20 @@ def one_workspace(places: Sequence[Location]) -> list[RunDir]:
 
 
 def unreferenced(workspace: Workspace) -> list[dict[str, Any]]:
-    """Artefacts that no run or experiment of the workspace refers to: {artefact, kind, bytes, why}, largest first."""
-    kept = _referenced(workspace)
+    """Artefacts that no run or experiment of the workspace refers to: {artefact, kind, bytes, why, kept}, largest
+    first. `kept` says why one is not to be deleted: there are files in it that Tamis did not make."""
+    referenced = _referenced(workspace)
     found = []
     for folder in workspace.artefacts():
-        if folder.name in kept:
+        if folder.name in referenced or not is_artefact(folder):
             continue
-        finished = (folder / "card.json").exists() or (folder / products.RECORD).exists()
+        finished = (folder / "card.json").exists() or (folder / RECORD).exists()
+        others = foreign_files(folder)
         found.append({
             "artefact": folder.name, "kind": folder.name.rpartition("-")[0].split("-")[0],
             "bytes": sum(place.size() for place in folder.files()),
             "why": "no run refers to it" if finished else "it was never finished",
+            "kept": f"it holds {others[0]}, which Tamis did not make" if others else "",
         })  # fmt: skip
     return sorted(found, key=lambda item: (-item["bytes"], item["artefact"]))
 
@@ -158,8 +164,16 @@ def _referenced(workspace: Workspace) -> set[str]:
 
 
 def clean(workspace: Workspace) -> list[dict[str, Any]]:
-    """Delete what `unreferenced` lists; returns the list."""
+    """Delete what `unreferenced` lists, but for what is to be kept, or is being made by a run just now; returns the
+    list."""
     found = unreferenced(workspace)
     for item in found:
-        (workspace.root / ARTEFACTS / item["artefact"]).delete_folder()
+        folder = workspace.artefact(item["artefact"])
+        if item["kept"]:
+            continue
+        try:
+            with lock(folder):
+                folder.delete_folder()
+        except ConfigError:
+            item["kept"] = "a run is working on it"
     return found

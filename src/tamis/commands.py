@@ -125,6 +125,17 @@ def _prepare(run: RunDir, graph: RunGraph) -> None:
     write_json(run.provenance, provenance())
 
 
+def check_inputs(graph: RunGraph, workspace: Workspace) -> None:
+    """Raises ConfigError when the pool holds what runs of the workspace made: it would grow with every run."""
+    source = graph.resolved.source
+    uri = workspace.find_own(uri for shard in graph.plan.shards for uri in source.uris(shard))
+    if uri is not None:
+        raise ConfigError(
+            f"pool.inputs: {uri} lies in the workspace {workspace.root}, where runs write. Name the files of the pool "
+            "themselves (--pool FILES), copy this one elsewhere, or choose another workspace (--workspace FOLDER)."
+        )
+
+
 def run_name(name: str) -> str:
     """A name that a run can have. Raises ConfigError for one that cannot be a folder of a workspace."""
     if not re.fullmatch(RUN_NAME, name) or name == ARTEFACTS:
@@ -148,6 +159,7 @@ def run_recipe(session: Session, graph: RunGraph) -> RunDir:
 
     Raises any TamisError; whatever happens is in the run's events.jsonl.
     """
+    check_inputs(graph, session.workspace)
     run = RunDir(session.workspace.root / graph.name)
     with lock(run.root):
         _prepare(run, graph)
@@ -292,6 +304,8 @@ def run_experiment(session: Session, graph: ExperimentGraph, text: str) -> tuple
     workspace, experiment = session.workspace, graph.experiment
     folder = workspace.root / experiment.name
     runs = {name: RunDir(folder / name) for name in graph.runs}
+    for run_graph in graph.runs.values():
+        check_inputs(run_graph, workspace)
     with ExitStack() as held:
         held.enter_context(lock(folder))
         for name, run in runs.items():

@@ -4,7 +4,6 @@ Each is one artefact in a folder named by its fingerprint, with one record in th
 `stages.tokenize`, `train`, `evaluate`; here stands what each needs and what its fingerprint covers.
 """
 
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -15,55 +14,21 @@ from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
 from tamis.runner.curation import Dataset
 from tamis.runner.graph import Context, Node
-from tamis.runner.ledger import Record, complete_record, describe_outputs, write_record
+from tamis.runner.ledger import (
+    RECORD,
+    read_record,
+    verify,
+)
 from tamis.runner.plan import ARTEFACT_SCHEME
+from tamis.runner.product import ProductNode, made_in
 from tamis.store.atomic import read_json, write_bytes, write_json
 from tamis.store.location import Location
-from tamis.store.locks import LOCK
 from tamis.store.rundir import Product, RunDir
 from tamis.store.shards import read_shard
+from tamis.store.tokens import read_manifest
 from tamis.store.workspace import Workspace
 
-RECORD = "record.json"
 COMPARISON_SEED = 0
-
-
-class ProductNode(Node):
-    """A node with one artefact."""
-
-    @abstractmethod
-    def identity(self, workspace: Workspace) -> str:
-        """Fingerprint over all that decides the artefact's bytes. Asked only when all inputs are done."""
-
-    @abstractmethod
-    def make(self, folder: Location, context: Context) -> Sequence[Location]:
-        """Do the work; returns the files that make up the artefact."""
-
-    def artefacts(self, workspace: Workspace) -> list[str]:
-        return [f"{self.kind}-{self.identity(workspace)[:20]}"]
-
-    def folder(self, workspace: Workspace) -> Location:
-        """Where the artefact lies. Asked only when all inputs are done."""
-        return workspace.artefact(self.artefacts(workspace)[0])
-
-    def is_done(self, workspace: Workspace) -> bool:
-        folder = self.folder(workspace)
-        return complete_record(folder, folder / RECORD, self.identity(workspace)) is not None
-
-    def run(self, context: Context) -> None:
-        folder = self.folder(context.workspace)
-        about = {"stage": self.label, "run": self.run_name}
-        context.on_event(Event(kind="step_started", fields=about))
-        files = self.make(folder, context)
-        record = Record(fingerprint=self.identity(context.workspace), outputs=describe_outputs(folder, files))
-        write_record(folder / RECORD, record)
-        context.on_event(Event(kind="step_finished", fields=about))
-
-
-def _made_in(folder: Location) -> list[Location]:
-    """All files of an artefact but those about it: its record, and the lock that is held while it is made, which on an
-    object store is a folder."""
-    return [place for place in folder.files() if place.relative_to(folder).partition("/")[0] not in (RECORD, LOCK)]
 
 
 class TokenizerNode(ProductNode):
@@ -89,6 +54,9 @@ class TokenizerNode(ProductNode):
         """As an asset of a stage."""
         return f"{ARTEFACT_SCHEME}{self.artefact_name}/{self.FILE}"
 
+    def verify_inputs(self, workspace: Workspace) -> None:
+        self.documents.verify(workspace, "shards/")
+
     def make(self, folder: Location, context: Context) -> Sequence[Location]:
         from tamis.stages.tokenize.bpe import train_tokenizer
 
@@ -107,6 +75,7 @@ class HeldoutNode(ProductNode):
     """Held-out sets of pages and a continuation task, from the documents of a run of the held-out part of a pool."""
 
     kind: ClassVar[str] = "heldout"
+    read_when_done: ClassVar[tuple[str, ...]] = ("card.json",)
 
     def __init__(
         self, run_name: str, documents: Dataset, seed: int, max_documents: int = 500, max_items: int = 500
@@ -131,6 +100,9 @@ class HeldoutNode(ProductNode):
 
         names = (heldout.DOCUMENTS, heldout.CONTINUATION)
         return [f"{ARTEFACT_SCHEME}{self.artefact_name}/{name}" for name in names]
+
+    def verify_inputs(self, workspace: Workspace) -> None:
+        self.documents.verify(workspace, "shards/")
 
     def make(self, folder: Location, context: Context) -> Sequence[Location]:
         from tamis.evaluate import heldout
@@ -163,6 +135,9 @@ class GivenHeldout(Node):
     def run(self, context: Context) -> None:
         raise AssertionError("it is there already")
 
+    def verify(self, workspace: Workspace) -> None:
+        """The ledger knows nothing of it."""
+
     def folder(self, workspace: Workspace) -> Location:
         return self.place
 
@@ -186,8 +161,7 @@ class Budget:
             return self.settings
         counts = {}
         for data in self.datasets:
-            manifest = data.folder(workspace).tokens / "manifest.json"
-            counts[data.artefact] = int(read_json(manifest)["num_tokens"])
+            counts[data.artefact] = int(read_manifest(data.folder(workspace).tokens)["num_tokens"])
         return fit_to_data(self.settings, min(counts.values()))
 
 
@@ -230,6 +204,9 @@ class ModelNode(ProductNode):
             "data": training.dataset_fingerprint,
         }  # fmt: skip
 
+    def verify_inputs(self, workspace: Workspace) -> None:
+        self.data.verify(workspace, "tokens/")
+
     def make(self, folder: Location, context: Context) -> Sequence[Location]:
         need_torch()
         from tamis.train.run import progress_text, run_training
@@ -240,7 +217,7 @@ class ModelNode(ProductNode):
 
         workspace = context.workspace
         run_training(self.training(workspace), self.config(workspace), self.tokens(workspace), folder, tell)
-        return _made_in(folder)
+        return made_in(folder)
 
 
 class GivenProduct(Node):
@@ -258,7 +235,8 @@ class GivenProduct(Node):
         return workspace.artefact(self.product.artefact)
 
     def identity(self, workspace: Workspace) -> str:
-        return str(read_json(self.folder(workspace) / RECORD)["fingerprint"])
+        record = read_record(self.folder(workspace) / RECORD)
+        return record.fingerprint if record is not None else ""
 
     def settings(self, workspace: Workspace) -> dict[str, Any]:
         """What the run directory says of it."""
@@ -266,6 +244,10 @@ class GivenProduct(Node):
 
     def is_done(self, workspace: Workspace) -> bool:
         return (self.folder(workspace) / RECORD).exists()
+
+    def verify(self, workspace: Workspace) -> None:
+        """Compare its files with the ledger. Raises DamagedError."""
+        verify(self.folder(workspace), self.folder(workspace) / RECORD)
 
     def run(self, context: Context) -> None:
         raise ConfigError(
@@ -313,6 +295,11 @@ class EvaluationNode(ProductNode):
             "heldout": {name: found[0] for name, found in sets.items()},
         }  # fmt: skip
 
+    def verify_inputs(self, workspace: Workspace) -> None:
+        self.model.verify(workspace)
+        for node in self.heldout.values():
+            node.verify(workspace)
+
     def make(self, folder: Location, context: Context) -> Sequence[Location]:
         need_torch()
         from tamis.evaluate.heldout import check_held_out
@@ -326,7 +313,7 @@ class EvaluationNode(ProductNode):
         shards = self.model.data.folder(workspace).shards
         check_held_out(shards, self.sets(workspace), self.run_name)
         run_evaluation(self.config(), self.model.folder(workspace), self.sets(workspace), folder, tell)
-        return _made_in(folder)
+        return made_in(folder)
 
 
 class ComparisonNode(ProductNode):
@@ -334,6 +321,7 @@ class ComparisonNode(ProductNode):
 
     kind: ClassVar[str] = "comparison"
     FILE: ClassVar[str] = "comparison.json"
+    read_when_done: ClassVar[tuple[str, ...]] = (FILE,)
 
     def __init__(self, sides: Mapping[str, Sequence["EvaluationNode | GivenProduct"]], baseline: str) -> None:
         super().__init__("", f"compare {' / '.join(sides)}", [node for side in sides.values() for node in side])
@@ -344,6 +332,11 @@ class ComparisonNode(ProductNode):
 
         found = {name: [node.identity(workspace) for node in nodes] for name, nodes in self.sides.items()}
         return fingerprint("comparison", VERSION, list(found.items()), self.baseline)
+
+    def verify_inputs(self, workspace: Workspace) -> None:
+        for node in self.inputs:
+            assert isinstance(node, EvaluationNode | GivenProduct)
+            node.verify(workspace)
 
     def make(self, folder: Location, context: Context) -> Sequence[Location]:
         from tamis.evaluate.compare import compare

@@ -90,7 +90,7 @@ def test_killed_mid_stage_and_resumed(method: str, pool: Path, tmp_path: Path) -
 
 def whole_files(root: Path) -> dict[str, str]:
     """As `tree`, without what a worker that died with the killed run may have left unfinished."""
-    return {name: digest for name, digest in tree(root).items() if not name.endswith(".tmp")}
+    return {name: digest for name, digest in tree(root).items() if not name.endswith(".tamis-tmp")}
 
 
 def test_a_sketch_made_with_other_settings_is_refused_by_name(pool: Path, tmp_path: Path) -> None:

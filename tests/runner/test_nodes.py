@@ -15,6 +15,7 @@ from tamis.runner.curation import Dataset, DecideNode, PassNode, plan_nodes
 from tamis.runner.execute import execute as execute_nodes
 from tamis.runner.graph import Context, Node, describe, in_order
 from tamis.runner.inline_engine import InlineEngine
+from tamis.runner.ledger import RECORD, Record, describe_outputs, write_record
 from tamis.runner.plan import Plan, asset_location
 from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
@@ -70,7 +71,10 @@ class MakesWords(Noted):
     """Makes a file that a stage reads."""
 
     def run(self, context: Context) -> None:
-        write_json(context.workspace.artefact(self.artefact) / "words.json", ["one", "two"])
+        folder = context.workspace.artefact(self.artefact)
+        write_json(folder / "words.json", ["one", "two"])
+        outputs = describe_outputs(folder, [folder / "words.json"])
+        write_record(folder / RECORD, Record(fingerprint="words", outputs=outputs))
         super().run(context)
 
 

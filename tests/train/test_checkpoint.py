@@ -23,7 +23,9 @@ def output(undisturbed: Location, tmp_path: Path) -> Location:
     return Location(tmp_path / "train")
 
 
-@pytest.mark.parametrize("name", ["step_00000050.partial", ".step_00000050.4711-1.tmp", "step_00000050 (copy)", "zzz"])
+@pytest.mark.parametrize(
+    "name", ["step_00000050.partial", ".step_00000050.4711-0a1b2c3d-1.tamis-tmp", "step_00000050 (copy)", "zzz"]
+)
 def test_only_whole_checkpoints_are_found(output: Location, name: str) -> None:
     """With every file in it, a folder of another name is none: it was not published under a step's name."""
     expected = checkpoint_fingerprint(output)

@@ -9,7 +9,7 @@ from typing import Any
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """`kind` is one of run_started, pass_started, task_started, task_finished, task_skipped, task_failed,
-    task_retried, decide_started, decide_finished, stage_finished, run_finished, run_failed, note."""
+    task_retried, decide_started, decide_finished, stage_finished, file_damaged, run_finished, run_failed, note."""
 
     kind: str
     fields: dict[str, Any] = field(default_factory=dict)

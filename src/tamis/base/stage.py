@@ -77,6 +77,8 @@ class InputShard:
     uri: str
     size_bytes: int
     fingerprint: str
+    files: tuple[str, ...] = ()
+    """Names of the files that it consists of, where they are several."""
 
 
 class Stage(ABC):
@@ -155,6 +157,10 @@ class Source(Stage):
         """The first rows of a shard (`most` rows, or up to a batch more), and approximately which share of the shard
         they are. This implementation reads the whole shard."""
         return list(self.read(shard)), 1.0
+
+    def uris(self, shard: InputShard) -> list[str]:
+        """Paths or URIs of the files of a shard."""
+        return [shard.uri]
 
     def holds_pages(self, shard: InputShard) -> bool:
         """Whether the name of a shard says that its documents are pages, whose text is yet to be extracted."""

@@ -13,7 +13,6 @@ from typing import Any
 import typer
 
 from tamis.base import columns
-from tamis.base.cards import Card
 from tamis.base.stage import Corpus
 from tamis.console.formats import count_text, duration_text, size_text, work_label
 from tamis.runner.curation import DecideNode, PassNode
@@ -21,8 +20,7 @@ from tamis.runner.estimate import GroupCost, group_cost, measured_corpus, sample
 from tamis.runner.graph import Node, in_order
 from tamis.runner.plan import ARTEFACT_SCHEME, Plan, asset_location
 from tamis.runner.task import Task, first_step_to_do
-from tamis.store.atomic import read_json
-from tamis.store.rundir import StageDir
+from tamis.store.rundir import StageDir, read_card
 from tamis.store.workspace import Workspace
 
 COMPRESSED_WARC_MB_PER_SECOND = 8.0
@@ -183,7 +181,7 @@ def _memory(node: DecideNode, forecast: Forecast) -> GroupCost | None:
     does not exist yet."""
     workspace, plan = forecast.workspace, node.plan
     card = StageDir(workspace.artefact(node.this_pass.output.artefact)).card
-    if card.exists() and (counts := Card.from_dict(read_json(card)).accounting) is not None:
+    if card.exists() and (counts := read_card(card).accounting) is not None:
         return group_cost(node.step, measured_corpus(counts), forecast.num_workers)
     if group_cost(node.step, Corpus(num_documents=1, text_bytes=1), forecast.num_workers) is None:
         return None

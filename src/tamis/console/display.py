@@ -118,6 +118,9 @@ class Display:
         if text := _text(fields, "text"):
             self.say(text)
 
+    def _on_file_damaged(self, fields: dict[str, Any]) -> None:
+        self._on_note(fields)
+
     def _on_pass_started(self, fields: dict[str, Any]) -> None:
         stages = fields.get("stages")
         names = [name for name in stages if isinstance(name, str)] if isinstance(stages, list | tuple) else []

@@ -130,14 +130,14 @@ def _dedup_title(found: dict[str, Any]) -> str:
 
 
 def clean_table(items: list[dict[str, Any]]) -> Table:
-    """Artefacts that could be deleted: {"artefact", "bytes", "kind", "why"} each; the last line is the total."""
+    """Artefacts that could be deleted: {"artefact", "bytes", "kind", "why", "kept"} each; the last line is the
+    total."""
     table = _table("artefact", "kind")
     table.add_column("size", justify="right")
     table.add_column("why")
     for item in items:
-        table.add_row(
-            escape(item["artefact"]), escape(item["kind"]), size_text(item["bytes"]), escape(item["why"])
-        )  # fmt: skip
+        why = f"{item['why']}; it stays: {item['kept']}" if item["kept"] else item["why"]
+        table.add_row(escape(item["artefact"]), escape(item["kind"]), size_text(item["bytes"]), escape(why))
     total = sum(item["bytes"] for item in items)
     table.add_row(f"total: {count_text(len(items), 'artefact')}", "", size_text(total), "")
     return table

@@ -26,6 +26,7 @@ from tamis.store.warc_write import response_record, warcinfo_record, write_warc
 DATE = "2024-01-01T00:00:00Z"
 """The WARC-Date of every record. It is fixed, so that equal machines give equal bytes."""
 SUMMARY_NAME = "summary.json"
+FILE_PATTERN = "docs-[0-9][0-9][0-9][0-9][0-9].warc.gz"
 CONTENT_TYPE = "text/html; charset=utf-8"
 SHOWN_LIBRARY = f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
 """The folder of the standard library as the pages show it, which is the same on every machine."""
@@ -68,6 +69,7 @@ def write_docs_crawl(
     chosen = choose_modules(list(modules), max_pages)
     if not chosen:
         raise ConfigError("docs crawl: no Python modules found in the library and site folders; nothing to render.")
+    _check_own(output)
     (output / SUMMARY_NAME).delete_file()
     failures: Counter[str] = Counter()
     html_bytes = num_pages = 0
@@ -93,11 +95,22 @@ def write_docs_crawl(
         on_progress({"done": done, "total": len(chosen), "unit": "modules"})
     if pending:
         close_file()
-    for stale in set(output.children("docs-*.warc.gz")) - set(files):
+    for stale in set(output.children(FILE_PATTERN)) - set(files):
         stale.delete_file()
     crawl = DocsCrawl(files, num_pages, len(hosts), html_bytes, len(modules), dict(sorted(failures.items())))
     write_json(output / SUMMARY_NAME, asdict(crawl) | {"files": [path.name for path in files]})
     return crawl
+
+
+def _check_own(output: Location) -> None:
+    """Raises ConfigError for a folder with other files than those of a crawl: what is there is replaced."""
+    own = {SUMMARY_NAME, *(place.name for place in output.children(FILE_PATTERN))}
+    others = [place.name for place in output.children() if place.name not in own]
+    if others:
+        raise ConfigError(
+            f"{output}: this folder holds {others[0]}, which is no part of a crawl of the documentation. Move it, or "
+            "choose another folder: --workspace FOLDER."
+        )
 
 
 def find_modules(library: Place | None = None, sites: Sequence[Place] | None = None) -> dict[str, ModuleFile]:

@@ -13,8 +13,8 @@ from tamis.runner.ledger import Record, read_record
 from tamis.runner.plan import Plan, Step
 from tamis.runner.split import EXAMPLES_PER_REASON
 from tamis.runner.task import Task
-from tamis.store.atomic import read_json, write_json
-from tamis.store.rundir import StageDir
+from tamis.store.atomic import write_json
+from tamis.store.rundir import StageDir, read_card
 
 
 def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
@@ -55,14 +55,22 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
     return card
 
 
+def has_card(folder: StageDir, fingerprint: str) -> bool:
+    """Whether the artefact has its card, and it is of this work."""
+    try:
+        return read_card(folder.card).fingerprint == fingerprint
+    except (FileNotFoundError, DataError):
+        return False
+
+
 def _stands(folder: StageDir, card: Card) -> bool:
     """Whether the artefact has this card from another run: what is finished is not written again, though this run may
     name the same pool in other words."""
     try:
-        found = read_json(folder.card)
-        return bool(found["fingerprint"] == card.fingerprint and found["counts"] == card.to_dict()["counts"])
-    except (DataError, OSError, KeyError, TypeError):
+        found = read_card(folder.card)
+    except (FileNotFoundError, DataError):
         return False
+    return found.fingerprint == card.fingerprint and found.accounting == card.accounting
 
 
 def _merge_histograms(stage: Stage, records: list[Record]) -> dict[str, Any]:

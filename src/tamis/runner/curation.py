@@ -1,26 +1,27 @@
 """Nodes of curation: a pass over all shards, and a group's decision. The engine does their jobs, the ledger skips."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+from tamis.base import columns
 from tamis.base.cards import Card
 from tamis.base.errors import ConfigError
 from tamis.base.events import Event
 from tamis.base.stage import Group
-from tamis.runner.cards import check_budget, nothing_left, write_card
+from tamis.runner.cards import check_budget, has_card, nothing_left, write_card
 from tamis.runner.engine import Engine
 from tamis.runner.estimate import group_cost, measured_corpus, memory_warning
 from tamis.runner.graph import Context, Node, OnEvent
 from tamis.runner.inline_engine import InlineEngine
-from tamis.runner.jobs import ALL, Decide, Job
-from tamis.runner.ledger import read_record, write_record
+from tamis.runner.jobs import ALL, DAMAGED, Decide, Job
+from tamis.runner.ledger import Damage, DamagedError, read_record, verify, write_record
 from tamis.runner.local_engine import LocalEngine
 from tamis.runner.plan import ARTEFACT_SCHEME, Pass, Plan, Step, asset_location
-from tamis.runner.task import Task, first_step_to_do
-from tamis.store.atomic import delete_leftovers, read_json
+from tamis.runner.task import Task, first_step_to_do, stored_input
+from tamis.store.atomic import delete_leftovers
 from tamis.store.rundir import RunDir, StageDir
-from tamis.store.tokens import write_manifest
+from tamis.store.tokens import has_manifest, write_manifest
 from tamis.store.workspace import Workspace
 
 EngineName = Literal["local", "ray"]
@@ -60,11 +61,17 @@ class PassNode(Node):
         ]
 
     def is_done(self, workspace: Workspace) -> bool:
-        return self._has_cards(workspace) and all(task.is_done() for task in self.tasks(workspace))
+        return self._is_described(workspace) and all(task.is_done() for task in self.tasks(workspace))
 
-    def _has_cards(self, workspace: Workspace) -> bool:
-        folders = [StageDir(workspace.artefact(step.artefact)) for step in self.this_pass.steps]
-        return all(folder.card.exists() for folder in folders)
+    def _is_described(self, workspace: Workspace) -> bool:
+        """Whether the cards of all steps are there, and the manifest of the tokens."""
+        for step in self.this_pass.steps:
+            folder = StageDir(workspace.artefact(step.artefact))
+            if not has_card(folder, self.plan.card_fingerprint(step)):
+                return False
+            if _makes_tokens(step) and folder.tokens.is_folder() and not has_manifest(folder.tokens):
+                return False
+        return True
 
     def run(self, context: Context) -> None:
         """Raises DataError (unreadable input, nothing left), BudgetError (too many quarantined rows), StorageError."""
@@ -73,6 +80,11 @@ class PassNode(Node):
             if not step.needs_corpus:
                 adopt_shards(tasks, step, context.workspace)
         _run_jobs(tasks, self.this_pass, context)
+        output = tasks[0].folder(self.this_pass.output)
+        if _makes_tokens(self.this_pass.output) and output.tokens.is_folder():
+            # Before the cards: where they are, the artefact is whole.
+            tokenizer = asset_location(self.this_pass.output.assets["tokenizer"], context.workspace)
+            write_manifest(output.tokens, tokenizer, _token_digests(tasks, output))
         for step in self.this_pass.steps:
             card = write_card(self.plan, step, tasks)
             context.on_event(Event(kind="stage_finished", fields={"stage": step.label, **card.to_dict()["counts"]}))
@@ -80,13 +92,25 @@ class PassNode(Node):
             if card.accounting is not None and card.accounting.kept == 0:
                 raise nothing_left(step, card)
         for step in (*self.this_pass.steps, *([self.this_pass.sketch] if self.this_pass.sketch else [])):
-            for kind in tasks[0].folder(step).root.children():
+            root = tasks[0].folder(step).root
+            for kind in (root, *root.children()):
                 delete_leftovers(kind)  # of workers that were stopped; the lock says that nobody else writes here
-        output = tasks[0].folder(self.this_pass.output)
-        if output.tokens.is_folder():
-            write_manifest(output.tokens, asset_location(self.this_pass.output.assets["tokenizer"], context.workspace))
         if self.this_pass.sketch is not None:
             _tell_cost(self.this_pass.sketch, card, context)
+
+
+def _makes_tokens(step: Step) -> bool:
+    return columns.TOKEN_IDS in step.stage.adds.names
+
+
+def _token_digests(tasks: Sequence[Task], output: StageDir) -> dict[str, str]:
+    """Name of each token file -> its digest, of which it is certain that the file has it. Raises DamagedError."""
+    found = {}
+    for task in tasks:
+        for name, entry in verify(output.root, output.task(task.index), ("tokens/",)).outputs.items():
+            if name.startswith("tokens/"):
+                found[name.removeprefix("tokens/")] = str(entry["blake2b"])
+    return found
 
 
 class DecideNode(Node):
@@ -167,6 +191,17 @@ class Dataset:
     def folder(self, workspace: Workspace) -> StageDir:
         return StageDir(workspace.artefact(self.artefact))
 
+    def verify(self, workspace: Workspace, part: Literal["shards/", "tokens/"]) -> None:
+        """Compare its stored documents or tokens with the ledger. Raises DamagedError."""
+        folder, damages = self.folder(workspace), list[Damage]()
+        for place in (folder.root / "tasks").children("[0-9]*.json"):
+            try:
+                verify(folder.root, place, (part,))
+            except DamagedError as error:
+                damages += error.damages
+        if damages:
+            raise DamagedError(damages)
+
 
 def _bound_artefacts(step: Step) -> list[str]:
     bound = (text for text in step.assets.values() if text.startswith(ARTEFACT_SCHEME))
@@ -184,7 +219,8 @@ def adopt_shards(tasks: Sequence[Task], step: Step, workspace: Workspace) -> Non
     known = {}
     for folder in others:
         for place in (folder / "tasks").children("[0-9]*.json"):
-            known[read_json(place)["fingerprint"]] = place
+            if record := read_record(place):
+                known[record.fingerprint] = place
     for task in missing:
         found = known.get(task.plan.task_fingerprint(step, task.shard))
         if found is not None:
@@ -218,15 +254,28 @@ def _tell_cost(group: Step, card: Card, context: Context) -> None:
 
 
 def _run_jobs(jobs: Sequence[Task] | Sequence[Decide], this_pass: Pass, context: Context) -> None:
-    """Run the jobs that are not done, reporting each as an event."""
+    """Run the jobs that are not done, reporting each as an event. Raises DamagedError with all that they found damaged
+    of their inputs, when the others are done."""
     waiting: list[Job] = [job for job in jobs if not job.is_done()]
-    about = {"pass": this_pass.number} | _about(jobs, waiting, this_pass)
+    starts = {job.index: first_step_to_do(job) for job in waiting if isinstance(job, Task)}
+    about = {"pass": this_pass.number} | _about(jobs, list(starts.values()), this_pass)
     total_bytes = sum(job.shard.size_bytes for job in waiting if isinstance(job, Task))
     fields = {"tasks": len(waiting), "skipped": len(jobs) - len(waiting), "input_bytes": total_bytes}
     tell: OnEvent = context.on_event
     tell(Event(kind="pass_started", fields=about | fields))
+    reads = {
+        job.index: str(job.folder(stored).shard(job.index))
+        for job in waiting
+        if isinstance(job, Task) and (stored := stored_input(job, starts[job.index])) is not None
+    }
+    damages = list[Damage]()
 
     def finish(job: Job, answer: dict[str, Any], seconds: float) -> None:
+        if DAMAGED in answer:
+            damages.extend(answer[DAMAGED])
+            return
+        if isinstance(job, Task) and job.index in reads:
+            context.verified.add(reads[job.index])
         tell(Event(kind="task_finished", fields=about | _describe(job) | answer | {"seconds": round(seconds, 3)}))
 
     def retry(job: Job, trouble: str) -> None:
@@ -235,18 +284,24 @@ def _run_jobs(jobs: Sequence[Task] | Sequence[Decide], this_pass: Pass, context:
     def progress(rows_in_flight: int) -> None:
         tell(Event(kind="progress", fields={"rows": rows_in_flight}))
 
-    if waiting:
-        context.engine.run(waiting, finish, retry, progress)
+    given: list[Job] = [
+        replace(job, verified=reads.get(job.index) in context.verified) if isinstance(job, Task) else job
+        for job in waiting
+    ]
+    if given:
+        context.engine.run(given, finish, retry, progress)
+    if damages:
+        raise DamagedError(damages)
     tell(Event(kind="pass_finished", fields=about))
 
 
-def _about(jobs: Sequence[Task] | Sequence[Decide], waiting: Sequence[Job], this_pass: Pass) -> dict[str, Any]:
-    """The steps that are really done (a pass begins after what is stored already), and what a job is called."""
+def _about(jobs: Sequence[Task] | Sequence[Decide], starts: Sequence[int], this_pass: Pass) -> dict[str, Any]:
+    """The steps that are really done (a pass begins after what is stored already: `starts` are positions of first
+    steps), and what a job is called."""
     first = jobs[0]
     if isinstance(first, Decide):
         verb = "combine" if first.combines else "decide"
         return {"stages": [f"{first.step.label} ({verb})"], "unit": "decisions", "rows_are": "sketched rows"}
-    starts = [first_step_to_do(task) for task in waiting if isinstance(task, Task)]
     steps = this_pass.steps[min(starts, default=0) :] or this_pass.steps[-1:]
     reads = (
         this_pass.steps[min(starts) - 1].label

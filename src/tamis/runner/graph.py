@@ -2,12 +2,12 @@
 
 A node reads artefacts, makes one or more, and has a fingerprint over all that decides their bytes. There is one ledger
 for every kind of node: the completion records in the artefacts themselves (`runner.ledger`). What is complete there is
-never computed again, whichever run of the workspace finished it.
+never computed again, whichever run of the workspace finished it, unless it is found damaged when it is read.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from tamis.base.events import Event
@@ -26,6 +26,8 @@ class Context:
     engine: Engine
     num_workers: int
     on_event: OnEvent
+    verified: set[str] = field(default_factory=set)
+    """Stored shards that a worker compared with their digests in this execution: none is compared twice."""
 
     def note(self, text: str) -> None:
         """Tell the user one line."""
@@ -52,9 +54,13 @@ class Node(ABC):
     def is_done(self, workspace: Workspace) -> bool:
         """What the ledger says. Asked only when all inputs are done."""
 
+    def verify_inputs(self, workspace: Workspace) -> None:  # noqa: B027 - what workers read they verify themselves
+        """Compare the stored files that `run` reads itself with the ledger. Raises DamagedError."""
+
     @abstractmethod
     def run(self, context: Context) -> None:
-        """Do what is not done yet; afterwards `is_done` holds. Raises any TamisError."""
+        """Do what is not done yet; afterwards `is_done` holds. Raises DamagedError where what it needs is damaged, and
+        any TamisError."""
 
 
 def in_order(targets: Iterable[Node]) -> list[Node]:

@@ -10,7 +10,15 @@ import pyarrow as pa
 from tamis.base.errors import DataError
 from tamis.base.stage import Group, Sketches
 from tamis.runner.lane import Heartbeat, Opened, opened, stage_dir
-from tamis.runner.ledger import Record, complete_record, describe_outputs, write_record
+from tamis.runner.ledger import (
+    DamagedError,
+    Record,
+    complete_record,
+    describe_outputs,
+    read_record,
+    verify,
+    write_record,
+)
 from tamis.runner.plan import Plan, Step
 from tamis.runner.task import Task, run_task
 from tamis.store.location import Location
@@ -55,6 +63,8 @@ class Decide:
 
 
 ALL = -1
+DAMAGED = "damaged"
+"""Field of a job's answer: what it found damaged of its inputs."""
 Job = Task | Decide
 
 
@@ -78,8 +88,12 @@ class StoredSketches(Sketches):
 
 
 def run_job(job: Job, cache: Opened, heartbeat: Heartbeat) -> dict[str, Any]:
-    """Do one job and publish its result; safe to repeat."""
-    return run_task(job, cache, heartbeat) if isinstance(job, Task) else run_decide(job, cache)
+    """Do one job and publish its result; safe to repeat. Where stored files that it needs are damaged, nothing is
+    published, and the answer names them."""
+    try:
+        return run_task(job, cache, heartbeat) if isinstance(job, Task) else run_decide(job, cache)
+    except DamagedError as error:
+        return {"rows": 0, DAMAGED: error.damages}
 
 
 def run_decide(job: Decide, cache: Opened) -> dict[str, Any]:
@@ -92,6 +106,8 @@ def run_decide(job: Decide, cache: Opened) -> dict[str, Any]:
     context = job.step.context(seed, job.workspace)
     if job.combines:
         path, name = folder.combined, "all buckets"
+        for bucket in range(group.num_buckets):
+            verify(folder.root, folder.decide_task(bucket))
         found = [read_table(folder.decisions(bucket)) for bucket in range(group.num_buckets)]
         decisions = group.combine(found, sketches, context)
     else:
@@ -105,17 +121,17 @@ def run_decide(job: Decide, cache: Opened) -> dict[str, Any]:
 
 def _check_sketches(job: Decide, folder: StageDir) -> None:
     """Raises DataError for a sketch that was made with other settings, or from other documents, than this plan's: put
-    there by hand, or left by another version."""
+    there by hand, or left by another version; DamagedError for one that is damaged."""
     this_pass = job.plan.passes[job.number - 1]
     for index, shard in enumerate(job.plan.shards):
-        if (
-            complete_record(folder.root, folder.sketch_task(index), job.plan.sketch_fingerprint(this_pass, shard))
-            is None
-        ):
+        place = folder.sketch_task(index)
+        record = read_record(place)
+        if record is not None and record.fingerprint not in ("", job.plan.sketch_fingerprint(this_pass, shard)):
             raise DataError(
-                f"{folder.sketch(index)}: this sketch of {shard.name} was made with other settings than the recipe's, "
-                f"or changed since. Delete {folder.sketch_task(index)} and run again to make it anew."
+                f"{folder.sketch(index)}: this sketch of {shard.name} was made with other settings than the recipe's. "
+                f"Delete {place} and run again to make it anew."
             )
+        verify(folder.root, place)
 
 
 def decision_details(path: Location) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 from tamis.base import columns
 from tamis.base.cards import Counts
 from tamis.base.stage import Group, InputShard, Map, Source, Stage
-from tamis.runner.ledger import Record, describe_outputs, write_record
+from tamis.runner.ledger import Record, describe_outputs, verify, write_record
 from tamis.runner.plan import Pass, Plan, Step
 from tamis.runner.split import Apply, Split, apply_guarded, text_bytes
+from tamis.runner.verification import check_given_assets, check_made_assets
 from tamis.store.jsonl import write_jsonl
 from tamis.store.location import Location
 from tamis.store.rundir import StageDir
@@ -43,9 +44,12 @@ def stage_dir(workspace: Workspace, step: Step) -> StageDir:
 
 
 def opened(step: Step, seed: int, workspace: Workspace, cache: Opened) -> Stage:
-    """The step's stage, opened in this worker."""
+    """The step's stage, opened in this worker. Raises DamagedError when a file that the graph made for it is damaged,
+    DataError when a file of the user's changed since the run was planned."""
     if step.fingerprint not in cache:
+        check_made_assets(step, workspace)
         step.stage.open(step.context(seed, workspace))
+        check_given_assets(step)
         cache[step.fingerprint] = step.stage
     return cache[step.fingerprint]
 
@@ -129,6 +133,7 @@ class Lane:
         record = Record(
             fingerprint=self._plan.task_fingerprint(self.step, shard),
             shard=shard.name,
+            files=list(shard.files) if isinstance(self.stage, Source) else [],
             accounting=accounting,
             stored=self._stores,
             histograms=self._split.histograms,
@@ -162,8 +167,10 @@ class PoisonRowError(Exception):
 def _read_decisions(group: Group, folder: StageDir, index: int) -> pa.Table:
     """What the group decided that concerns this shard, ordered by row; or all of it, where it concerns every shard."""
     paths = [folder.combined] if group.combines else [folder.decisions(b) for b in range(group.num_buckets)]
+    records = [folder.combine_task] if group.combines else [folder.decide_task(b) for b in range(group.num_buckets)]
     tables = []
-    for path in paths:
+    for path, record in zip(paths, records, strict=True):
+        verify(folder.root, record)
         by_shard = "shard" in schema_of(path).names
         tables.append(read_table(path, where=pc.field("shard") == index if by_shard else None))
     table = pa.concat_tables(tables)

@@ -15,7 +15,7 @@ from tamis.base.errors import ConfigError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Group, InputShard, Map, Source, Stage, StageContext
-from tamis.store.digests import input_digest
+from tamis.store.digests import input_mark
 from tamis.store.location import Location
 from tamis.store.scratch import scratch
 from tamis.store.shards import file_digest
@@ -39,6 +39,8 @@ class Step:
     """True from the first group's mark on: the result depends on all shards, not on one."""
     renames: dict[str, str] = field(default_factory=dict)
     """Columns of earlier steps that this step adds anew, and the names under which they go on."""
+    asset_marks: dict[str, str] = field(default_factory=dict)
+    """Name -> what changes when the file does, for assets that the user names."""
 
     def context(self, seed: int, workspace: Workspace) -> StageContext:
         places = {name: asset_location(text, workspace) for name, text in self.assets.items()}
@@ -150,29 +152,40 @@ def _number(
     steps: list[Step] = []
     for number, (stage, renamed) in enumerate(zip(stages, renames, strict=True), start=1):
         assets = stage.assets()
-        digests = {name: _asset_digest(stage, name, text) for name, text in assets.items()}
+        marks = {
+            name: _asset_mark(stage, name, text)
+            for name, text in assets.items()
+            if not text.startswith(ARTEFACT_SCHEME)
+        }
+        digests = {name: _asset_digest(text, marks.get(name)) for name, text in assets.items()}
         chain = fingerprint(chain, stage.full_identity(), digests, renamed)
         grouped = isinstance(stage, Group) or (bool(steps) and steps[-1].needs_corpus)
         scope = fingerprint(corpus, recipe.output.jsonl if number == len(stages) else "")
         artefact = f"{stage.name}-{chain[:12]}-{scope[:8]}"
         steps.append(Step(
             label=f"{number:02d}_{stage.name}", stage=stage, assets=assets, fingerprint=chain, artefact=artefact,
-            needs_corpus=grouped, renames=renamed,
+            needs_corpus=grouped, renames=renamed, asset_marks=marks,
         ))  # fmt: skip
     return steps
 
 
-def _asset_digest(stage: Stage, name: str, text: str) -> str:
-    """Identity of an asset's bytes. One that the graph makes is named by the fingerprint of its node."""
-    if text.startswith(ARTEFACT_SCHEME):
-        return text
-    place = Location(text)
-    if not place.is_file():
+def _asset_mark(stage: Stage, name: str, text: str) -> str:
+    """Raises ConfigError when there is no such file."""
+    if not Location(text).is_file():
         raise ConfigError(
             f"{stage.name}.{name}: the file {text} does not exist. "
             "Give an existing path, or see `tamis fetch --list` for what can be downloaded."
         )
-    return file_digest(place) if place.is_remote else input_digest(place.path)
+    return input_mark(text)
+
+
+def _asset_digest(text: str, mark: str | None) -> str:
+    """Identity of an asset's bytes. `mark` is None for one that the graph makes: it is named by the fingerprint of its
+    node. That of a local file is its digest."""
+    if mark is None:
+        return text
+    place = Location(text)
+    return file_digest(place) if place.is_remote else mark
 
 
 def _cut(steps: list[Step], begins: set[int]) -> list[Pass]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tamis.base.stage import InputShard, Source
 from tamis.runner.lane import Heartbeat, Lane, Opened, Sink, stage_dir
-from tamis.runner.ledger import complete_record
+from tamis.runner.ledger import complete_record, verify
 from tamis.runner.plan import Pass, Plan, Step
 from tamis.runner.split import with_status
 from tamis.store.rundir import StageDir
@@ -28,6 +28,8 @@ class Task:
     index: int
     careful: frozenset[int] = frozenset()
     poison: dict[str, str] = field(default_factory=dict)
+    verified: bool = False
+    """Whether the stored shard that it reads was compared with its digest already in this execution."""
 
     @property
     def this_pass(self) -> Pass:
@@ -106,15 +108,23 @@ def first_step_to_do(task: Task) -> int:
     return 0
 
 
+def stored_input(task: Task, start: int) -> Step | None:
+    """The step whose stored documents a task reads that begins at position `start` of its pass; None for the source."""
+    return task.this_pass.steps[start - 1] if start > 0 else task.this_pass.reads
+
+
 def _read(task: Task, start: int, lanes: list[Lane]) -> Iterator[pa.RecordBatch]:
     """Batches that enter the first step to do: from the source, from a stored step, or from the pass before."""
-    stored = task.this_pass.steps[start - 1] if start > 0 else task.this_pass.reads
+    stored = stored_input(task, start)
     if stored is None:
         source = lanes[0].stage
         assert isinstance(source, Source)
         yield from source.read(task.shard)
         return
-    place = task.folder(stored).shard(task.index)
-    if place.exists():
+    folder = task.folder(stored)
+    place = folder.shard(task.index)
+    name = place.relative_to(folder.root)
+    record = verify(folder.root, folder.task(task.index), () if task.verified else (name,))
+    if name in record.outputs:
         for batch in read_shard(place):
             yield with_status(batch)

@@ -62,7 +62,8 @@ def is_whole(folder: Location, marker: str) -> bool:
 
 
 def delete_leftovers(folder: Location) -> None:
-    """Delete what killed processes left unpublished in `folder`. Only for a folder that nobody else writes in now."""
+    """Delete what killed processes of Tamis left unpublished in `folder`. Only for a folder that no other process of
+    Tamis writes in now."""
     if folder.is_remote:
         return
     for path in folder.path.iterdir() if folder.path.is_dir() else ():

@@ -1,4 +1,5 @@
-"""Digests of input files, remembered between runs, so that planning a run again does not read the whole pool again.
+"""Digests of files: of inputs, remembered between runs, so that planning a run again does not read the whole pool
+again, and of what was stored, compared before it is read.
 
 What is remembered is the digest of the bytes, never a stand-in for it: fingerprints stay the same on every machine. An
 entry counts only while size, device, inode, and the times of the last change of bytes and of inode are all what they
@@ -10,7 +11,8 @@ import time
 from functools import cache
 from pathlib import Path
 
-from tamis.store.location import cache_folder
+from tamis.store.location import Location, cache_folder
+from tamis.store.remote import remote_mark
 from tamis.store.shards import file_digest
 
 REMEMBERED_BYTES = 1 << 20
@@ -34,6 +36,31 @@ def input_digest(path: Path) -> str:
         if settled and _key(path, path.stat()) == key:
             _remember(_memory(), key, digest)
     return digest
+
+
+def input_mark(uri: str) -> str:
+    """What changes when an input does: the digest of a local file, what the server tells of a remote one. Raises
+    OSError, or DataError when the server refuses."""
+    place = Location(uri)
+    return remote_mark(uri) if place.is_remote else input_digest(place.path)
+
+
+def is_intact(file: Location, digest: str) -> bool:
+    """Whether a stored file is there and has this digest. It is read once per process as long as it does not change."""
+    try:
+        now = remote_mark(str(file)) if file.is_remote else _key(file.path, file.path.stat())
+        if _INTACT.get(str(file)) == (digest, now):
+            return True
+        if file_digest(file) != digest:
+            return False
+    except FileNotFoundError:
+        return False
+    _INTACT[str(file)] = (digest, now)
+    return True
+
+
+_INTACT: dict[str, tuple[str, str]] = {}
+"""Files that this process has found to be intact -> their digest, and by what a change of them would be seen."""
 
 
 def _key(path: Path, status: os.stat_result) -> str:

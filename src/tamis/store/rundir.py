@@ -16,11 +16,11 @@ import orjson
 import yaml
 
 from tamis.base.cards import Card
-from tamis.base.errors import ConfigError
+from tamis.base.errors import ConfigError, DataError
 from tamis.base.events import Event
 from tamis.store.atomic import read_json, storage_errors, write_bytes, write_json
 from tamis.store.location import Location
-from tamis.store.workspace import Workspace, workspace_of
+from tamis.store.workspace import EVENTS, Workspace, workspace_of
 
 RUN_FILE = "run.json"
 
@@ -136,6 +136,20 @@ def read_events(place: Location) -> list[dict[str, Any]]:
     return out
 
 
+def read_card(place: Location) -> Card:
+    """The card at `place`. Raises FileNotFoundError, and DataError when it is not as it was written."""
+    data = read_json(place)
+    try:
+        card = Card.from_dict(data)
+        if all(isinstance(part, str) for part in (card.fingerprint, card.name, *card.parents)) and isinstance(
+            card.details, dict
+        ):
+            return card
+    except (KeyError, TypeError, AttributeError, ValueError):
+        pass
+    raise DataError(f"{place}: this card is damaged. Run the recipe that made it again: its work is not done again.")
+
+
 class RunDir:
     """One run. Reading needs nothing but the workspace it lies in."""
 
@@ -163,10 +177,10 @@ class RunDir:
 
     @cached_property
     def log(self) -> EventLog:
-        return EventLog(self.root / "events.jsonl")
+        return EventLog(self.root / EVENTS)
 
     def read_events(self) -> list[dict[str, Any]]:
-        return read_events(self.root / "events.jsonl")
+        return read_events(self.root / EVENTS)
 
     def state(self) -> tuple[str, str]:
         """(finished | failed | unfinished, message): what the newest event says of a failure, else what the artefacts
@@ -222,7 +236,7 @@ class RunDir:
     def cards(self) -> list[tuple[str, Card]]:
         """(step, card) of every finished stage, in story order."""
         found = ((step, StageDir(self.workspace.artefact(name)).card) for step, name in self.steps().items())
-        return [(step, Card.from_dict(read_json(place))) for step, place in found if place.exists()]
+        return [(step, read_card(place)) for step, place in found if place.exists()]
 
     def dataset(self) -> StageDir | None:
         """The last finished stage that stored its documents."""

@@ -10,6 +10,7 @@ Plain arrays can be memory-mapped by anything, need no decoding, and give exact 
 global shuffle of windows, and an exact resume, one function of (seed, position) instead of a shuffle buffer.
 """
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -90,13 +91,14 @@ class ShardEntry:
     offsets_blake2b: str
 
 
-def write_manifest(folder: Location, tokenizer: Location) -> dict[str, Any]:
+def write_manifest(folder: Location, tokenizer: Location, digests: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Describe the token shards in `folder` in `manifest.json` and copy the tokenizer beside it. Returns the manifest.
 
-    `tokenizer` is the Hugging Face `tokenizers` JSON file the shards were made with. Raises DataError when the files
-    of a shard disagree or its documents do not all end in one id.
+    `digests` are those of its files by name, where the caller has compared them just now. `tokenizer` is the Hugging
+    Face `tokenizers` JSON file the shards were made with. Raises DataError when the files of a shard disagree or its
+    documents do not all end in one id.
     """
-    shards = [_describe(path) for path in folder.children("*.bin")]
+    shards = [_describe(path, digests or {}) for path in folder.children("*.bin")]
     described = {"blake2b": file_digest(tokenizer), "vocab_size": vocab_size(tokenizer)}
     eot_ids = {_last_id(folder, shard) for shard in shards if shard.num_documents}
     if len(eot_ids) > 1:
@@ -119,11 +121,26 @@ def write_manifest(folder: Location, tokenizer: Location) -> dict[str, Any]:
 
 
 def read_manifest(folder: Location) -> dict[str, Any]:
-    """The manifest of a tokens folder. Raises ConfigError when there is none."""
+    """The manifest of a tokens folder. Raises ConfigError when there is none, DataError when it is not as it was
+    written: its fingerprint covers all that it says."""
+    place = folder / "manifest.json"
     try:
-        return dict(read_json(folder / "manifest.json"))
+        manifest = read_json(place)
     except FileNotFoundError:
         raise ConfigError(f"{folder}: no token shards here (manifest.json is missing)") from None
+    if isinstance(manifest, dict):
+        described = {name: value for name, value in manifest.items() if name != "fingerprint"}
+        if manifest.get("fingerprint") == fingerprint(described):
+            return manifest
+    raise DataError(f"{place}: this manifest is damaged. Run the recipe that made the tokens again: it is made anew.")
+
+
+def has_manifest(folder: Location) -> bool:
+    """Whether a tokens folder has its manifest, as it was written."""
+    try:
+        return bool(read_manifest(folder))
+    except (ConfigError, DataError):
+        return False
 
 
 def vocab_size(tokenizer: Location) -> int:
@@ -157,7 +174,7 @@ def _expected_sizes(folder: Location, entry: ShardEntry) -> list[tuple[Location,
     ]
 
 
-def _describe(path: Location) -> ShardEntry:
+def _describe(path: Location, digests: Mapping[str, str]) -> ShardEntry:
     """Measure one shard; the width of its ids follows from the size of the file and the number of tokens."""
     offsets_path = _offsets_path(path)
     if not offsets_path.exists():
@@ -178,7 +195,8 @@ def _describe(path: Location) -> ShardEntry:
             raise DataError(f"{path}: documents end in different ids {ends[:5].tolist()}, not in one end-of-text id.")
     return ShardEntry(
         name=path.stem, num_tokens=num_tokens, num_documents=len(offsets) - 1, dtype=dtype.str,
-        tokens_blake2b=file_digest(path), offsets_blake2b=file_digest(offsets_path),
+        tokens_blake2b=digests.get(path.name) or file_digest(path),
+        offsets_blake2b=digests.get(offsets_path.name) or file_digest(offsets_path),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ WORKSPACE/workspace.json          marks the folder as a workspace
 Artefacts are shared: a run that needs what another run finished finds it here. No run deletes one; `tamis clean` does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tamis.base.errors import ConfigError, DataError
@@ -17,7 +17,7 @@ from tamis.store.location import Location
 from tamis.store.remote import check_spelling, filesystem
 
 FORMAT = {"format": "tamis workspace", "version": 1}
-MARKER, ARTEFACTS = "workspace.json", "artefacts"
+MARKER, ARTEFACTS, EVENTS = "workspace.json", "artefacts", "events.jsonl"
 _READ_ONLY = ("http", "https", "hf")
 
 
@@ -33,6 +33,31 @@ class Workspace:
     def artefacts(self, pattern: str = "*") -> list[Location]:
         """Folders of all artefacts, or of those whose names match."""
         return (self.root / ARTEFACTS).children(pattern)
+
+    def find_own(self, uris: Iterable[str]) -> str | None:
+        """The first of these files that lies where runs of this workspace write: among the artefacts, or in the folder
+        of a run or experiment."""
+        folders: dict[str, bool] = {}
+        for uri in uris:
+            folder, _, _ = uri.rpartition("/")
+            if folder not in folders:
+                folders[folder] = self._is_own(Location(folder or "."))
+            if folders[folder]:
+                return uri
+        return None
+
+    def _is_own(self, folder: Location) -> bool:
+        # Links lead to one place by many names.
+        root, folder = (
+            (self.root, folder)
+            if self.root.is_remote or folder.is_remote
+            else (Location(self.root.path.resolve()), Location(folder.path.resolve()))
+        )
+        if not f"{folder}/".startswith(f"{root}/"):
+            return False
+        first, *more = f"{folder}/".removeprefix(f"{root}/").split("/")
+        places = [root / first, root / first / more[0]] if first and more and more[0] else [root / first]
+        return first == ARTEFACTS or (first != "" and any((place / EVENTS).exists() for place in places))
 
     def views(self, marker: str) -> Iterator[Location]:
         """Folders of runs or experiments, at most two levels down: those that hold a file called `marker`."""

@@ -6,6 +6,7 @@ Places are given by their text here, a path or a URI: `store.location` is built 
 import errno
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,10 @@ from tamis.store.remote import filesystem, is_remote, remote_errors
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-_TEMPORARY = re.compile(r"\..+\.\d+-\d+\.tmp", re.DOTALL)
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}-\d+\.tamis-tmp", re.DOTALL)
+"""Nothing but Tamis gives a file such a name: leftovers may be deleted."""
+_MACHINE = secrets.token_hex(4)
+"""Tells processes of several machines apart that have one number; those of one machine may share it."""
 _NUMBERS = count()
 
 
@@ -122,7 +126,7 @@ def _remedy(target: str) -> str:
 
 def temporary_name(path: Path) -> Path:
     """A name beside `path` that no other writer of any process uses, and that listings leave out."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{next(_NUMBERS)}.tmp")
+    return path.with_name(f".{path.name}.{os.getpid()}-{_MACHINE}-{next(_NUMBERS)}.tamis-tmp")
 
 
 def is_temporary(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, BinaryIO, Literal, cast
 
@@ -18,6 +18,7 @@ from tamis.stages.pool import common_crawl, readers, repositories
 from tamis.stages.pool.holdout import is_held_out
 from tamis.stages.pool.mime import is_page
 from tamis.stages.pool.rows import Batcher, Row
+from tamis.stages.pool.shards import PoolShard, check_unchanged, files_of, grouped
 from tamis.store.paths import expand, open_input, skipped_files
 
 
@@ -48,13 +49,6 @@ class PoolConfig(Config):
     """Compare every record with its WARC-Block-Digest; mismatches are counted (`bad_digest`), not removed."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PoolShard(InputShard):
-    """A file, or its first `max_documents` documents."""
-
-    max_documents: int | None = None
-
-
 class Pool(Source):
     """Streams batches of columns.POOL_SCHEMA out of files."""
 
@@ -74,8 +68,8 @@ class Pool(Source):
         return [self.name, self.version, self.settings.model_dump(mode="json", include=chosen), self.paper]
 
     def shards(self) -> Sequence[InputShard]:
-        """The files of the pool, in order. Raises ConfigError when an input does not exist, DataError when there is
-        nothing to read or Common Crawl cannot be reached."""
+        """The files of the pool, in order, very many small ones in groups. Raises ConfigError when an input does not
+        exist, DataError when there is nothing to read or Common Crawl cannot be reached."""
         config = self.settings
         if config.crawl and not config.inputs:
             pages = cast(int, config.pages)
@@ -85,13 +79,19 @@ class Pool(Source):
                 name=file.name, uri=file.url, size_bytes=file.size_bytes, fingerprint=mark, max_documents=pages,
             )]  # fmt: skip
         shards = [
-            PoolShard(name=file.name, uri=file.uri, size_bytes=file.size_bytes, fingerprint=file.fingerprint)
+            PoolShard(
+                name=file.name, uri=file.uri, size_bytes=file.size_bytes, fingerprint=file.fingerprint,
+                mark=file.fingerprint,
+            )
             for file in expand(config.inputs)[: config.max_shards]
-        ]
-        return shards if config.pages is None else list(self._first(shards, config.pages))
+        ]  # fmt: skip
+        return grouped(shards if config.pages is None else list(self._first(shards, config.pages)))
+
+    def uris(self, shard: InputShard) -> list[str]:
+        return [file.uri for file in files_of(shard)]
 
     def holds_pages(self, shard: InputShard) -> bool:
-        return readers.is_named_as_pages(shard.uri)
+        return any(readers.is_named_as_pages(uri) for uri in self.uris(shard))
 
     def skipped_files(self) -> list[str]:
         return skipped_files(self.settings.inputs)
@@ -111,18 +111,24 @@ class Pool(Source):
                 return
 
     def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
-        """Stream one file in batches of at most 512 rows and 8 MB. A record that cannot be read has `error` set."""
-        return self._read(shard, self._opener(shard))
+        """Stream one file, or a group of them, in batches of at most 512 rows and 8 MB. A record that cannot be read
+        has `error` set. Raises DataError when a file changed since the run was planned."""
+        return self._read(shard, self._opener)
 
-    def _read(self, shard: InputShard, opener: readers.Opener) -> Iterator[pa.RecordBatch]:
-        self._notes = Counter()
-        limit = shard.max_documents if isinstance(shard, PoolShard) else None
-        batcher = Batcher()
-        for number, record in enumerate(self._rows(shard, opener), start=1):
-            for row in self._parts(record):
-                yield from batcher.add(row)
-            if number == limit:
-                break
+    def _read(self, shard: InputShard, opener: Callable[[InputShard], readers.Opener]) -> Iterator[pa.RecordBatch]:
+        batcher, notes, files = Batcher(), Counter[str](), files_of(shard)
+        for file in files:
+            self._notes = Counter()
+            for number, record in enumerate(self._rows(file, opener(file)), start=1):
+                if record.error is not None and len(files) > 1:
+                    record.error += f"{'' if ':' in record.error else ':'} (in {file.name})"
+                for row in self._parts(record):
+                    yield from batcher.add(row)
+                if number == file.max_documents:
+                    break
+            check_unchanged(file)
+            notes += self._notes
+        self._notes = notes
         yield from batcher.flush()
 
     def notes(self) -> dict[str, int]:
@@ -136,19 +142,27 @@ class Pool(Source):
 
     def sample(self, shard: InputShard, most: int) -> tuple[list[pa.RecordBatch], float]:
         """The share is computed from the position in the file; for Parquet, which is not read in order, from the number
-        of rows."""
+        of rows; for a group from the sizes of the files that were begun."""
         files: list[BinaryIO] = []
+        begun: list[InputShard] = []
         opener = self._opener(shard)
 
-        def watched() -> BinaryIO:
-            files.append(opener())
-            return files[-1]
+        def watched(file: InputShard) -> readers.Opener:
+            begun.append(file)
+
+            def watched_file() -> BinaryIO:
+                files.append(self._opener(file)())
+                return files[-1]
+
+            return watched_file
 
         batches: list[pa.RecordBatch] = []
         for batch in self._read(shard, watched):
             batches.append(batch)
             count = sum(part.num_rows for part in batches)
             if count >= most:
+                if len(files_of(shard)) > 1:
+                    return batches, sum(file.size_bytes for file in begun) / max(1, shard.size_bytes)
                 if readers.kind_of(shard.uri, opener) == "parquet":
                     return batches, count / readers.count_documents(shard.uri, "parquet", opener, 1 << 62)
                 return batches, min(1.0, max(1, files[-1].tell()) / max(1, shard.size_bytes))
