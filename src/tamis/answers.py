@@ -4,7 +4,7 @@ A model belongs to the data that it was trained on. Where a run was curated anew
 still in the workspace, but no answer is given from them: the error names the command that makes new ones.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tamis import products
@@ -12,6 +12,7 @@ from tamis.base.errors import ConfigError, DataError
 from tamis.commands import EXPERIMENT_FILE, EXPERIMENT_STATE, Session, Views, heldout_at, work
 from tamis.runner.ledger import RECORD
 from tamis.runner.ownership import foreign_files, is_artefact
+from tamis.runner.verification import check_artefact
 from tamis.store.atomic import read_json
 from tamis.store.location import Location
 from tamis.store.locks import lock
@@ -184,3 +185,27 @@ def clean(workspace: Workspace) -> list[dict[str, Any]]:
         except ConfigError:
             item["kept"] = "a run is working on it"
     return found
+
+
+def verify(workspace: Workspace, on_artefact: Callable[[int, int], None]) -> dict[str, Any]:
+    """Read every stored file of a workspace and compare it with its digest: {files, bytes, damaged: [{artefact, file,
+    fault}], skipped: [artefacts that a run is working on]}. The next run that needs a damaged file makes it anew.
+
+    `on_artefact` is told how many artefacts are done, of how many.
+    """
+    folders = [folder for folder in workspace.artefacts() if is_artefact(folder)]
+    files = num_bytes = 0
+    damaged, skipped = [], []
+    for number, folder in enumerate(folders):
+        on_artefact(number, len(folders))
+        try:
+            with lock(folder):
+                for checked in check_artefact(folder):
+                    files, num_bytes = files + 1, num_bytes + checked.num_bytes
+                    if checked.fault:
+                        name = checked.file.relative_to(folder)
+                        damaged.append({"artefact": folder.name, "file": name, "fault": checked.fault})
+        except ConfigError:
+            skipped.append(folder.name)
+    on_artefact(len(folders), len(folders))
+    return {"files": files, "bytes": num_bytes, "damaged": damaged, "skipped": skipped}

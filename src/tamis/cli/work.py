@@ -1,4 +1,4 @@
-"""Commands that make something out of a pool: demo, experiment, run; and fetch, recipes, clean."""
+"""Commands that make something out of a pool: demo, experiment, run; and fetch, recipes, clean, verify."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -174,6 +174,45 @@ def clean(
     print_table(clean_table(found))
     if found and not yes:
         echo(f"nothing was deleted. To delete these, type: tamis clean {workspace} --yes")
+
+
+@app.command(epilog="Example:  tamis verify runs")
+def verify(
+    workspace: Annotated[str, typer.Argument(help="The workspace.")] = DEFAULT_WORKSPACE,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read every stored file of a workspace and compare it with its digest. What is damaged is made anew by the next
+    run that needs it."""
+    from tamis import answers
+    from tamis.base.errors import DataError
+    from tamis.base.events import Event
+    from tamis.console.formats import count_text, size_text
+    from tamis.console.tables import print_table, verify_table
+    from tamis.store.location import Location
+    from tamis.store.workspace import existing_workspace
+
+    place = existing_workspace(Location(workspace))
+    with show(quiet or as_json) as display:
+
+        def progress(done: int, total: int) -> None:
+            fields = {"stage": "verify", "done": done, "total": total, "unit": "artefacts"}
+            display.on_event(Event(kind="progress", fields=fields))
+
+        found = interruptible(lambda: answers.verify(place, progress))
+    if as_json:
+        print_json(found)
+    elif found["damaged"]:
+        print_table(verify_table(found["damaged"]))
+    else:
+        typer.echo(f"{count_text(found['files'], 'file')}, {size_text(found['bytes'])}: all as they were written")
+    for name in found["skipped"]:
+        typer.echo(f"{name}: not checked, because a run is working on it", err=True)
+    if found["damaged"]:
+        raise DataError(
+            f"{workspace}: {len(found['damaged'])} of {found['files']:,} stored files are damaged. Run the commands "
+            "again that need them: what is damaged is made anew."
+        )
 
 
 @app.command(epilog="Examples:  tamis fetch --list   |   tamis fetch lid176")

@@ -143,6 +143,14 @@ def clean_table(items: list[dict[str, Any]]) -> Table:
     return table
 
 
+def verify_table(damaged: list[dict[str, Any]]) -> Table:
+    """Files that are not as they were written: {"artefact", "file", "fault"} each."""
+    table = _table("artefact", "file", "fault")
+    for item in damaged:
+        table.add_row(escape(item["artefact"]), escape(item["file"]), escape(item["fault"]))
+    return table
+
+
 def print_explanation(explanation: dict[str, Any]) -> None:
     """What happened to one page: per step its signals against the thresholds, then the text that was kept."""
     console = _console()

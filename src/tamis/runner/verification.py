@@ -1,12 +1,18 @@
-"""What a worker checks before it trusts a stage's files: those that the graph made, and those of the user."""
+"""What is checked before stored files are trusted: by a worker those of its stages, made by the graph or given by the
+user; and all files of a workspace at once, when the user asks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tamis.base.errors import DataError
-from tamis.runner.ledger import RECORD, verify
+from tamis.runner.ledger import RECORD, read_record, verify, withdraw
 from tamis.runner.plan import ARTEFACT_SCHEME, Step
-from tamis.store.digests import input_mark
+from tamis.store.digests import input_mark, is_intact
+from tamis.store.location import Location
 from tamis.store.workspace import Workspace
 
 
@@ -43,3 +49,41 @@ def _check_given(step: Step) -> None:
                 f"{step.stage.name}.{name}: the file {text} was changed or replaced while the run was using it. Run "
                 "the same command again; what it makes with the new file is kept apart."
             )
+
+
+DELETABLE = ("sketches/", "decisions/")
+"""What a user may delete of a finished artefact; a file that is missing there is no damage."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file of an artefact, its size, and what is wrong with it: '' or a phrase."""
+
+    file: Location
+    num_bytes: int
+    fault: str
+
+
+def check_artefact(folder: Location) -> Iterator[Checked]:
+    """Read every file of an artefact that has a record, and compare it with its digest.
+
+    The record of a file that is not as it was written is withdrawn: the next run that needs the file makes it anew. A
+    record that is damaged itself counts as none already.
+    """
+    places = [folder / RECORD, *(folder / "tasks").children("*.json")]
+    for place in (place for place in places if place.exists()):
+        record = read_record(place)
+        if record is None:
+            yield Checked(place, place.size(), "the record is not as it was written")
+            continue
+        found = [_check_file(folder, name, output) for name, output in sorted(record.outputs.items())]
+        if any(checked.fault for checked in found):
+            withdraw(place)
+        yield from found
+
+
+def _check_file(folder: Location, name: str, output: dict[str, Any]) -> Checked:
+    file, size = folder / name, int(output["bytes"])
+    if not file.exists():
+        return Checked(file, size, "" if name.startswith(DELETABLE) else "the file is missing")
+    return Checked(file, size, "" if is_intact(file, str(output["blake2b"])) else "the file is not as it was written")
