@@ -1,0 +1,383 @@
+"""Mutation testing: a seeded sample of small faults is put into the code, one at a time, and the tests must notice.
+
+    pip install cosmic-ray            # in an environment that has tamis[train,extract,dev]
+    PYTHONPATH=src python bench/mutation.py run --session mutants.sqlite --number 300 --minutes 45
+    PYTHONPATH=src python bench/mutation.py again --session mutants.sqlite      # the survivors, after tests were added
+    PYTHONPATH=src python bench/mutation.py show --session mutants.sqlite       # counts, and the survivors' differences
+
+cosmic-ray finds every mutant of the four rooms in `ROOMS` (its own operators and the two below it, which delete a
+statement) and applies each; this script chooses among them and says which tests are asked. Places are drawn, not
+mutants, in proportion to the places of each room, because one comparison has nine mutants and one deleted statement has
+only itself. Docstrings, annotations, decorators of dataclasses and the texts of errors are left out.
+
+A mutant is first run against the test files that concern its module (`tests_of`), then, if it survives, against those
+of the whole room. The tests run in a copy of the checkout, never in the checkout itself, in a child forked from
+this process after it has imported the large libraries: their import would take longer than most tests. Tests against the
+S3 server are asked for `store/remote.py` alone. Needs a system with `os.fork`.
+"""
+
+import argparse
+import ast
+import importlib
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import types
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cosmic_ray.commands
+import cosmic_ray.mutating
+import cosmic_ray.plugins
+import parso
+from cosmic_ray.operators.operator import Operator
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import TestOutcome, WorkItem, WorkResult
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PACKAGE = Path("src/tamis")
+COPIED = ("src", "tests", "docs", "pyproject.toml", "README.md")
+LIBRARIES = (
+    "numpy", "scipy.special", "pyarrow.parquet", "pyarrow.compute", "pydantic", "yaml", "orjson", "fsspec", "typer", "rich",
+    "numba", "torch", "tokenizers", "fasttext", "fastwarc", "zstandard", "lz4.frame", "brotli", "pytest", "hypothesis",
+)  # fmt: skip
+
+ROOMS = {
+    "runner": ("runner",),
+    "store": ("store",),
+    "quality": ("stages/quality", "stages/cut"),
+    "evaluate": ("evaluate",),
+}
+"""Name of a room -> its folders below the package."""
+
+ROOM_TESTS = {
+    "runner": (
+        "runner/test_plan.py", "runner/test_nodes.py", "runner/test_records.py", "runner/test_run.py",
+        "runner/test_resume.py", "runner/test_processes.py", "runner/test_side_by_side.py", "console/test_dry_run.py",
+        "runner/test_dedup_runs.py", "console/test_status.py",
+    ),
+    "store": (
+        "store", "stages/test_pool.py", "runner/test_run.py", "runner/test_nodes.py", "train/test_training.py",
+    ),
+    "quality": ("stages/test_quality.py", "stages/test_scorers.py", "stages/test_cut.py", "test_recipes.py"),
+    "evaluate": ("evaluate",),
+}  # fmt: skip
+
+TESTS = {
+    "runner/cards": "runner/test_run.py runner/test_nodes.py",
+    "runner/curation": "runner/test_nodes.py runner/test_plan.py runner/test_resume.py",
+    "runner/engine": "runner/test_run.py runner/test_processes.py",
+    "runner/estimate": "console/test_dry_run.py",
+    "runner/execute": "runner/test_nodes.py runner/test_processes.py",
+    "runner/graph": "runner/test_nodes.py runner/test_plan.py",
+    "runner/inline_engine": "runner/test_nodes.py runner/test_processes.py",
+    "runner/jobs": "runner/test_records.py runner/test_run.py",
+    "runner/lane": "runner/test_records.py runner/test_run.py",
+    "runner/ledger": "runner/test_nodes.py runner/test_resume.py",
+    "runner/lifeline": "runner/test_processes.py",
+    "runner/local_engine": "runner/test_processes.py",
+    "runner/plan": "runner/test_plan.py runner/test_resume.py",
+    "runner/ray_engine": "runner/test_ray.py",
+    "runner/side_by_side": "runner/test_side_by_side.py",
+    "runner/split": "runner/test_records.py runner/test_run.py",
+    "runner/task": "runner/test_records.py runner/test_run.py",
+    "runner/worker": "runner/test_records.py runner/test_run.py runner/test_processes.py",
+    "store/containers": "store/test_warc.py stages/test_pool.py",
+    "store/framing": "store/test_warc.py",
+    "store/http_body": "store/test_warc.py",
+    "store/identity": "store/test_digests.py store/test_location.py",
+    "store/jsonl": "store/test_jsonl.py stages/test_pool.py",
+    "store/partial": "store/test_atomic.py store/test_location.py",
+    "store/remote": "store/test_location.py store/test_paths.py store/test_atomic.py",
+    "store/scratch": "store/test_system.py",
+    "store/writing": "store/test_atomic.py store/test_location.py",
+    "stages/quality": "stages/test_quality.py stages/test_scorers.py",
+    "stages/quality/held_out": "stages/test_scorers.py stages/test_quality.py",
+    "stages/quality/scorers": "stages/test_scorers.py stages/test_quality.py",
+    "stages/cut": "stages/test_cut.py",
+    "evaluate/bits": "evaluate/test_scoring.py",
+    "evaluate/comparable": "evaluate/test_compare_refusals.py evaluate/test_compare.py",
+    "evaluate/compare": "evaluate/test_compare.py evaluate/test_compare_refusals.py",
+    "evaluate/heldout": "evaluate/test_heldout.py evaluate/test_run_compare.py",
+    "evaluate/load": "evaluate/test_torch_model.py",
+    "evaluate/model": "evaluate/test_scoring.py evaluate/test_torch_model.py",
+    "evaluate/prompts": "evaluate/test_scoring.py",
+    "evaluate/results": "evaluate/test_compare.py evaluate/test_scoring.py evaluate/test_run_compare.py",
+    "evaluate/run": "evaluate/test_run_compare.py evaluate/test_torch_model.py",
+    "evaluate/tasks": "evaluate/test_scoring.py",
+    "evaluate/torch_model": "evaluate/test_torch_model.py",
+}
+"""Test files of a module, or of the modules of a folder, where they are not `<room>/test_<module>.py`."""
+
+
+class DeleteStatement(Operator):
+    """Replaces a statement that is only done for its effect by `pass`: a call, or an assignment to an attribute, an item
+    or, with an operator such as `+=`, to anything."""
+
+    def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
+        if node.type == "simple_stmt" and self._has_effect(node.children[0]):
+            yield node.children[0].start_pos, node.children[0].end_pos
+
+    @staticmethod
+    def _has_effect(statement: Any) -> bool:
+        if statement.type == "expr_stmt":
+            target, operator = statement.children[:2]
+            return target.type == "atom_expr" or (operator.type == "operator" and operator.value != "=")
+        return bool(statement.type in ("atom_expr", "del_stmt"))
+
+    def mutate(self, node: Any, index: int) -> Any:
+        old = node.children[0].get_first_leaf()
+        node.children[0] = parso.python.tree.Keyword("pass", old.start_pos, old.prefix)
+        return node
+
+    @classmethod
+    def examples(cls) -> tuple[()]:
+        return ()
+
+
+class DeleteRaise(DeleteStatement):
+    """Replaces a `raise` statement by `pass`."""
+
+    @staticmethod
+    def _has_effect(statement: Any) -> bool:
+        return bool(statement.type == "raise_stmt" or (statement.type == "keyword" and statement.value == "raise"))
+
+
+cosmic_ray.plugins.OPERATOR_PROVIDERS["tamis"] = {"DeleteStatement": DeleteStatement, "DeleteRaise": DeleteRaise}
+
+
+def room_of(module: Path) -> str:
+    """Name of the room of a module, given relative to the package."""
+    return next(name for name, folders in ROOMS.items() if module.parent.as_posix() in folders)
+
+
+def tests_of(module: Path) -> list[str]:
+    """The test files that concern a module, relative to `tests`."""
+    key = module.with_suffix("").as_posix()
+    found = TESTS.get(key) or TESTS.get(module.parent.as_posix())
+    return found.split() if found else [f"{module.parent.as_posix()}/test_{module.stem}.py"]
+
+
+def left_out(path: Path) -> list[tuple[tuple[int, int], tuple[int, int], bool]]:
+    """(start, end, whether a deleted statement there is left out too) of the text without behaviour to test."""
+    out = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        parts: list[tuple[ast.AST | None, bool]] = []
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs, node.args.vararg, node.args.kwarg]
+            parts += [(node.returns, True), *((a.annotation, True) for a in arguments if a)]
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            parts += [(mark, True) for mark in node.decorator_list if "cached" not in ast.unparse(mark)]
+        if isinstance(node, ast.AnnAssign):
+            parts.append((node.annotation, True))
+        if isinstance(node, ast.JoinedStr):
+            parts.append((node, True))
+        if isinstance(node, ast.Raise):
+            parts.append((node, False))
+        if isinstance(node, ast.Assign) and "TypeVar" in ast.unparse(node.value):
+            parts.append((node, True))
+        for part, whole in parts:
+            if part is not None:
+                out.append(((part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset), whole))
+    return out
+
+
+def candidates(session: WorkDB, copy: Path) -> dict[str, dict[tuple[Any, ...], list[WorkItem]]]:
+    """Room -> place (module, position) -> mutants there, all in an order that does not depend on the session."""
+    rooms: dict[str, dict[tuple[Any, ...], list[WorkItem]]] = {name: defaultdict(list) for name in ROOMS}
+    ranges: dict[Path, list[Any]] = {}
+    def order(item: WorkItem) -> tuple[Any, ...]:
+        (mutation,) = item.mutations
+        return mutation.module_path.as_posix(), mutation.start_pos, mutation.operator_name, mutation.occurrence
+
+    for item in sorted(session.work_items, key=order):
+        (mutation,) = item.mutations
+        module = mutation.module_path.relative_to(copy / PACKAGE)
+        skipped = ranges.setdefault(module, left_out(mutation.module_path))
+        deleted = "/Delete" in mutation.operator_name
+        start = tuple(mutation.start_pos)
+        if any(low <= start < high and (whole or not deleted) for low, high, whole in skipped):
+            continue
+        kind = "" if deleted else "expression"
+        rooms[room_of(module)][(module.as_posix(), start, kind)].append(item)
+    return rooms
+
+
+def sample(session: WorkDB, copy: Path, number: int, seed: int) -> list[WorkItem]:
+    """`number` mutants, in a random order, of which any beginning has each room in its proportion."""
+    rng = random.Random(seed)
+    rooms = candidates(session, copy)
+    places = [(room, place) for room, found in rooms.items() for place in found]
+    rng.shuffle(places)
+    return [rng.choice(rooms[room][place]) for room, place in places[:number]]
+
+
+class ForkedTests:
+    """Runs pytest in children of this process, which has the large libraries already."""
+
+    def __init__(self, copy: Path) -> None:
+        self.copy = copy
+        for name in LIBRARIES:
+            importlib.import_module(name)
+
+    def run(self, command: str, timeout: float) -> tuple[TestOutcome, str]:
+        """What cosmic-ray calls in place of its `run_tests`: `command` is the arguments of pytest, `timeout` seconds."""
+        shutil.rmtree(self.copy / ".hypothesis", ignore_errors=True)
+        log = self.copy / "pytest.log"
+        child = os.fork()
+        if child == 0:
+            self._child(command.split(), log)
+        deadline = time.monotonic() + timeout
+        while (status := os.waitpid(child, os.WNOHANG))[0] == 0:
+            if time.monotonic() > deadline:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return TestOutcome.KILLED, "timeout"
+            time.sleep(0.05)
+        text = log.read_text(encoding="utf-8", errors="replace")
+        code = os.waitstatus_to_exitcode(status[1])
+        return (TestOutcome.SURVIVED if code == 0 else TestOutcome.KILLED), text
+
+    def _child(self, arguments: list[str], log: Path) -> None:
+        os.setsid()
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os.chdir(self.copy)
+        source = str(self.copy / "src")
+        os.environ["PYTHONPATH"] = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        sys.dont_write_bytecode = True
+        sys.path.insert(0, source)
+        # Worker processes that pytest's tests start would otherwise import this script as their main module.
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        import pytest
+
+        code = 1
+        try:
+            code = int(pytest.main(arguments))
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+
+def arguments_of(files: list[str], with_s3: bool) -> str:
+    chosen = " ".join(f"tests/{name}" for name in files)
+    return f"-x -q -p no:cacheprovider --hypothesis-seed=0 {'' if with_s3 else '-k not(s3)'} {chosen}"
+
+
+class Trial:
+    """Applies mutants in the copy and runs their tests, first those of the module and then those of the room."""
+
+    def __init__(self, copy: Path) -> None:
+        self.tests = ForkedTests(copy)
+        self.copy = copy
+        self.seconds: dict[str, float] = {}
+        cosmic_ray.mutating.run_tests = self.tests.run
+
+    def timeout(self, arguments: str) -> float:
+        """Seconds that a mutant may take: many times what the tests take without one, as other work slows both."""
+        if arguments not in self.seconds:
+            start = time.monotonic()
+            outcome, text = self.tests.run(arguments, 900)
+            if outcome is not TestOutcome.SURVIVED:
+                raise SystemExit(f"The tests fail without a mutant: pytest {arguments}\n{text}")
+            self.seconds[arguments] = time.monotonic() - start
+        return 60 + 5 * self.seconds[arguments]
+
+    def __call__(self, item: WorkItem, wide: bool) -> WorkResult:
+        (mutation,) = item.mutations
+        module = mutation.module_path.relative_to(self.copy / PACKAGE)
+        files = list(ROOM_TESTS[room_of(module)]) if wide else tests_of(module)
+        arguments = arguments_of(files, module.as_posix() == "store/remote.py")
+        return cosmic_ray.mutating.mutate_and_test(item.mutations, arguments, self.timeout(arguments))
+
+
+def describe(item: WorkItem, result: WorkResult) -> str:
+    """One line about a mutant, and the changed lines."""
+    (mutation,) = item.mutations
+    how = "timeout" if result.output == "timeout" else str(result.test_outcome and result.test_outcome.value)
+    place = f"{mutation.module_path.as_posix().partition('src/tamis/')[2]}:{mutation.start_pos[0]}"
+    lines = [line for line in (result.diff or "").splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    return "\n".join([f"{how}  {place}  {mutation.operator_name}", *(f"    {line}" for line in lines)])
+
+
+def make_copy(folder: Path) -> Path:
+    copy = folder / "checkout"
+    for name in COPIED:
+        source = CHECKOUT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        elif source.exists():
+            copy.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, copy / name)
+    return copy
+
+
+def run(session: WorkDB, copy: Path, arguments: argparse.Namespace) -> None:
+    """Draw mutants and try them until their number, or the time, is reached."""
+    modules = [path for folders in ROOMS.values() for folder in folders for path in (copy / PACKAGE / folder).glob("*.py")]
+    if not session.num_work_items:
+        cosmic_ray.commands.init(sorted(modules), session, {})
+    done = {job for job, _ in session.results}
+    chosen = [item for item in sample(session, copy, arguments.number, arguments.seed) if item.job_id not in done]
+    trial, end = Trial(copy), time.monotonic() + 60 * arguments.minutes
+    for item in chosen:
+        if time.monotonic() > end:
+            break
+        result = trial(item, wide=False)
+        session.set_result(item.job_id, result)
+        print(describe(item, result), flush=True)
+
+
+def again(session: WorkDB, copy: Path, arguments: argparse.Namespace) -> None:
+    """Try the mutants that survived again, with all tests of their room."""
+    trial = Trial(copy)
+    for item, result in session.completed_work_items:
+        if result.test_outcome is TestOutcome.SURVIVED and arguments.module in str(item.mutations[0].module_path):
+            found = trial(item, wide=not arguments.narrow)
+            session.set_result(item.job_id, found)
+            print(describe(item, found), flush=True)
+
+
+def show(session: WorkDB, copy: Path, arguments: argparse.Namespace) -> None:
+    """Print the numbers of each room, and the mutants that survived."""
+    places = {name: len(found) for name, found in candidates(session, copy).items()}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in ROOMS}
+    for item, result in session.completed_work_items:
+        room = room_of(item.mutations[0].module_path.relative_to(copy / PACKAGE))
+        how = "timeout" if result.output == "timeout" else str(result.test_outcome and result.test_outcome.value)
+        counts[room][how] += 1
+        if how not in ("killed",):
+            print(describe(item, result))
+    print(f"{session.num_work_items} mutants in all")
+    for name, counter in counts.items():
+        print(f"{name}: {places[name]} places, {counter.total()} tried, {dict(counter)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "again", "show"))
+    parser.add_argument("--session", type=Path, required=True, help="the file of the mutants and their results")
+    parser.add_argument("--number", type=int, default=300, help="mutants to draw")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--module", default="", help="again: only modules with this in their path")
+    parser.add_argument("--narrow", action="store_true", help="again: only the tests of the module")
+    arguments = parser.parse_args()
+    # The same folder each time, as a session holds the paths of its modules.
+    folder = Path(tempfile.gettempdir()) / f"tamis-mutation-{arguments.session.resolve().stem}"
+    shutil.rmtree(folder, ignore_errors=True)
+    copy = make_copy(folder)
+    with use_db(str(arguments.session)) as session:
+        {"run": run, "again": again, "show": show}[arguments.what](session, copy, arguments)
+
+
+if __name__ == "__main__":
+    main()
