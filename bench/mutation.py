@@ -29,6 +29,7 @@ import time
 import types
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,7 @@ def tests_of(module: Path) -> list[str]:
     return found.split() if found else [f"{module.parent.as_posix()}/test_{module.stem}.py"]
 
 
+@cache
 def left_out(path: Path) -> list[tuple[tuple[int, int], tuple[int, int], bool]]:
     """(start, end, whether a deleted statement there is left out too) of the text without behaviour to test."""
     out = []
@@ -191,7 +193,7 @@ def left_out(path: Path) -> list[tuple[tuple[int, int], tuple[int, int], bool]]:
 def candidates(session: WorkDB, copy: Path) -> dict[str, dict[tuple[Any, ...], list[WorkItem]]]:
     """Room -> place (module, position) -> mutants there, all in an order that does not depend on the session."""
     rooms: dict[str, dict[tuple[Any, ...], list[WorkItem]]] = {name: defaultdict(list) for name in ROOMS}
-    ranges: dict[Path, list[Any]] = {}
+
     def order(item: WorkItem) -> tuple[Any, ...]:
         (mutation,) = item.mutations
         return mutation.module_path.as_posix(), mutation.start_pos, mutation.operator_name, mutation.occurrence
@@ -199,10 +201,9 @@ def candidates(session: WorkDB, copy: Path) -> dict[str, dict[tuple[Any, ...], l
     for item in sorted(session.work_items, key=order):
         (mutation,) = item.mutations
         module = mutation.module_path.relative_to(copy / PACKAGE)
-        skipped = ranges.setdefault(module, left_out(mutation.module_path))
         deleted = "/Delete" in mutation.operator_name
         start = tuple(mutation.start_pos)
-        if any(low <= start < high and (whole or not deleted) for low, high, whole in skipped):
+        if any(low <= start < high and (whole or not deleted) for low, high, whole in left_out(mutation.module_path)):
             continue
         kind = "" if deleted else "expression"
         rooms[room_of(module)][(module.as_posix(), start, kind)].append(item)
@@ -273,30 +274,32 @@ def arguments_of(files: list[str], with_s3: bool) -> str:
 
 
 class Trial:
-    """Applies mutants in the copy and runs their tests, first those of the module and then those of the room."""
+    """Applies mutants in the copy and runs their tests, those of the module or those of the room."""
 
-    def __init__(self, copy: Path) -> None:
+    def __init__(self, copy: Path, timeout: float) -> None:
         self.tests = ForkedTests(copy)
-        self.copy = copy
-        self.seconds: dict[str, float] = {}
+        self.copy, self.timeout = copy, timeout
+        self.green: set[str] = set()
         cosmic_ray.mutating.run_tests = self.tests.run
 
-    def timeout(self, arguments: str) -> float:
-        """Seconds that a mutant may take: many times what the tests take without one, as other work slows both."""
-        if arguments not in self.seconds:
-            start = time.monotonic()
-            outcome, text = self.tests.run(arguments, 900)
-            if outcome is not TestOutcome.SURVIVED:
-                raise SystemExit(f"The tests fail without a mutant: pytest {arguments}\n{text}")
-            self.seconds[arguments] = time.monotonic() - start
-        return 60 + 5 * self.seconds[arguments]
+    def arguments(self, item: WorkItem, wide: bool) -> str:
+        module = item.mutations[0].module_path.relative_to(self.copy / PACKAGE)
+        files = list(ROOM_TESTS[room_of(module)]) if wide else tests_of(module)
+        return arguments_of(files, module.as_posix() == "store/remote.py")
 
     def __call__(self, item: WorkItem, wide: bool) -> WorkResult:
-        (mutation,) = item.mutations
-        module = mutation.module_path.relative_to(self.copy / PACKAGE)
-        files = list(ROOM_TESTS[room_of(module)]) if wide else tests_of(module)
-        arguments = arguments_of(files, module.as_posix() == "store/remote.py")
-        return cosmic_ray.mutating.mutate_and_test(item.mutations, arguments, self.timeout(arguments))
+        arguments = self.arguments(item, wide)
+        result = cosmic_ray.mutating.mutate_and_test(item.mutations, arguments, self.timeout)
+        if result.test_outcome is TestOutcome.SURVIVED:
+            self.green.add(arguments)
+        return result
+
+    def check_green(self, items: list[WorkItem]) -> None:
+        """Tests that failed with every mutant must pass without one, or they killed nothing."""
+        for arguments in sorted({self.arguments(item, wide=False) for item in items} - self.green):
+            outcome, text = self.tests.run(arguments, self.timeout)
+            if outcome is not TestOutcome.SURVIVED:
+                print(f"These tests fail without a mutant, so that their results do not count: pytest {arguments}\n{text}")
 
 
 def describe(item: WorkItem, result: WorkResult) -> str:
@@ -327,18 +330,21 @@ def run(session: WorkDB, copy: Path, arguments: argparse.Namespace) -> None:
         cosmic_ray.commands.init(sorted(modules), session, {})
     done = {job for job, _ in session.results}
     chosen = [item for item in sample(session, copy, arguments.number, arguments.seed) if item.job_id not in done]
-    trial, end = Trial(copy), time.monotonic() + 60 * arguments.minutes
+    trial, end = Trial(copy, arguments.timeout), time.monotonic() + 60 * arguments.minutes
+    tried = []
     for item in chosen:
         if time.monotonic() > end:
             break
         result = trial(item, wide=False)
         session.set_result(item.job_id, result)
+        tried.append(item)
         print(describe(item, result), flush=True)
+    trial.check_green(tried)
 
 
 def again(session: WorkDB, copy: Path, arguments: argparse.Namespace) -> None:
     """Try the mutants that survived again, with all tests of their room."""
-    trial = Trial(copy)
+    trial = Trial(copy, arguments.timeout)
     for item, result in session.completed_work_items:
         if result.test_outcome is TestOutcome.SURVIVED and arguments.module in str(item.mutations[0].module_path):
             found = trial(item, wide=not arguments.narrow)
@@ -368,6 +374,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=300, help="mutants to draw")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--timeout", type=float, default=300, help="seconds for the tests of one mutant")
     parser.add_argument("--module", default="", help="again: only modules with this in their path")
     parser.add_argument("--narrow", action="store_true", help="again: only the tests of the module")
     arguments = parser.parse_args()
