@@ -74,8 +74,8 @@ ROOM_TESTS = {
 }  # fmt: skip
 
 TESTS = {
-    "runner/cards": "runner/test_run.py runner/test_nodes.py",
-    "runner/curation": "runner/test_nodes.py runner/test_plan.py runner/test_resume.py",
+    "runner/cards": "runner/test_records.py runner/test_run.py",
+    "runner/curation": "runner/test_nodes.py runner/test_run.py",
     "runner/engine": "runner/test_run.py runner/test_processes.py",
     "runner/estimate": "console/test_dry_run.py",
     "runner/execute": "runner/test_nodes.py runner/test_side_by_side.py",
@@ -83,10 +83,10 @@ TESTS = {
     "runner/inline_engine": "runner/test_nodes.py",
     "runner/jobs": "runner/test_records.py runner/test_run.py",
     "runner/lane": "runner/test_records.py runner/test_run.py",
-    "runner/ledger": "runner/test_nodes.py runner/test_resume.py",
+    "runner/ledger": "runner/test_records.py runner/test_run.py",
     "runner/lifeline": "runner/test_processes.py",
     "runner/local_engine": "runner/test_processes.py",
-    "runner/plan": "runner/test_plan.py runner/test_resume.py",
+    "runner/plan": "runner/test_plan.py runner/test_run.py",
     "runner/side_by_side": "runner/test_side_by_side.py",
     "runner/split": "runner/test_records.py runner/test_run.py",
     "runner/task": "runner/test_records.py runner/test_run.py",

@@ -1,7 +1,10 @@
 """Document shards: what is written comes back, wherever it lies, and what is no shard is named."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from tamis.base.errors import DataError
@@ -54,6 +57,15 @@ def test_row_groups_do_not_depend_on_batches(place: str, monkeypatch: pytest.Mon
                 writer.write(batch)
     assert len({file_digest(file) for file in Location(place).files()}) == 1
     assert len(list(read_row_groups(Location(place) / "7.parquet", ["text"]))) > 5
+
+
+def test_hashes_are_stored_without_a_dictionary(tmp_path: Path) -> None:
+    table = pa.table({"hash": pa.array([7, 7], pa.uint64()), "size": [1, 1], "text": ["a", "a"]})
+    with ShardWriter(tmp_path / "x.parquet", table.schema) as writer:
+        writer.write(table.to_batches()[0])
+    group = pq.read_metadata(tmp_path / "x.parquet").row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    assert [column.path_in_schema for column in columns if column.has_dictionary_page] == ["size", "text"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
