@@ -119,6 +119,13 @@ TESTS = {
 """Test files of a module, or of the modules of a folder, where they are not `<room>/test_<module>.py`."""
 
 
+SLOW = (
+    "trained_in_the_run", "hold_the_truth", "rarely_named", "hangs_or_kills", "permute_reaches", "small_set_is_told",
+    "byte_in_another_process", "kills_at_random",
+)  # fmt: skip
+"""Words in the names of tests that take long: only survivors are asked these."""
+
+
 class DeleteStatement(Operator):
     """Replaces a statement that is only done for its effect by `pass`: a call, or an assignment to an attribute, an item
     or, with an operator such as `+=`, to anything."""
@@ -275,11 +282,11 @@ class ForkedTests:
             os._exit(code)
 
 
-def arguments_of(files: list[str], with_s3: bool) -> str:
+def arguments_of(files: list[str], with_s3: bool, with_slow: bool) -> str:
+    """Arguments of pytest. Tests on Ray are never asked: a cluster takes a minute to start."""
+    unwanted = ["[ray", *([] if with_s3 else ["s3"]), *([] if with_slow else SLOW)]
     chosen = " ".join(f"tests/{name}" for name in files)
-    # Not those on Ray either: a cluster takes a minute to start, and is the business of the module that is left out.
-    chosen_by = "not([ray)" if with_s3 else "not([ray)and(not(s3))"
-    return f"-x -q -p no:cacheprovider --hypothesis-seed=0 -k {chosen_by} {chosen}"
+    return f"-x -q -p no:cacheprovider --hypothesis-seed=0 -k {'and'.join(f'(not({name}))' for name in unwanted)} {chosen}"
 
 
 class Trial:
@@ -294,7 +301,7 @@ class Trial:
     def arguments(self, item: WorkItem, wide: bool) -> str:
         module = item.mutations[0].module_path.relative_to(self.copy / PACKAGE)
         files = list(ROOM_TESTS[room_of(module)]) if wide else tests_of(module)
-        return arguments_of(files, module.as_posix() == "store/remote.py")
+        return arguments_of(files, with_s3=module.as_posix() == "store/remote.py", with_slow=wide)
 
     def __call__(self, item: WorkItem, wide: bool) -> WorkResult:
         arguments = self.arguments(item, wide)

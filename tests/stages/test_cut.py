@@ -165,7 +165,8 @@ def test_no_document_and_no_group() -> None:
 
 
 def test_the_histogram_is_of_the_column() -> None:
-    assert [signal.column for signal in make(column="score", keep_fraction=0.5).signals] == ["score"]
+    for cut in ({"keep_fraction": 0.5}, {"op": "<", "threshold": 1.0}):
+        assert [signal.column for signal in make(column="score", **cut).signals] == ["score"]
     assert make(column="extra.votes", op="<", threshold=1.0).signals == ()
     assert make(column="language", op="==", threshold="en").signals == ()
 
