@@ -1,19 +1,20 @@
 """Mutation testing: a seeded sample of small faults is put into the code, one at a time, and the tests must notice.
 
     pip install cosmic-ray            # in an environment that has tamis[train,extract,dev]
-    PYTHONPATH=src python bench/mutation.py run --session mutants.sqlite --number 300 --minutes 45
+    PYTHONPATH=src python bench/mutation.py run --session mutants.sqlite --number 300 --minutes 60
     PYTHONPATH=src python bench/mutation.py again --session mutants.sqlite      # the survivors, after tests were added
-    PYTHONPATH=src python bench/mutation.py show --session mutants.sqlite       # counts, and the survivors' differences
+    PYTHONPATH=src python bench/mutation.py show --session mutants.sqlite       # counts, and what survived
 
-cosmic-ray finds every mutant of the four rooms in `ROOMS` (its own operators and the two below it, which delete a
-statement) and applies each; this script chooses among them and says which tests are asked. Places are drawn, not
-mutants, in proportion to the places of each room, because one comparison has nine mutants and one deleted statement has
-only itself. Docstrings, annotations, decorators of dataclasses and the texts of errors are left out.
+cosmic-ray finds every mutant of the four rooms in `ROOMS` (with its own operators, and the two of this script, which
+delete a statement) and applies each; this script chooses among them and says which tests are run. Places in the code
+are drawn, not mutants, because one comparison has nine mutants and a deleted statement has only itself; so every room
+has a share in proportion to its size. Docstrings, annotations, decorators and the texts of errors are left out.
 
-A mutant is first run against the test files that concern its module (`tests_of`), then, if it survives, against those
-of the whole room. The tests run in a copy of the checkout, never in the checkout itself, in a child forked from
-this process after it has imported the large libraries: their import would take longer than most tests. Tests against the
-S3 server are asked for `store/remote.py` alone. Needs a system with `os.fork`.
+A mutant is run against the test files that concern its module (`tests_of`), without the slowest tests (`SLOW`);
+`again` runs the survivors against all tests of their room. The tests run in a copy of the checkout, never in the
+checkout itself, in a child that is forked from this process after it has imported the large libraries, as their import
+would take longer than most tests. Tests that need the S3 server run for `store/remote.py` alone, and tests that need
+Ray for no module. Needs a system with `os.fork`.
 """
 
 import argparse
@@ -45,8 +46,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = Path("src/tamis")
 COPIED = ("src", "tests", "docs", "pyproject.toml", "README.md")
 LIBRARIES = (
-    "numpy", "scipy.special", "pyarrow.parquet", "pyarrow.compute", "pydantic", "yaml", "orjson", "fsspec", "typer", "rich",
-    "numba", "torch", "tokenizers", "fasttext", "fastwarc", "zstandard", "lz4.frame", "brotli", "pytest", "hypothesis",
+    "numpy", "scipy.special", "pyarrow.parquet", "pyarrow.compute", "pydantic", "yaml", "orjson", "fsspec", "typer",
+    "rich", "numba", "torch", "tokenizers", "fasttext", "fastwarc", "zstandard", "lz4.frame", "brotli", "pytest",
 )  # fmt: skip
 
 ROOMS = {
@@ -61,41 +62,23 @@ EXCLUDED = ("runner/ray_engine.py",)
 """Modules whose tests take minutes for each mutant: those of this one start a Ray cluster."""
 
 ROOM_TESTS = {
-    "runner": (
-        "runner/test_plan.py", "runner/test_nodes.py", "runner/test_records.py", "runner/test_run.py",
-        "runner/test_resume.py", "runner/test_processes.py", "runner/test_side_by_side.py", "console/test_dry_run.py",
-        "runner/test_dedup_runs.py", "console/test_status.py",
-    ),
-    "store": (
-        "store", "stages/test_pool.py", "runner/test_run.py", "runner/test_nodes.py", "train/test_training.py",
-    ),
-    "quality": ("stages/test_quality.py", "stages/test_scorers.py", "stages/test_cut.py", "test_recipes.py"),
-    "evaluate": ("evaluate",),
-}  # fmt: skip
-
-TESTS = {
-    "runner/cards": "runner/test_records.py runner/test_run.py",
+    "runner": "runner/test_records.py runner/test_run.py",
     "runner/curation": "runner/test_nodes.py runner/test_run.py",
     "runner/engine": "runner/test_run.py runner/test_processes.py",
     "runner/estimate": "console/test_dry_run.py",
     "runner/execute": "runner/test_nodes.py runner/test_side_by_side.py",
     "runner/graph": "runner/test_nodes.py runner/test_plan.py",
     "runner/inline_engine": "runner/test_nodes.py",
-    "runner/jobs": "runner/test_records.py runner/test_run.py",
-    "runner/lane": "runner/test_records.py runner/test_run.py",
-    "runner/ledger": "runner/test_records.py runner/test_run.py",
     "runner/lifeline": "runner/test_processes.py",
     "runner/local_engine": "runner/test_processes.py",
-    "runner/plan": "runner/test_plan.py runner/test_run.py",
-    "runner/side_by_side": "runner/test_side_by_side.py",
-    "runner/split": "runner/test_records.py runner/test_run.py",
-    "runner/task": "runner/test_records.py runner/test_run.py",
+    "runner/plan": "runner/test_run.py",
+    "runner/side_by_side": "",
     "runner/worker": "runner/test_records.py runner/test_run.py runner/test_processes.py",
     "store/containers": "store/test_warc.py stages/test_pool.py",
     "store/framing": "store/test_warc.py store/test_arc.py",
     "store/http_body": "store/test_warc.py",
     "store/identity": "store/test_jsonl.py store/test_warc.py",
-    "store/jsonl": "store/test_jsonl.py stages/test_pool.py",
+    "store/jsonl": "stages/test_pool.py",
     "store/partial": "store/test_atomic.py store/test_location.py",
     "store/remote": "store/test_location.py store/test_paths.py store/test_atomic.py",
     "store/scratch": "store/test_system.py",
@@ -104,31 +87,28 @@ TESTS = {
     "stages/quality/held_out": "stages/test_scorers.py stages/test_quality.py",
     "stages/quality/scorers": "stages/test_scorers.py stages/test_quality.py",
     "stages/cut": "stages/test_cut.py",
-    "evaluate/bits": "evaluate/test_scoring.py",
+    "evaluate": "evaluate/test_scoring.py",
     "evaluate/comparable": "evaluate/test_compare_refusals.py evaluate/test_compare.py",
-    "evaluate/compare": "evaluate/test_compare.py evaluate/test_compare_refusals.py",
-    "evaluate/heldout": "evaluate/test_heldout.py evaluate/test_run_compare.py",
+    "evaluate/compare": "evaluate/test_compare_refusals.py",
+    "evaluate/heldout": "evaluate/test_run_compare.py",
     "evaluate/load": "evaluate/test_torch_model.py",
     "evaluate/model": "evaluate/test_scoring.py evaluate/test_torch_model.py",
-    "evaluate/prompts": "evaluate/test_scoring.py",
     "evaluate/results": "evaluate/test_compare.py evaluate/test_scoring.py evaluate/test_run_compare.py",
     "evaluate/run": "evaluate/test_run_compare.py evaluate/test_torch_model.py",
-    "evaluate/tasks": "evaluate/test_scoring.py",
-    "evaluate/torch_model": "evaluate/test_torch_model.py",
+    "evaluate/torch_model": "",
 }
-"""Test files of a module, or of the modules of a folder, where they are not `<room>/test_<module>.py`."""
-
+"""Test files of a module, or of the other modules of its folder, besides `<folder>/test_<module>.py`."""
 
 SLOW = (
     "trained_in_the_run", "hold_the_truth", "rarely_named", "hangs_or_kills", "permute_reaches", "small_set_is_told",
     "byte_in_another_process", "kills_at_random",
 )  # fmt: skip
-"""Words in the names of tests that take long: only survivors are asked these."""
+"""Words in the names of tests that take long, which `run` leaves out and `again` does not."""
 
 
 class DeleteStatement(Operator):
-    """Replaces a statement that is only done for its effect by `pass`: a call, or an assignment to an attribute, an item
-    or, with an operator such as `+=`, to anything."""
+    """Replaces a statement that has only an effect by `pass`: a call, an assignment to an attribute or an item, or one
+    with an operator such as `+=`."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
         if node.type == "simple_stmt" and self._has_effect(node.children[0]):
@@ -169,30 +149,26 @@ def room_of(module: Path) -> str:
 
 def tests_of(module: Path) -> list[str]:
     """The test files that concern a module, relative to `tests`."""
-    key = module.with_suffix("").as_posix()
-    found = TESTS.get(key) or TESTS.get(module.parent.as_posix())
-    return found.split() if found else [f"{module.parent.as_posix()}/test_{module.stem}.py"]
+    folder = module.parent.as_posix()
+    own = f"{folder}/test_{module.stem}.py"
+    more = TESTS.get(f"{folder}/{module.stem}", TESTS.get(folder, "")).split()
+    return [*([own] if (CHECKOUT / "tests" / own).exists() else []), *more]
 
 
 @cache
 def left_out(path: Path) -> list[tuple[tuple[int, int], tuple[int, int], bool]]:
-    """(start, end, whether a deleted statement there is left out too) of the text without behaviour to test."""
+    """(start, end, whether a deleted statement there is left out too) of what has no behaviour to test."""
     out = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         parts: list[tuple[ast.AST | None, bool]] = []
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            arguments = [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs, node.args.vararg, node.args.kwarg]
-            parts += [(node.returns, True), *((a.annotation, True) for a in arguments if a)]
+        if isinstance(node, ast.arg | ast.AnnAssign):
+            parts.append((node.annotation, True))
+        if isinstance(node, ast.FunctionDef):
+            parts.append((node.returns, True))
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             parts += [(mark, True) for mark in node.decorator_list if "cached" not in ast.unparse(mark)]
-        if isinstance(node, ast.AnnAssign):
-            parts.append((node.annotation, True))
-        if isinstance(node, ast.JoinedStr):
-            parts.append((node, True))
-        if isinstance(node, ast.Raise):
-            parts.append((node, False))
-        if isinstance(node, ast.Assign) and "TypeVar" in ast.unparse(node.value):
-            parts.append((node, True))
+        if isinstance(node, ast.JoinedStr | ast.Raise):
+            parts.append((node, isinstance(node, ast.JoinedStr)))
         for part, whole in parts:
             if part is not None:
                 before = 1 if part in getattr(node, "decorator_list", ()) else 0  # the @ of a decorator
@@ -240,7 +216,7 @@ class ForkedTests:
             importlib.import_module(name)
 
     def run(self, command: str, timeout: float) -> tuple[TestOutcome, str]:
-        """What cosmic-ray calls in place of its `run_tests`: `command` is the arguments of pytest, `timeout` seconds."""
+        """What cosmic-ray calls in place of its `run_tests`. `command`: the arguments of pytest."""
         shutil.rmtree(self.copy / ".hypothesis", ignore_errors=True)
         log = self.copy / "pytest.log"
         child = os.fork()
@@ -283,10 +259,11 @@ class ForkedTests:
 
 
 def arguments_of(files: list[str], with_s3: bool, with_slow: bool) -> str:
-    """Arguments of pytest. Tests on Ray are never asked: a cluster takes a minute to start."""
+    """The arguments of pytest."""
     unwanted = ["[ray", *([] if with_s3 else ["s3"]), *([] if with_slow else SLOW)]
+    wanted = "and".join(f"(not({name}))" for name in unwanted)
     chosen = " ".join(f"tests/{name}" for name in files)
-    return f"-x -q -p no:cacheprovider --hypothesis-seed=0 -k {'and'.join(f'(not({name}))' for name in unwanted)} {chosen}"
+    return f"-x -q -p no:cacheprovider --hypothesis-seed=0 -k {wanted} {chosen}"
 
 
 class Trial:
@@ -315,7 +292,7 @@ class Trial:
         for arguments in sorted({self.arguments(item, wide=False) for item in items} - self.green):
             outcome, text = self.tests.run(arguments, self.timeout)
             if outcome is not TestOutcome.SURVIVED:
-                print(f"These tests fail without a mutant, so that their results do not count: pytest {arguments}\n{text}")
+                print(f"These tests fail without a mutant, so their results do not count: pytest {arguments}\n{text}")
 
 
 def describe(item: WorkItem, result: WorkResult) -> str:

@@ -14,7 +14,8 @@ def arc_record(url: str, body: bytes, date: str = "20080430204826", length: int 
     return f"{url} 192.0.2.1 {date} text/html {len(body) if length is None else length}\n".encode() + body + b"\n"
 
 
-HEADER = arc_record("filedesc://x.arc", b"1 0 InternetArchive\nURL IP-address Archive-date Content-type Archive-length\n")
+FIELDS = b"1 0 InternetArchive\nURL IP-address Archive-date Content-type Archive-length\n"
+HEADER = arc_record("filedesc://x.arc", FIELDS)
 
 
 def read(data: bytes, notes: Counter[str]) -> list[WarcDocument]:
@@ -23,7 +24,8 @@ def read(data: bytes, notes: Counter[str]) -> list[WarcDocument]:
 
 def test_every_record_is_read_with_its_line_as_headers() -> None:
     notes: Counter[str] = Counter()
-    data = HEADER + arc_record("http://e.org/a b", PAGE + b"one") + arc_record("http://e.org/2", PAGE + b"two\n", "2008")
+    data = HEADER + arc_record("http://e.org/a b", PAGE + b"one")
+    data += arc_record("http://e.org/2", PAGE + b"two\n", "2008")
     first, second = read(data, notes)
     assert (first.url, first.content, first.status, first.record_id) == ("http://e.org/a b", b"<p>one", 200, "")
     assert (second.url, second.content) == ("http://e.org/2", b"<p>two\n")

@@ -45,5 +45,5 @@ def test_a_deflated_body_that_is_text_already_is_left_as_it_is() -> None:
     notes: Counter[str] = Counter()
     assert decode_body(TEXT, "", "deflate", notes) == TEXT
     assert notes == {"content_encoding_not_applied": 1}
-    with pytest.raises(BodyError, match="^bad_content_encoding: the body is not readable deflate$"):
+    with pytest.raises(BodyError, match=r"^bad_content_encoding: the body is not readable deflate$"):
         decode_body(b"\xff\xfe\0\1" * 20, "", "deflate", notes)

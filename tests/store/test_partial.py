@@ -58,9 +58,7 @@ def test_a_version_without_bytes_continues_nothing(file: PartialFile, tmp_path: 
 def test_the_bytes_are_on_the_disk_before_they_get_the_name(file: PartialFile, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[tuple[str, bool]] = []
     target = file._target
-    monkeypatch.setattr(
-        "tamis.store.partial.flush_to_disk", lambda path: flushed.append((path.name, target.exists()))
-    )
+    monkeypatch.setattr("tamis.store.partial.flush_to_disk", lambda path: flushed.append((path.name, target.exists())))
     arrive(file, b"data", "v1")
     file.publish()
     assert flushed == [("data.bin.part", False)]
