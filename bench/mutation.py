@@ -62,6 +62,19 @@ EXCLUDED = ("runner/ray_engine.py",)
 """Modules whose tests take minutes for each mutant: those of this one start a Ray cluster."""
 
 ROOM_TESTS = {
+    "runner": (
+        "runner/test_plan.py", "runner/test_nodes.py", "runner/test_records.py", "runner/test_run.py",
+        "runner/test_resume.py", "runner/test_processes.py", "runner/test_side_by_side.py", "console/test_dry_run.py",
+        "runner/test_dedup_runs.py", "console/test_status.py",
+    ),
+    "store": (
+        "store", "stages/test_pool.py", "runner/test_run.py", "runner/test_nodes.py", "train/test_training.py",
+    ),
+    "quality": ("stages/test_quality.py", "stages/test_scorers.py", "stages/test_cut.py", "test_recipes.py"),
+    "evaluate": ("evaluate",),
+}  # fmt: skip
+
+TESTS = {
     "runner": "runner/test_records.py runner/test_run.py",
     "runner/curation": "runner/test_nodes.py runner/test_run.py",
     "runner/engine": "runner/test_run.py runner/test_processes.py",
