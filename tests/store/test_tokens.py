@@ -125,6 +125,13 @@ def test_an_order_is_the_same_in_every_version() -> None:
     assert far.tolist() == [7798589739301, 27277875499400, 30833134666049]
 
 
+@pytest.mark.parametrize("documents", [[[5, -1, EOT]], [[5, 2**16, EOT]], [[5, EOT], []]])
+def test_ids_that_cannot_be_stored_are_refused(tmp_path: Path, documents: list[list[int]]) -> None:
+    with pytest.raises(AssertionError), TokenShardWriter(tmp_path / "00000.bin") as writer:
+        writer.write(token_batch(documents, 300))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_manifest_is_deterministic(tmp_path: Path, tokenizer: Path) -> None:
     for name in ("a", "b"):
         make_dataset(tmp_path / name, tokenizer)
