@@ -62,6 +62,7 @@ EVAL = "tamis eval RUN --heldout HELDOUT"
             "(learning_rate: 0.03 and 0.01)",
             "tamis train RUN --scale nano --set learning_rate=0.03, then",
         ),
+        ({"hyperparameters": "unknown"}, "and unknown), so that a difference", "tamis train RUN --scale nano"),
         (
             {"shape": {"d_model": 32, "vocab_size": 4096}},
             "(vocab_size: 2048 and 4096)",
