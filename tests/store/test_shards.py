@@ -68,6 +68,15 @@ def test_hashes_are_stored_without_a_dictionary(tmp_path: Path) -> None:
     assert [column.path_in_schema for column in columns if column.has_dictionary_page] == ["size", "text"]
 
 
+def test_a_row_is_as_large_as_its_strings_and_eight_bytes_for_every_number() -> None:
+    columns = {
+        "text": pa.array(["abc", None]), "large": pa.array(["é", ""], pa.large_string()), "raw": pa.array([b"1", b""]),
+        "number": pa.array([1, None]), "list": pa.array([None, [1, 2]], pa.list_(pa.int32())),
+        "fixed": pa.array([[1, 2, 3], None], pa.list_(pa.int64(), 3)),
+    }  # fmt: skip
+    assert shards._row_bytes(pa.RecordBatch.from_pydict(columns)).tolist() == [3 + 2 + 1 + 8 + 24, 8 + 16 + 24]
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_shard_whose_writing_fails_is_not_there(place: str, error: type[BaseException]) -> None:
     with pytest.raises(error), ShardWriter(Location(place) / "x.parquet", TABLE.schema) as writer:
