@@ -76,9 +76,9 @@ ROOM_TESTS = {
 
 TESTS = {
     "runner": "runner/test_records.py runner/test_run.py",
-    "runner/curation": "runner/test_nodes.py runner/test_run.py",
+    "runner/curation": "runner/test_nodes.py runner/test_run.py runner/test_cost.py",
     "runner/engine": "runner/test_run.py runner/test_processes.py",
-    "runner/estimate": "console/test_dry_run.py",
+    "runner/estimate": "console/test_dry_run.py runner/test_cost.py",
     "runner/execute": "runner/test_nodes.py runner/test_side_by_side.py",
     "runner/graph": "runner/test_nodes.py runner/test_plan.py",
     "runner/inline_engine": "runner/test_nodes.py",
