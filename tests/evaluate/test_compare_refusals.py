@@ -39,6 +39,7 @@ EVAL = "tamis eval RUN --heldout HELDOUT"
         ({"heldout": {"heldout": "set1"}}, "different held-out sets (heldout set0; and heldout set1)", EVAL),
         ({"heldout": {"heldout": "set0", "more": "set1"}}, "(heldout set0; and heldout set0, more set1)", EVAL),
         ({"tasks": ("documents", "more")}, "only one of them has more", EVAL),
+        ({"tasks": ("more",)}, "only one of them has documents, more", EVAL),
         ({"version": 1}, "different versions of the evaluation (2 and 1)", EVAL),
         (
             {"config": EvaluateConfig(num_resamples=200, window_overlap_fraction=0.25)},
@@ -62,6 +63,7 @@ EVAL = "tamis eval RUN --heldout HELDOUT"
             "(learning_rate: 0.03 and 0.01)",
             "tamis train RUN --scale nano --set learning_rate=0.03, then",
         ),
+        ({"hyperparameters": "unknown"}, "and unknown), so that a difference", "tamis train RUN --scale nano"),
         (
             {"shape": {"d_model": 32, "vocab_size": 4096}},
             "(vocab_size: 2048 and 4096)",

@@ -104,6 +104,12 @@ def test_broken_rows_are_named(tmp_path: Path, line: str, message: str) -> None:
         read_multiple_choice(Location(tmp_path / "task.jsonl"))
 
 
+def test_a_file_of_rows_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.jsonl", tmp_path):
+        with pytest.raises(DataError, match=rf"^{path}: cannot be read \("):
+            read_multiple_choice(Location(path))
+
+
 def test_published_task_files_read_and_score(shared_data: Path, tmp_path: Path) -> None:
     model = BigramModel(make_pages(1)[0]["text"], max_length=2048)
     for name, num_choices in (("copa", 2), ("openbook_qa", 4)):

@@ -1,6 +1,7 @@
 """The generic cut: exact shares of documents, bytes and tokens, overall and by a column; ties and missing values."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,18 @@ def test_a_share_of_bytes_and_of_a_column() -> None:
     assert kept(out) == [0, 1]
 
 
+@pytest.mark.parametrize("size", [-1.0, -0.5, math.inf, 1e300])
+def test_a_number_that_cannot_be_a_size_is_named_with_its_document(size: float) -> None:
+    rows = documents([3, 2, 1], num_words=[1.0, size, math.nan])
+    with pytest.raises(
+        DataError, match=rf"^cut\.of: the document 0001 has {re.escape(f'{size:g}')} as its num_words, .*`filter`"
+    ):
+        drive(make(column="score", keep_fraction=0.5, of="num_words"), [rows])
+    rows[1]["num_words"] = 0.0
+    out, details = drive(make(column="score", keep_fraction=0.5, of="num_words"), [rows])
+    assert kept(out) == [0] and details["num_words_measured"] == 1
+
+
 def test_a_share_of_tokens_is_counted_by_a_tokenizer_or_by_a_column(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -165,7 +178,8 @@ def test_no_document_and_no_group() -> None:
 
 
 def test_the_histogram_is_of_the_column() -> None:
-    assert [signal.column for signal in make(column="score", keep_fraction=0.5).signals] == ["score"]
+    for cut in ({"keep_fraction": 0.5}, {"op": "<", "threshold": 1.0}):
+        assert [signal.column for signal in make(column="score", **cut).signals] == ["score"]
     assert make(column="extra.votes", op="<", threshold=1.0).signals == ()
     assert make(column="language", op="==", threshold="en").signals == ()
 

@@ -16,7 +16,7 @@ from tamis.base import exact_json
 from tamis.base.errors import FormatError
 from tamis.base.recipe import Recipe
 from tamis.stages.pool.stage import build
-from tamis.store.jsonl import JsonDocument, read_documents, write_jsonl
+from tamis.store.jsonl import JsonDocument, count_documents, read_documents, write_jsonl
 
 RECORDS = [
     {
@@ -41,6 +41,12 @@ def read(data: bytes, notes: Counter[str] | None = None) -> list[JsonDocument]:
 
 def lines(records: list[dict]) -> bytes:  # type: ignore[type-arg]
     return "".join(json.dumps(r) + "\n" for r in records).encode()
+
+
+@pytest.mark.parametrize(("limit", "number"), [(1, 1), (2, 2), (4, 4), (5, 4)])
+def test_records_are_counted_up_to_a_limit(limit: int, number: int) -> None:
+    data = b"\n" + lines(RECORDS) + b"  \n"
+    assert count_documents(lambda: io.BytesIO(data), limit) == number
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst", ".zstd"])

@@ -56,6 +56,25 @@ def test_a_run_cut_short_changes_nothing_and_products_stay(run: RunDir) -> None:
     assert run.steps() == {"00_pool": "pool-2"} and run.products("model") == [made]
 
 
+def test_the_newest_event_tells_of_a_failure_and_the_artefacts_of_all_else(run: RunDir) -> None:
+    def happens(kind: str, **fields: str) -> None:
+        run.log.write(Event(kind=kind, fields=fields))
+        run.log.flush()
+
+    assert run.state() == ("unfinished", "")
+    happens("run_started")
+    assert run.state() == ("unfinished", "")
+    happens("run_failed", error="no disk")
+    happens("note", text="what follows a failure")
+    assert run.state() == ("failed", "no disk")
+    happens("run_started")
+    assert run.state() == ("unfinished", "")
+    finish(run, "00_pool")
+    assert run.state() == ("unfinished", "")
+    finish(run, "01_filter")
+    assert run.state() == ("finished", ""), "by this run or another"
+
+
 def test_what_is_no_run_is_refused(place: str) -> None:
     with pytest.raises(ConfigError, match=r"no run here \(run\.json is missing\).*tamis run RECIPE"):
         open_run(Location(place) / "none")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from tamis.base.errors import DataError
@@ -72,6 +73,24 @@ def test_batches_and_row_groups_are_bounded_by_the_bytes_of_all_columns(
                 writer.write(batch)
         assert [batch.num_rows for batch in read_shard(tmp_path / "x.parquet")] == [4] * 5
         assert pa.Table.from_batches(read_shard(tmp_path / "x.parquet")) == table
+
+
+def test_hashes_are_stored_without_a_dictionary(tmp_path: Path) -> None:
+    table = pa.table({"hash": pa.array([7, 7], pa.uint64()), "size": [1, 1], "text": ["a", "a"]})
+    with ShardWriter(tmp_path / "x.parquet", table.schema) as writer:
+        writer.write(table.to_batches()[0])
+    group = pq.read_metadata(tmp_path / "x.parquet").row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    assert [column.path_in_schema for column in columns if column.has_dictionary_page] == ["size", "text"]
+
+
+def test_a_row_is_as_large_as_its_strings_and_eight_bytes_for_every_number() -> None:
+    columns = {
+        "text": pa.array(["abc", None]), "large": pa.array(["é", ""], pa.large_string()), "raw": pa.array([b"1", b""]),
+        "number": pa.array([1, None]), "list": pa.array([None, [1, 2]], pa.list_(pa.int32())),
+        "fixed": pa.array([[1, 2, 3], None], pa.list_(pa.int64(), 3)),
+    }  # fmt: skip
+    assert shards._row_bytes(pa.RecordBatch.from_pydict(columns)).tolist() == [3 + 2 + 1 + 8 + 24, 8 + 16 + 24]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

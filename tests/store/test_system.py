@@ -1,4 +1,4 @@
-"""Memory figures, and temporary folders."""
+"""Memory figures, GPUs, and temporary folders."""
 
 import errno
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 from tamis.base.errors import StorageError
 from tamis.store.scratch import scratch
-from tamis.store.system import available_memory_bytes, peak_memory_bytes, resident_bytes
+from tamis.store.system import available_memory_bytes, peak_memory_bytes, resident_bytes, visible_gpus
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
@@ -29,6 +29,22 @@ def test_a_system_that_tells_nothing_is_no_error(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Path, "read_text", refuse)
     assert available_memory_bytes() is None and resident_bytes("self") == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("0, 3,GPU-8a", ["0", "3", "GPU-8a"]), ("", []), ("-1", []), ("2,-1", ["2"]), (None, ["0", "2", "10"])],
+)
+def test_gpus_are_those_that_the_variable_names_or_those_that_are_there(
+    given: str | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = [Path("/dev", name) for name in ("nvidia10", "nvidia2", "nvidia-uvm", "nvidia0", "nvidiactl")]
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: iter(devices))
+    if given is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert visible_gpus() == expected
 
 
 def test_a_scratch_folder_lasts_as_long_as_its_block() -> None:

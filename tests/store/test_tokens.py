@@ -118,6 +118,20 @@ def test_permute_reaches_many_orders_of_few_windows(size: int) -> None:
     assert len(orders) == [1, 2, 6, 24, 120][size - 1]
 
 
+def test_an_order_is_the_same_in_every_version() -> None:
+    """A training that is continued reads on in the order that it began with."""
+    assert permute(np.arange(12), 12, 1).tolist() == [8, 10, 3, 5, 4, 9, 6, 0, 2, 11, 7, 1]
+    far = permute(np.array([0, 1, 2**40]), 2**45 + 12345, 7)
+    assert far.tolist() == [7798589739301, 27277875499400, 30833134666049]
+
+
+@pytest.mark.parametrize("documents", [[[5, -1, EOT]], [[5, 2**16, EOT]], [[5, EOT], []]])
+def test_ids_that_cannot_be_stored_are_refused(tmp_path: Path, documents: list[list[int]]) -> None:
+    with pytest.raises(AssertionError), TokenShardWriter(tmp_path / "00000.bin") as writer:
+        writer.write(token_batch(documents, 300))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_manifest_is_deterministic(tmp_path: Path, tokenizer: Path) -> None:
     for name in ("a", "b"):
         make_dataset(tmp_path / name, tokenizer)

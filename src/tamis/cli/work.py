@@ -201,13 +201,13 @@ def verify(
 
         found = interruptible(lambda: answers.verify(place, progress))
     if as_json:
-        print_json(found)
+        echo_json(found)
     elif found["damaged"]:
         print_table(verify_table(found["damaged"]))
     else:
-        typer.echo(f"{count_text(found['files'], 'file')}, {size_text(found['bytes'])}: all as they were written")
+        echo(f"{count_text(found['files'], 'file')}, {size_text(found['bytes'])}: all as they were written")
     for name in found["skipped"]:
-        typer.echo(f"{name}: not checked, because a run is working on it", err=True)
+        echo(f"{name}: not checked, because a run is working on it", err=True)
     if found["damaged"]:
         raise DataError(
             f"{workspace}: {len(found['damaged'])} of {found['files']:,} stored files are damaged. Run the commands "

@@ -121,7 +121,8 @@ def check_budget(plan: Plan, step: Step, card: Card, tasks: Sequence[Task]) -> N
 
 def _quarantined(task: Task, step: Step) -> int:
     record = read_record(task.folder(step).task(task.index))
-    return record.accounting.quarantined.total() if record else 0
+    assert record is not None, f"{task.folder(step).root}: task {task.index} left no record"
+    return record.accounting.quarantined.total()
 
 
 def nothing_left(step: Step, card: Card) -> DataError:

@@ -2,11 +2,9 @@
 user; and all files of a workspace at once, when the user asks."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tamis.base.errors import DataError
 from tamis.runner.ledger import RECORD, read_record, verify, withdraw

@@ -33,7 +33,6 @@ VOCAB_SIZE_KEY = b"vocab_size"
 """Metadata key of the `token_ids` field, decimal: lets the writer choose uint16. Without it: uint32."""
 
 LARGEST_UINT16_VOCABULARY = 1 << 16
-LARGEST_ID = (1 << 31) - 1
 OFFSET_DTYPE = np.dtype("<i8")
 
 

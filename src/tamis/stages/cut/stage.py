@@ -23,6 +23,8 @@ from tamis.base.tokenizer_file import open_tokenizer
 from tamis.stages.cut.config import BYTES, DOCUMENTS, TOKENS, CutConfig
 from tamis.stages.cut.thresholds import ShareThreshold, find_threshold
 
+LARGEST_SIZE = 2**53
+"""Larger numbers are no counts, and their sums would not fit into 64 bits."""
 VALUE, WEIGHT, GROUP = "value", "weight", "group"
 MOST_SHOWN_GROUPS = 100
 """Largest number of groups whose thresholds are on the card, the largest groups first. The decision has all of them."""
@@ -105,7 +107,10 @@ class ShareCut(Group):
             self._tokenizer = open_tokenizer(context.assets["tokenizer"], f"{self.name}.tokenizer")
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
-        """One line per document: `value` and, where the settings need them, its `weight` and `group`."""
+        """One line per document: `value` and, where the settings need them, its `weight` and `group`.
+
+        Raises DataError when a number cannot be the size of a document.
+        """
         lines: dict[str, pa.Array] = {VALUE: pa.array(numbers_in(batch, self.config.column), pa.float64())}
         if self.config.of != DOCUMENTS:
             lines[WEIGHT] = pa.array(self._weights(batch), pa.int64())
@@ -122,8 +127,14 @@ class ShareCut(Group):
             return [len((text or "").encode("utf-8", "surrogatepass")) for text in texts.to_pylist()]
         assert self._weight_column is not None
         found = numbers_in(batch, self._weight_column)
-        if (bad := found[(found < 0) | np.isinf(found)]).size:
-            raise ValueError(f"{self._weight_column} is {bad[0]}, which cannot be a size")
+        bad = np.flatnonzero((found < 0) | (found > LARGEST_SIZE))
+        if bad.size:
+            document = batch.column(columns.ID)[int(bad[0])].as_py()
+            raise DataError(
+                f"{self.name}.of: the document {document} has {found[bad[0]]:g} as its {self._weight_column}, which "
+                f"cannot be a size. Name a column of sizes as {self.name}.of, or remove such documents by a rule of a "
+                "`filter` step before this one."
+            )
         return np.nan_to_num(found).round().astype(np.int64).tolist()
 
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
