@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DONE := $(VENV)/.installed
+MINUTES ?= 15
 
-.PHONY: demo test check bench clean
+.PHONY: demo test soak check bench clean
 
 demo: $(READY)  ## the whole story on this machine's own documentation, offline; prints where the report is
 	$(BIN)/tamis demo --workspace demo
@@ -20,6 +21,9 @@ check: $(DONE)  ## lint, format, types
 
 # Benches that make their own input; the others in bench/ take recorded pages (see their --help).
 BENCHES := first_pass scaling memory train evaluate
+
+soak: $(DONE)  ## a quarter of an hour of kills, bit flips, replaced files and full disks on the demo's experiment
+	$(BIN)/python bench/soak.py --minutes $(MINUTES) --output bench/results/soak.json
 
 bench: $(DONE)  ## speed and memory on input made here; prints one JSON line each
 	for name in $(BENCHES); do echo "== bench/$$name.py"; $(BIN)/python bench/$$name.py || exit 1; done

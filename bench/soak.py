@@ -30,19 +30,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tamis.documentation.crawl import ensure_crawl
+from tamis.store.location import Location
+
 # A small share of the demo's training: the point is what surrounds it, and four trainings run each time.
-SETTINGS = ("train.tokens=60000", "train.num_checkpoints=3", "heldout.max_documents=60", "heldout.max_items=60")
+SETTINGS = (
+    "train.tokens=60000",
+    "train.num_checkpoints=3",
+    "train.threads=1",
+    "heldout.max_documents=60",
+    "heldout.max_items=60",
+)
 EXIT_CODES = (0, 1, 2, 3, 4, 5)
 """Of `tamis.base.errors`; -9 is added where the driver itself was killed."""
 MEGABYTE = 1 << 20
 
 
-def digests(workspace: Path) -> dict[str, str]:
+def digests(workspace: Location) -> dict[str, str]:
     """Path -> digest of every file of every artefact, without locks, and without the speed that a training had."""
     artefacts = workspace / "artefacts"
     out = {}
-    for file in sorted(path for path in artefacts.rglob("*") if path.is_file()):
-        name, data = str(file.relative_to(artefacts)), file.read_bytes()
+    for file in artefacts.files():
+        name, data = file.relative_to(artefacts), file.read_bytes()
         if "/.lock" in name:
             continue
         if name.endswith("/metrics.jsonl"):
@@ -205,7 +214,7 @@ def check(soak: Soak, wanted: dict[str, str]) -> None:
     soak.counts["damaged files found by tamis verify"] += len(json.loads(found.stdout)["damaged"])
     if soak.finish(soak.start(soak.workspace)) != 0:
         raise SystemExit("a run that nothing disturbs does not succeed")
-    different = difference(kept(digests(soak.workspace), wanted), wanted)
+    different = difference(kept(digests(Location(soak.workspace)), wanted), wanted)
     if different:
         raise SystemExit(f"{len(different)} files differ from those of a run that was left alone: {different[:10]}")
     soak.counts["checks: all bytes equal"] += 1
@@ -219,9 +228,6 @@ def kept(ours: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
 
 def render_crawl(folder: Path, pages: int, workers: int) -> None:
     """The crawl of the demo, in a folder of its own."""
-    from tamis.documentation.crawl import ensure_crawl
-    from tamis.store.location import Location
-
     ensure_crawl(Location(folder), pages, workers, lambda event: None)
 
 
@@ -233,7 +239,7 @@ def soak_for(minutes: float, pages: int, seed: int, workers: int, folder: Path) 
     if soak.finish(soak.start(folder / "undisturbed")) != 0:
         raise SystemExit("the experiment does not run at all")
     soak.seconds = time.monotonic() - began
-    wanted = digests(folder / "undisturbed")
+    wanted = digests(Location(folder / "undisturbed"))
     while time.monotonic() - began < 60 * minutes:
         for disturb in soak.rng.sample(DISTURBANCES, 2):
             print(f"{time.monotonic() - began:6.0f} s  {disturb.__name__}", flush=True)

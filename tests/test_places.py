@@ -1,7 +1,7 @@
 """An experiment in memory and on an S3 server, killed and resumed there: the artefacts are those of the disk."""
 
-import hashlib
 import json
+import runpy
 import signal
 import subprocess
 import sys
@@ -34,6 +34,8 @@ EXPERIMENT: dict[str, Any] = {
     "train": {"num_checkpoints": 2, "tokens": 16000, "batch_size": 4, "warmup_steps": 2},
     "seeds": [0],
 }
+SOAK = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "soak.py"))
+digests, difference = SOAK["digests"], SOAK["difference"]
 COMMAND = ("experiment", "small.yaml", "--workers", "2", "--json")
 
 
@@ -55,30 +57,6 @@ def tamis(folder: Path) -> Tamis:
 def undisturbed(folder: Path, tamis: Tamis) -> dict[str, Any]:
     """What the experiment answers on the disk, with nothing in its way."""
     return dict(json.loads(tamis(*COMMAND).stdout))
-
-
-def digests(workspace: Location) -> dict[str, str]:
-    """Path -> digest of every file of every artefact, without locks, and without the speed that a training had."""
-    artefacts = workspace / "artefacts"
-    out = {}
-    for file in artefacts.files():
-        name, data = file.relative_to(artefacts), file.read_bytes()
-        if "/.lock" in name:
-            continue
-        if name.endswith("/metrics.jsonl"):
-            lines = [json.loads(line) for line in data.splitlines()]
-            data = json.dumps([{k: v for k, v in line.items() if k != "tokens_per_second"} for line in lines]).encode()
-        elif name.startswith("model-") and name.endswith("/record.json"):
-            record = json.loads(data)
-            del record["outputs"]["metrics.jsonl"]
-            data = json.dumps(record).encode()
-        out[name] = hashlib.sha256(data).hexdigest()
-    return out
-
-
-def difference(ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
-    """Names of the files in which two workspaces differ."""
-    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
 
 
 def test_an_experiment_in_memory_leaves_the_bytes_of_the_disk(
