@@ -38,6 +38,7 @@ SETTINGS = (
     "train.tokens=60000",
     "train.num_checkpoints=3",
     "train.threads=1",
+    "train.warmup_steps=3",
     "heldout.max_documents=60",
     "heldout.max_items=60",
 )
@@ -93,6 +94,7 @@ class Soak:
     seconds: float = 60.0
     """How long an undisturbed run takes: disturbances fall within it."""
     counts: Counter[str] = field(default_factory=Counter)
+    last_error: str = ""
 
     @property
     def workspace(self) -> Path:
@@ -128,6 +130,8 @@ class Soak:
         if run.returncode not in allowed or "Traceback" in errors or (run.returncode > 0 and len(lines) != 1):
             raise SystemExit(f"a run ended with exit code {run.returncode} and\n{errors}")
         self.counts[f"exit code {run.returncode}"] += 1
+        self.last_error = lines[0] if lines else ""
+        print(f"          exit code {run.returncode} {self.last_error}", flush=True)
         return run.returncode
 
     def some_time(self) -> None:
@@ -213,7 +217,7 @@ def check(soak: Soak, wanted: dict[str, str]) -> None:
     found = subprocess.run(verify, capture_output=True, text=True, check=False)
     soak.counts["damaged files found by tamis verify"] += len(json.loads(found.stdout)["damaged"])
     if soak.finish(soak.start(soak.workspace)) != 0:
-        raise SystemExit("a run that nothing disturbs does not succeed")
+        raise SystemExit(f"a run that nothing disturbs does not succeed: {soak.last_error}")
     different = difference(kept(digests(Location(soak.workspace)), wanted), wanted)
     if different:
         raise SystemExit(f"{len(different)} files differ from those of a run that was left alone: {different[:10]}")
@@ -237,7 +241,7 @@ def soak_for(minutes: float, pages: int, seed: int, workers: int, folder: Path) 
     render_crawl(folder / "crawl", pages, workers)
     began = time.monotonic()
     if soak.finish(soak.start(folder / "undisturbed")) != 0:
-        raise SystemExit("the experiment does not run at all")
+        raise SystemExit(f"the experiment does not run at all: {soak.last_error}")
     soak.seconds = time.monotonic() - began
     wanted = digests(Location(folder / "undisturbed"))
     while time.monotonic() - began < 60 * minutes:
