@@ -35,7 +35,7 @@ from tamis.store.location import Location
 
 # A small share of the demo's training: the point is what surrounds it, and four trainings run each time.
 SETTINGS = (
-    "train.tokens=60000",
+    "train.tokens=40000",
     "train.num_checkpoints=3",
     "train.threads=1",
     "train.warmup_steps=3",
@@ -263,7 +263,7 @@ def soak_for(minutes: float, pages: int, seed: int, workers: int, folder: Path) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--pages", type=int, default=800)
+    parser.add_argument("--pages", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--output", type=Path)
