@@ -11,18 +11,77 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NOUNS = (
-    "garden river mountain village teacher window market engine painter season harbour library meadow captain bridge "
-    "kitchen forest musician station island farmer lantern orchard castle traveller valley doctor machine sailor tower"
-).split()
-ADJECTIVES = (
-    "quiet narrow golden patient early distant careful wooden friendly heavy modern silent gentle northern famous hollow "
-    "bright curious empty ancient"
-).split()
-VERBS = (
-    "describes remembers follows repairs watches paints carries visits measures protects explains discovers crosses "
-    "borrows replaces"
-).split()
+NOUNS = [
+    "garden",
+    "river",
+    "mountain",
+    "village",
+    "teacher",
+    "window",
+    "market",
+    "engine",
+    "painter",
+    "season",
+    "harbour",
+    "library",
+    "meadow",
+    "captain",
+    "bridge",
+    "kitchen",
+    "forest",
+    "musician",
+    "station",
+    "island",
+    "farmer",
+    "lantern",
+    "orchard",
+    "castle",
+    "traveller",
+    "valley",
+    "doctor",
+    "machine",
+    "sailor",
+    "tower",
+]
+ADJECTIVES = [
+    "quiet",
+    "narrow",
+    "golden",
+    "patient",
+    "early",
+    "distant",
+    "careful",
+    "wooden",
+    "friendly",
+    "heavy",
+    "modern",
+    "silent",
+    "gentle",
+    "northern",
+    "famous",
+    "hollow",
+    "bright",
+    "curious",
+    "empty",
+    "ancient",
+]
+VERBS = [
+    "describes",
+    "remembers",
+    "follows",
+    "repairs",
+    "watches",
+    "paints",
+    "carries",
+    "visits",
+    "measures",
+    "protects",
+    "explains",
+    "discovers",
+    "crosses",
+    "borrows",
+    "replaces",
+]
 PLACES = (
     "near the old harbour", "behind the town hall", "before the winter comes", "with a little help from the neighbours",
     "in the middle of the afternoon", "because that is what the people of the coast have always done",

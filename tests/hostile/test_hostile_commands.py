@@ -22,13 +22,24 @@ DOCUMENTED = {0, 2, 3, 4, 5}
 """Exit codes: done; the user's mistake; broken data; too much quarantined; storage. 1 is a defect of Tamis."""
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 GARBAGE: dict[str, bytes] = {
-    "empty": b"", "nul": bytes(100), "open": b"{", "list": b"[]", "null": b"null", "object": b"{}", "number": b"5",
-    "text": b'"\x1b[31mtext\x1b]0;owned\x07"', "latin": b'{"caf\xe9": 1}', "deep": b"[" * 20_000, "deep-object": b'{"a":' * 5000,
+    "empty": b"",
+    "nul": bytes(100),
+    "open": b"{",
+    "list": b"[]",
+    "null": b"null",
+    "object": b"{}",
+    "number": b"5",
+    "text": b'"\x1b[31mtext\x1b]0;owned\x07"',
+    "latin": b'{"caf\xe9": 1}',
+    "deep": b"[" * 20_000,
+    "deep-object": b'{"a":' * 5000,
     "keys": b'{"name": 5, "kind": [], "counts": "x", "steps": {"a": 1}, "model": [], "details": 5, "format": null}',
     "escapes": b'{"name": "\\u001b[31mred\\u0007", "kind": "\\u202e", "fingerprint": "../../x", "counts": {"in": -1}}',
-    "numbers": b'{"version": 1e999, "steps": NaN, "in": 123456789012345678901234567890}', "html": b"<html>not found</html>",
-    "yaml": b"a: &a [*a, *a]\nb: !!python/object:os.system x\n", "noise": random.Random(0).randbytes(3000),
-}  # fmt: skip
+    "numbers": b'{"version": 1e999, "steps": NaN, "in": 123456789012345678901234567890}',
+    "html": b"<html>not found</html>",
+    "yaml": b"a: &a [*a, *a]\nb: !!python/object:os.system x\n",
+    "noise": random.Random(0).randbytes(3000),
+}
 RECIPE: dict[str, Any] = {
     "name": "mine",
     "pool": {"inputs": ["pool.jsonl"], "holdout_fraction": 0.4, "holdout_by": "url"},
@@ -51,11 +62,17 @@ Outcome = tuple[int, str, str]
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two runs that are trained, evaluated and compared."""
     place = tmp_path_factory.mktemp("commands")
-    documents = [{"text": prose(f"command {n // 2 if n < 8 else n}"), "url": f"https://a.example/{n}"} for n in range(120)]
+    documents = [
+        {"text": prose(f"command {n // 2 if n < 8 else n}"), "url": f"https://a.example/{n}"} for n in range(120)
+    ]
     (place / "pool.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents))
     tamis = tamis_in(place, {"OMP_NUM_THREADS": "1"})
     held = ["--set", "pool.holdout_fraction=0.4", "--set", "pool.holdout_by=url"]
-    heldout = {"name": "heldout", "pool": RECIPE["pool"] | {"part": "heldout"}, "stages": [{"dedup": {"method": "exact"}}]}
+    heldout = {
+        "name": "heldout",
+        "pool": RECIPE["pool"] | {"part": "heldout"},
+        "stages": [{"dedup": {"method": "exact"}}],
+    }
     (place / "heldout.yaml").write_text(yaml.safe_dump(heldout))
     tamis("run", "heldout.yaml", "--quiet", *held)
     for name, words in (("left", 5), ("right", 60)):
@@ -73,9 +90,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Outcome]:
+def call(finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Runs a command in this process: its exit code, and what it printed. Any exception fails the test."""
     monkeypatch.chdir(finished)
 
@@ -111,7 +126,9 @@ def files_of(workspace: Path) -> dict[str, list[Path]]:
     kinds: dict[str, list[Path]] = {}
     for path in sorted(path for path in workspace.rglob("*") if path.is_file() and path.name != ".lock"):
         name = re.sub(r"\d+", "N", path.name)
-        folder = re.sub(r"-[0-9a-f]{6,}.*", "", path.relative_to(workspace).parts[1]) if "artefacts" in path.parts else ""
+        folder = (
+            re.sub(r"-[0-9a-f]{6,}.*", "", path.relative_to(workspace).parts[1]) if "artefacts" in path.parts else ""
+        )
         kinds.setdefault(f"{folder}/{path.parent.name if folder != path.parent.name else ''}/{name}", []).append(path)
     return {kind: paths[:1] for kind, paths in kinds.items()}
 
@@ -154,7 +171,9 @@ def test_commands_survive_every_file_of_a_workspace(finished: Path, call: Callab
                     except AssertionError as error:
                         failures.append(str(error))
                     except Exception as error:  # noqa: BLE001 - collected: what every command does is reported at once
-                        failures.append(f"{kind} ({damage}): tamis {' '.join(command)}: {type(error).__name__}: {error}")
+                        failures.append(
+                            f"{kind} ({damage}): tamis {' '.join(command)}: {type(error).__name__}: {error}"
+                        )
     assert not failures, f"{len(failures)} failures\n" + "\n".join(failures)
 
 
@@ -167,14 +186,27 @@ def test_the_workspace_is_whole(command: list[str], call: Callable[..., Outcome]
 
 
 RECIPES: dict[str, bytes] = GARBAGE | {
-    "tag": b"name: x\nstages: !!python/object/apply:os.system ['echo owned']\n", "alias": b"name: &x [*x]\nstages: []\n",
-    "bomb": b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((98 + n, 98 + n) + (97 + n,) * 9) for n in range(9)),
-    "deep-yaml": b"name: x\nstages: " + b"[" * 5000 + b"]" * 5000, "tabs": b"name:\tx\n\tstages: []\n", "two": b"---\na: 1\n---\nb: 2\n",
-    "keys-twice": b"name: x\nname: y\nstages: []\n", "not-unique": b"name: x\nstages: [{1: {}}]\n", "binary": b"name: !!binary AAAA\nstages: []\n",
-    "date": b"name: 2020-01-01\nstages: []\n", "utf16": "name: x\nstages: []\n".encode("utf-16"), "seed": b"name: x\nseed: 99999999999999999999999\nstages: []\n",
-    "path": b"name: ../../x\nstages: []\n", "escape-name": b'name: "\\e[31m"\nstages: []\n', "pool": b"name: x\npool: 5\nstages: []\n",
-    "recipes": b"name: x\nrecipes: {a: 5, b: []}\n", "recursive": b"name: x\nrecipes: {a: bad.yaml, b: bad.yaml}\n",
-}  # fmt: skip
+    "tag": b"name: x\nstages: !!python/object/apply:os.system ['echo owned']\n",
+    "alias": b"name: &x [*x]\nstages: []\n",
+    "bomb": b"a: &a [x,x,x,x,x,x,x,x,x]\n"
+    + b"".join(
+        b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((98 + n, 98 + n) + (97 + n,) * 9) for n in range(9)
+    ),
+    "deep-yaml": b"name: x\nstages: " + b"[" * 5000 + b"]" * 5000,
+    "tabs": b"name:\tx\n\tstages: []\n",
+    "two": b"---\na: 1\n---\nb: 2\n",
+    "keys-twice": b"name: x\nname: y\nstages: []\n",
+    "not-unique": b"name: x\nstages: [{1: {}}]\n",
+    "binary": b"name: !!binary AAAA\nstages: []\n",
+    "date": b"name: 2020-01-01\nstages: []\n",
+    "utf16": "name: x\nstages: []\n".encode("utf-16"),
+    "seed": b"name: x\nseed: 99999999999999999999999\nstages: []\n",
+    "path": b"name: ../../x\nstages: []\n",
+    "escape-name": b'name: "\\e[31m"\nstages: []\n',
+    "pool": b"name: x\npool: 5\nstages: []\n",
+    "recipes": b"name: x\nrecipes: {a: 5, b: []}\n",
+    "recursive": b"name: x\nrecipes: {a: bad.yaml, b: bad.yaml}\n",
+}
 
 
 @pytest.mark.parametrize("command", ["run", "experiment"])
@@ -222,7 +254,9 @@ def test_training_and_evaluation_survive_a_garbled_checkpoint(finished: Path, ca
         path.write_bytes(before)
 
 
-@pytest.mark.parametrize("output", ["", "\0", "pool.jsonl", "pool.jsonl/x", "/dev/null/x", "x" * 5000, "s3:", "no\x1b[31m/\x1b[0m"])
+@pytest.mark.parametrize(
+    "output", ["", "\0", "pool.jsonl", "pool.jsonl/x", "/dev/null/x", "x" * 5000, "s3:", "no\x1b[31m/\x1b[0m"]
+)
 def test_odd_places_for_output_are_one_error_or_none(output: str, call: Callable[..., Outcome]) -> None:
     for command in (["report", "runs/left", "-o", output], ["run", "left.yaml", "--dry-run", "--workspace", output],
                     ["status", output], ["why", output, "--run", "runs/left"], ["fetch", output], ["recipes", output],

@@ -1,5 +1,5 @@
-"""Whole runs over a pool that mixes the bad files with links, folders and names that are no files of a pool, and every
-command that looks at such a run: the accounting balances, healthy documents arrive, nothing reaches the terminal raw."""
+"""Whole runs over a pool of all bad files, links, folders and names that are no files of a pool, and every command that
+looks at such a run: the accounting balances, healthy documents arrive, nothing reaches the terminal raw."""
 
 import json
 import os
@@ -27,7 +27,7 @@ EVERYTHING: list[Any] = [
     {"dedup": {"method": "bloom"}},
     {"dedup": {"method": "minhash"}},
     {"decontaminate": {"reference": ["reference.jsonl"]}},
-    {"cut": {"column": "contamination", "op": "<=", "threshold": 1.0}},
+    {"cut": {"column": "contaminated_fraction", "op": "<=", "threshold": 1.0}},
 ]
 OPTIONS = ("--workers", "2", "--set", "quarantine_budget=1.0", "--set", "limits.worker_memory_gb=4")
 RECIPES = ("raw", "gopher", "c4", "fineweb", "dclm-baseline", "everything.yaml")
@@ -126,7 +126,9 @@ def test_every_healthy_document_arrives_as_it_does_without_the_bad_files(
     answers: dict[str, dict[str, Any]], tamis: Tamis
 ) -> None:
     done = tamis("run", "raw", "--pool", "control", "--name", "control", "--until", "extract", *OPTIONS, "--json")
-    expected = {row["url"]: row["text"] for step, row in rows_of(json.loads(done.stdout), "shards") if "extract" in step}
+    expected = {
+        row["url"]: row["text"] for step, row in rows_of(json.loads(done.stdout), "shards") if "extract" in step
+    }
     expected |= {part.url: part.text for file in FILES for part in file.healthy if part.text is not None}
     assert len(expected) == len({part.url for file in FILES for part in file.healthy}) > 400
     arrived: dict[str, list[str]] = {}
@@ -154,13 +156,22 @@ def test_more_bad_rows_than_the_budget_allows_are_one_error(answers: dict[str, d
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["status", "runs/raw"], ["status", "runs/everything", "--all"], ["dups", "runs/everything"], ["dups", "runs/gopher"],
-        ["report", "runs/raw", "-o", "raw.html"], ["report", "runs/everything", "-o", "everything.html"], ["clean", "runs"],
-        ["run", "raw", "--pool", "pool", "--dry-run"], ["fetch", "--list"], ["recipes"], ["recipes", "raw"],
-        ["experiment", "documentation", "--pool", "pool", "--dry-run"], ["tokenizer", "runs/everything", "--vocab-size", "300"],
+        ["status", "runs/raw"],
+        ["status", "runs/everything", "--all"],
+        ["dups", "runs/everything"],
+        ["dups", "runs/gopher"],
+        ["report", "runs/raw", "-o", "raw.html"],
+        ["report", "runs/everything", "-o", "everything.html"],
+        ["clean", "runs"],
+        ["run", "raw", "--pool", "pool", "--dry-run"],
+        ["fetch", "--list"],
+        ["recipes"],
+        ["recipes", "raw"],
+        ["experiment", "documentation", "--pool", "pool", "--dry-run"],
+        ["tokenizer", "runs/everything", "--vocab-size", "300"],
     ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_commands_on_such_a_run_print_nothing_raw(arguments: list[str], tamis: Tamis) -> None:
     done = tamis(*arguments)
     assert done.stdout.strip() and RAW.search(done.stdout) is None
@@ -180,7 +191,9 @@ def test_why_explains_every_kind_of_row(answers: dict[str, dict[str, Any]], tami
         assert json.loads(tamis("why", key, "--run", f"runs/{run}", "--json").stdout)[0]["id"] == key
 
 
-def test_pages_for_a_browser_hold_no_markup_of_the_crawl(answers: dict[str, dict[str, Any]], tamis: Tamis, place: Path) -> None:
+def test_pages_for_a_browser_hold_no_markup_of_the_crawl(
+    answers: dict[str, dict[str, Any]], tamis: Tamis, place: Path
+) -> None:
     tamis("report", "runs/raw", "-o", "page.html")
     tamis("dups", "runs/everything", "-o", "dups.html")
     for name in ("page.html", "dups.html"):
