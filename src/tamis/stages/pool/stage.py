@@ -142,8 +142,8 @@ class Pool(Source):
 
     def read(self, shard: InputShard) -> Iterator[pa.RecordBatch]:
         """Stream one file, or a group of them, in batches of at most 512 rows and 8 MB, or of one larger row. A record
-        that cannot be read has `error` set; a file of which nothing can be read is one such row. Raises DataError when a
-        file changed since the run was planned."""
+        that cannot be read has `error` set; a file of which nothing can be read is one such row. Raises DataError when
+        a file changed since the run was planned."""
         return self._read(shard, self._opener)
 
     def _read(self, shard: InputShard, opener: Callable[[InputShard], readers.Opener]) -> Iterator[pa.RecordBatch]:
