@@ -24,11 +24,6 @@ VERBS = (
     "describes", "remembers", "follows", "repairs", "watches", "paints", "carries", "visits", "measures",
     "protects", "explains", "discovers", "crosses", "borrows", "replaces",
 )  # fmt: skip
-PLACES = (
-    "near the old harbour", "behind the town hall", "before the winter comes", "with a little help from the neighbours",
-    "in the middle of the afternoon", "because that is what the people of the coast have always done",
-    "while the children of the village are still at school", "after the first days of spring",
-)  # fmt: skip
 
 
 def prose(seed: str, num_sentences: int = 24) -> str:
@@ -36,8 +31,8 @@ def prose(seed: str, num_sentences: int = 24) -> str:
     chance = random.Random(seed)
     pick = chance.choice
     sentences = [
-        f"The {pick(ADJECTIVES)} {pick(NOUNS)} {pick(VERBS)} the {pick(ADJECTIVES)} {pick(NOUNS)} of the {pick(NOUNS)} "
-        f"{pick(PLACES)}, and it {pick(VERBS)} that {pick(NOUNS)} {pick(PLACES)}."
+        f"The {pick(ADJECTIVES)} {pick(NOUNS)} {pick(VERBS)} a {pick(ADJECTIVES)} {pick(NOUNS)} that {pick(VERBS)} the "
+        f"{pick(NOUNS)} of {pick(ADJECTIVES)} {pick(NOUNS)}s, and {pick(ADJECTIVES)} {pick(NOUNS)}s have a {pick(NOUNS)}."
         for _ in range(num_sentences)
     ]
     return "\n\n".join(" ".join(sentences[start : start + 4]) for start in range(0, num_sentences, 4))
