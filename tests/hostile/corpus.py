@@ -31,8 +31,9 @@ def prose(seed: str, num_sentences: int = 24) -> str:
     chance = random.Random(seed)
     pick = chance.choice
     sentences = [
-        f"The {pick(ADJECTIVES)} {pick(NOUNS)} {pick(VERBS)} a {pick(ADJECTIVES)} {pick(NOUNS)} that {pick(VERBS)} the "
-        f"{pick(NOUNS)} of {pick(ADJECTIVES)} {pick(NOUNS)}s, and {pick(ADJECTIVES)} {pick(NOUNS)}s have a {pick(NOUNS)}."
+        f"The {pick(ADJECTIVES)} {pick(NOUNS)} {pick(VERBS)} a {pick(ADJECTIVES)} {pick(NOUNS)} that {pick(VERBS)} "
+        f"the {pick(NOUNS)} of {pick(ADJECTIVES)} {pick(NOUNS)}s, and {pick(ADJECTIVES)} {pick(NOUNS)}s have a "
+        f"{pick(NOUNS)}."
         for _ in range(num_sentences)
     ]
     return "\n\n".join(" ".join(sentences[start : start + 4]) for start in range(0, num_sentences, 4))

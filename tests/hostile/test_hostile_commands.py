@@ -45,8 +45,8 @@ RECIPE: dict[str, Any] = {
     "pool": {"inputs": ["pool.jsonl"], "holdout_fraction": 0.4, "holdout_by": "url"},
     "stages": [{"filter": {"rules": "gopher"}}, {"dedup": {"method": "exact"}}, {"tokenize": {"own_vocab_size": 300}}],
 }
-TRAINING = ("--tokens", "2048", "--set", "batch_size=2", "--set", "warmup_steps=1", "--set", "num_checkpoints=1",
-            "--set", "sequence_length=64", "--set", "threads=1", "--quiet")  # fmt: skip
+TRAINING = ("--tokens", "4096", "--set", "batch_size=2", "--set", "warmup_steps=1", "--set", "num_checkpoints=1",
+            "--set", "sequence_length=512", "--set", "threads=1", "--quiet")  # fmt: skip
 READING = (
     ["status", "runs/left", "--json"], ["status", "runs/left"], ["dups", "runs/left", "-o", "dups.html"],
     ["report", "runs/left", "-o", "page.html"], ["why", "https://a.example/3", "--run", "runs/left"], ["clean", "runs"],
@@ -84,7 +84,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("left", "right"):
         tamis("run", f"{name}.yaml", "--quiet", "--set", f"tokenize.tokenizer={tokenizer}")
         tamis("train", f"runs/{name}", *TRAINING)
-        tamis("eval", f"runs/{name}", "--heldout", "runs/heldout", "--set", "num_resamples=20", "--quiet")
+        tamis("eval", f"runs/{name}", "--heldout", "runs/heldout", "--set", "num_resamples=100", "--quiet")
     tamis("compare", "runs/left", "runs/right")
     return place
 
@@ -249,7 +249,9 @@ def test_training_and_evaluation_survive_a_garbled_checkpoint(finished: Path, ca
     for path in chance.sample(names, min(3, len(names))):
         before = path.read_bytes()
         path.write_bytes(GARBAGE[chance.choice(sorted(GARBAGE))])
-        check(call("eval", "runs/left", "--heldout", "runs/heldout", "--set", "num_resamples=20", "--quiet"), str(path))
+        check(
+            call("eval", "runs/left", "--heldout", "runs/heldout", "--set", "num_resamples=100", "--quiet"), str(path)
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(before)
 
