@@ -27,7 +27,7 @@ EVERYTHING: list[Any] = [
     {"dedup": {"method": "bloom"}},
     {"dedup": {"method": "minhash"}},
     {"decontaminate": {"reference": ["reference.jsonl"]}},
-    {"cut": {"column": "contaminated_fraction", "op": "<=", "threshold": 1.0}},
+    {"cut": {"column": "contaminated_fraction", "op": ">", "threshold": 0.5}},
 ]
 OPTIONS = ("--workers", "2", "--set", "quarantine_budget=1.0", "--set", "limits.worker_memory_gb=4")
 RECIPES = ("raw", "gopher", "c4", "fineweb", "dclm-baseline", "everything.yaml")
