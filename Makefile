@@ -5,14 +5,18 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DONE := $(VENV)/.installed
 MINUTES ?= 15
+CASES ?= 200000
 
-.PHONY: demo test soak check bench clean
+.PHONY: demo test fuzz soak check bench clean
 
 demo: $(READY)  ## the whole story on this machine's own documentation, offline; prints where the report is
 	$(BIN)/tamis demo --workspace demo
 
 test: check  ## every check and every test
 	$(BIN)/pytest -n 2 --dist loadfile
+
+fuzz: $(DONE)  ## the fuzzers of every decoder and format with many more cases than `make test` tries
+	TAMIS_FUZZ_CASES=$(CASES) $(BIN)/pytest tests/fuzz -n 2
 
 check: $(DONE)  ## lint, format, types
 	$(BIN)/ruff check .

@@ -84,3 +84,10 @@ def test_assignments() -> None:
     for wrong in ("a", "=1", "a.=1", ".a=1", "a..b=1", " =1"):
         with pytest.raises(ConfigError, match=r"--set .*: expected path\.to\.field=value, as in seed=1"):
             read_assignment(wrong, "seed=1")
+
+
+def test_a_key_that_is_given_twice_is_refused() -> None:
+    for text in ("a: 1\nb: {c: 1, c: 2}", "a: 1\na: 2"):
+        with pytest.raises(ConfigError, match=r"mine.yaml: not valid YAML: '[ac]' is given twice"):
+            read_yaml(text, "mine.yaml")
+    assert read_yaml("x: &x {a: 1, b: 2}\ny: {<<: *x, a: 3}", "") == {"x": {"a": 1, "b": 2}, "y": {"a": 3, "b": 2}}

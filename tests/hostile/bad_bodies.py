@@ -26,8 +26,16 @@ def _broken() -> HostileFile:
     number = 0
     for name, data in packed.items():
         middle = len(data) // 2
-        wrong = [data[:4], data[:middle], data[:middle] + chance.randbytes(9) + data[middle + 9 :], data[:4] + chance.randbytes(500),
-                 b"", b"\0", chance.randbytes(500), data + chance.randbytes(500)]  # fmt: skip
+        wrong = [
+            data[:4],
+            data[:middle],
+            data[:middle] + chance.randbytes(9) + data[middle + 9 :],
+            data[:4] + chance.randbytes(500),
+            b"",
+            b"\0",
+            chance.randbytes(500),
+            data + chance.randbytes(500),
+        ]
         for body in wrong:
             archive.bad(record(bad_url(f"broken/{number}"), block(body, f"Content-Encoding: {name}")))
             number += 1
@@ -83,20 +91,55 @@ def _nested() -> HostileFile:
 def _chunks() -> HostileFile:
     archive = Archive("bodies-chunks.warc.gz").good()
     bodies = [
-        b"ffffffff\r\nhello", b"-5\r\nhello\r\n0\r\n\r\n", b"5\r\nhello", b"5;" + b"x" * 99_999 + b"\r\nhello\r\n0\r\n\r\n",
-        b"5\r\nhelloXX5\r\nworld\r\n0\r\n\r\n", b"0\r\n\r\n", b"\r\n" * 50_000, b"1\r\nx\r\n" * 200_000, b"zz\r\nhello\r\n",
-        b"fffffffffffffffffff\r\nhello\r\n", b"5 \r\nhello\r\n0\r\nTrailer: " + b"t" * 99_999, b"", b"\0" * 100_000,
-    ]  # fmt: skip
+        b"ffffffff\r\nhello",
+        b"-5\r\nhello\r\n0\r\n\r\n",
+        b"5\r\nhello",
+        b"5;" + b"x" * 99_999 + b"\r\nhello\r\n0\r\n\r\n",
+        b"5\r\nhelloXX5\r\nworld\r\n0\r\n\r\n",
+        b"0\r\n\r\n",
+        b"\r\n" * 50_000,
+        b"1\r\nx\r\n" * 200_000,
+        b"zz\r\nhello\r\n",
+        b"fffffffffffffffffff\r\nhello\r\n",
+        b"5 \r\nhello\r\n0\r\nTrailer: " + b"t" * 99_999,
+        b"",
+        b"\0" * 100_000,
+    ]
     for number, body in enumerate(bodies):
         archive.bad(record(bad_url(f"chunks/{number}"), block(body, "Transfer-Encoding: chunked")))
     return archive.good(2).file()
 
 
 CHARSETS = (
-    "punycode", "idna", "unicode_escape", "raw_unicode_escape", "rot13", "rot_13", "hex", "base64", "zip", "bz2", "uu", "quopri",
-    "utf-7", "mbcs", "oem", "undefined", "string_escape", "x" * 5000, "../../etc/passwd", "\x1b[31mred", "", "utf-8; charset=hex",
-    "none", "palmos", "charmap", "utf_8_sig", "'utf-8", "\u00fctf-8",
-)  # fmt: skip
+    "punycode",
+    "idna",
+    "unicode_escape",
+    "raw_unicode_escape",
+    "rot13",
+    "rot_13",
+    "hex",
+    "base64",
+    "zip",
+    "bz2",
+    "uu",
+    "quopri",
+    "utf-7",
+    "mbcs",
+    "oem",
+    "undefined",
+    "string_escape",
+    "x" * 5000,
+    "../../etc/passwd",
+    "\x1b[31mred",
+    "",
+    "utf-8; charset=hex",
+    "none",
+    "palmos",
+    "charmap",
+    "utf_8_sig",
+    "'utf-8",
+    "\u00fctf-8",
+)
 
 
 def _charsets() -> HostileFile:

@@ -43,26 +43,63 @@ class Lines:
 
 
 NO_RECORDS = (
-    b"{", b"}", b"[]", b"null", b"5", b'"text"', b"{}", b"nonsense", b'{"text": }', b"{'text': 'x'}", b'{"text": "x",}',
-    b'{"text": "unclosed', b'{"text": null}', b'{"text": 5}', b'{"text": ["a"]}', b'{"text": {"a": 1}}', b'{"Text": "x"}',
-    b'{"text": "\\x41"}', b'{"text": "\\ud8', b'{"text": "tab\there"} {"text": "two"}', b'{"text": "caf\xe9"}', b"\0" * 1000,
-    b'{"text": "x", "a": 01}', b'{"text": "x", "a": 0x10}', b"// comment", b'{"text": true}', b'{"text": "x" "url": "y"}',
-    b'{"text": "x", "a": ' + b"[" * 300_000, b'{"a": ' * 100_000 + b"1" + b"}" * 100_000, b'{"text"' + b" " * 1_000_000,
-)  # fmt: skip
+    b"{",
+    b"}",
+    b"[]",
+    b"null",
+    b"5",
+    b'"text"',
+    b"{}",
+    b"nonsense",
+    b'{"text": }',
+    b"{'text': 'x'}",
+    b'{"text": "x",}',
+    b'{"text": "unclosed',
+    b'{"text": null}',
+    b'{"text": 5}',
+    b'{"text": ["a"]}',
+    b'{"text": {"a": 1}}',
+    b'{"Text": "x"}',
+    b'{"text": "\\x41"}',
+    b'{"text": "\\ud8',
+    b'{"text": "tab\there"} {"text": "two"}',
+    b'{"text": "caf\xe9"}',
+    b"\0" * 1000,
+    b'{"text": "x", "a": 01}',
+    b'{"text": "x", "a": 0x10}',
+    b"// comment",
+    b'{"text": true}',
+    b'{"text": "x" "url": "y"}',
+    b'{"text": "x", "a": ' + b"[" * 300_000,
+    b'{"a": ' * 100_000 + b"1" + b"}" * 100_000,
+    b'{"text"' + b" " * 1_000_000,
+)
 """Lines that give no document: each is a row with an error."""
 
 ODD_RECORDS = (
-    b'{"text": "x", "a": NaN, "b": 123456789012345678901234567890}', b'{"text": "x", "a": [Infinity, -Infinity, 1e999]}',
-    b'{"text": "x", "a": ' + b"9" * 5000 + b"}", b'{"text": "x", "a": ' + b"[" * 300 + b"]" * 300 + b"}",
-    b'{"text": "x", "a": ' + b"[" * 1000 + b"]" * 1000 + b"}", b'{"text": "x", "a": ' + b'{"a":' * 1000 + b"1" + b"}" * 1001,
-    b'{"text": "\\ud800 lone \\udfff"}', b'{"text": "x", "\\ud800": "\\ud800"}', b'{"text": "x", "url": 5, "id": "../../x"}',
-    b'{"text": "x", "metadata": "none"}', b'{"text": "x", "metadata": {"a": null, "b": {"c": 1}}}', b'{"text": "\\u0000"}',
-    b'{"text": ""}', b'{"text": "x", "text": "y", "url": "a", "url": "b"}', b'{"text": "x", "extra": "{\\"text\\": \\"z\\"}"}',
-    b'{"text": "x", "error": "mine", "drop_reason": "mine", "content": "mine", "token_ids": [1]}', b'{"text": "x", "": {"": ""}}',
-    b'{"text": "x", "files": "none"}', b'{"text": "x", "' + b"k" * 1_000_000 + b'": 1}', b'{"text": "x", "a": -0.0, "b": 1e-999}',
+    b'{"text": "x", "a": NaN, "b": 123456789012345678901234567890}',
+    b'{"text": "x", "a": [Infinity, -Infinity, 1e999]}',
+    b'{"text": "x", "a": ' + b"9" * 5000 + b"}",
+    b'{"text": "x", "a": ' + b"[" * 300 + b"]" * 300 + b"}",
+    b'{"text": "x", "a": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+    b'{"text": "x", "a": ' + b'{"a":' * 1000 + b"1" + b"}" * 1001,
+    b'{"text": "\\ud800 lone \\udfff"}',
+    b'{"text": "x", "\\ud800": "\\ud800"}',
+    b'{"text": "x", "url": 5, "id": "../../x"}',
+    b'{"text": "x", "metadata": "none"}',
+    b'{"text": "x", "metadata": {"a": null, "b": {"c": 1}}}',
+    b'{"text": "\\u0000"}',
+    b'{"text": ""}',
+    b'{"text": "x", "text": "y", "url": "a", "url": "b"}',
+    b'{"text": "x", "extra": "{\\"text\\": \\"z\\"}"}',
+    b'{"text": "x", "error": "mine", "drop_reason": "mine", "content": "mine", "token_ids": [1]}',
+    b'{"text": "x", "": {"": ""}}',
+    b'{"text": "x", "files": "none"}',
+    b'{"text": "x", "' + b"k" * 1_000_000 + b'": 1}',
+    b'{"text": "x", "a": -0.0, "b": 1e-999}',
     b'{"text": "x", "metadata": {"WARC-Target-URI": "http://[::1", "WARC-Record-ID": "\\u001b[2J"}}',
     b'{"text": "x", "warcinfo": [1], "quality_score": "high", "num_tokens": "many"}',
-)  # fmt: skip
+)
 """Records with a text and something odd beside it: a document or an error, never the end of the run."""
 
 
@@ -118,9 +155,14 @@ def _no_jsonl() -> list[HostileFile]:
     table = b"id,text\n1,hello\n2,world\n"
     array = json.dumps([{"text": "a"}, {"text": "b"}], indent=1).encode()
     texts_of = {
-        "csv": table, "array": array, "html": b"<html>not found</html>", "noise": random.Random("j").randbytes(200_000),
-        "utf16": '{"text": "x"}\n'.encode("utf-16"), "zip": b"PK\x03\x04" + bytes(100), "pdf": b"%PDF-1.4\n" + bytes(100),
-    }  # fmt: skip
+        "csv": table,
+        "array": array,
+        "html": b"<html>not found</html>",
+        "noise": random.Random("j").randbytes(200_000),
+        "utf16": '{"text": "x"}\n'.encode("utf-16"),
+        "zip": b"PK\x03\x04" + bytes(100),
+        "pdf": b"%PDF-1.4\n" + bytes(100),
+    }
     magic = HostileFile(name="magic.jsonl", data=b"\x1f\x8b\x08", noted=frozenset({"empty_files"}))
     return [magic, *(HostileFile(name=f"{what}.jsonl", data=data, quarantined=1) for what, data in texts_of.items())]
 

@@ -82,7 +82,10 @@ def texts() -> Iterator[tuple[str, str]]:
     yield "mixed", "".join(chr(chance.choice((chance.randrange(32, 0xD800), 0x1F600))) for _ in range(200_000))
 
 
-ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;owned\x07 \x1b]8;;https://bad.example/\x1b\\link\x1b]8;;\x1b\\ \x9b2J\x90q\x9c \x08\x08\r\x7f"
+ESCAPES = (
+    "\x1b[31mred\x1b[0m \x1b]0;owned\x07 \x1b]8;;https://bad.example/\x1b\\link\x1b]8;;\x1b\\ "
+    "\x9b2J\x90q\x9c \x08\x08\r\x7f \u202eabc"
+)
 """What a terminal obeys: colours, a title, a link, a cleared screen, a rewritten line."""
 MARKUP = "</script><script>alert(1)</script><img src=x onerror=alert(1)> [bold]rich[/bold] [/] {{x}} %s"
 """What a page of HTML or a library of terminal markup obeys."""

@@ -49,9 +49,13 @@ def _text_columns() -> list[HostileFile]:
         table = table.set_column(0, "text", table["text"].combine_chunks().cast(kind))
         found.append(HostileFile(name=name, data=written(table), healthy=healthy))
     wrong = {
-        "int": pa.array([1, 2]), "list": pa.array([["a"], ["b"]]), "null": pa.nulls(2), "struct": pa.array([{"a": "x"}, None]),
-        "bytes": pa.array([b"\xff\xfe", b"\xed\xa0\x80"]), "utf8": unchecked([b"\xff", b"caf\xe9"]),
-    }  # fmt: skip
+        "int": pa.array([1, 2]),
+        "list": pa.array([["a"], ["b"]]),
+        "null": pa.nulls(2),
+        "struct": pa.array([{"a": "x"}, None]),
+        "bytes": pa.array([b"\xff\xfe", b"\xed\xa0\x80"]),
+        "utf8": unchecked([b"\xff", b"caf\xe9"]),
+    }
     for what, column in wrong.items():
         table = pa.table({"text": column, "url": [f"https://bad.example/{what}/{n}" for n in range(2)]})
         found.append(HostileFile(name=f"text-{what}.parquet", data=written(table), quarantined=2))
@@ -65,20 +69,32 @@ def _columns() -> list[HostileFile]:
     for _ in range(30):
         deep = pa.StructArray.from_arrays([deep], ["a"])
     columns: dict[str, pa.Array] = {
-        "nanoseconds": stamp.cast(pa.timestamp("ns")), "years": pa.array([2**62, -(2**62), 0]).cast(pa.timestamp("us")),
-        "zoned": stamp.cast(pa.timestamp("us", "Europe/Berlin")), "nozone": stamp.cast(pa.timestamp("us", "Mars/Olympus")),
-        "days": pa.array([2**30, -(2**30), 0], pa.int32()).cast(pa.date32()), "time": pa.array([0, 1, 2], pa.time64("ns")),
+        "nanoseconds": stamp.cast(pa.timestamp("ns")),
+        "years": pa.array([2**62, -(2**62), 0]).cast(pa.timestamp("us")),
+        "zoned": stamp.cast(pa.timestamp("us", "Europe/Berlin")),
+        "nozone": stamp.cast(pa.timestamp("us", "Mars/Olympus")),
+        "days": pa.array([2**30, -(2**30), 0], pa.int32()).cast(pa.date32()),
+        "time": pa.array([0, 1, 2], pa.time64("ns")),
         "int-map": pa.array([[(1, "a"), (1, "b")], [], None], pa.map_(pa.int32(), pa.string())),
         "map-map": pa.array([[("a", [("b", 1)])]] * 3, pa.map_(pa.string(), pa.map_(pa.string(), pa.int64()))),
-        "decimal": pa.array([decimal.Decimal("1e30")] * 3, pa.decimal256(60, 10)), "unsigned": pa.array([2**64 - 1] * 3, pa.uint64()),
-        "floats": pa.array([float("nan"), float("inf"), 1e308]), "half": pa.array([1, 2, 3], pa.int16()).cast(pa.float16()),
-        "bytes": pa.array([b"\xff", b"\0", None]), "duration": stamp.cast(pa.duration("ns")), "deep": deep,
+        "decimal": pa.array([decimal.Decimal("1e30")] * 3, pa.decimal256(60, 10)),
+        "unsigned": pa.array([2**64 - 1] * 3, pa.uint64()),
+        "floats": pa.array([float("nan"), float("inf"), 1e308]),
+        "half": pa.array([1, 2, 3], pa.int16()).cast(pa.float16()),
+        "bytes": pa.array([b"\xff", b"\0", None]),
+        "duration": stamp.cast(pa.duration("ns")),
+        "deep": deep,
         "id": pa.array(["../../x", "", "0" * 32]),
-        "extra": pa.array(['{"text": "BAD"}', "no JSON", "{broken"]), "metadata": pa.array(["a", None, "b"]),
-        "error": pa.array(["mine"] * 3), "drop_reason": pa.array(["mine"] * 3), "content": pa.array([b"mine"] * 3),
-        "token_ids": pa.array([[1]] * 3), "date": pa.array([datetime.date(1, 1, 1)] * 3), "\x1b[31m\0": pa.array([1] * 3),
+        "extra": pa.array(['{"text": "BAD"}', "no JSON", "{broken"]),
+        "metadata": pa.array(["a", None, "b"]),
+        "error": pa.array(["mine"] * 3),
+        "drop_reason": pa.array(["mine"] * 3),
+        "content": pa.array([b"mine"] * 3),
+        "token_ids": pa.array([[1]] * 3),
+        "date": pa.array([datetime.date(1, 1, 1)] * 3),
+        "\x1b[31m\0": pa.array([1] * 3),
         "bad-strings": unchecked([b"\xff", b"ok", b"\xc0\xaf"]),
-    }  # fmt: skip
+    }
     found = []
     for what, column in columns.items():
         name = f"column-{what if what.isprintable() else 'escape'}.parquet"
@@ -123,8 +139,12 @@ def _no_parquet() -> list[HostileFile]:
         HostileFile(name="no-text.parquet", data=written(pa.table({"body": ["x"]})), quarantined=1),
         HostileFile(name="no-columns.parquet", data=written(pa.table({})), quarantined=1),
         HostileFile(name="two-texts.parquet", data=written(twice), quarantined=1),
-        HostileFile(name="no-rows.parquet", data=written(pa.table({"text": pa.array([], pa.string())})), noted=frozenset({"empty_files"})),
-    ]  # fmt: skip
+        HostileFile(
+            name="no-rows.parquet",
+            data=written(pa.table({"text": pa.array([], pa.string())})),
+            noted=frozenset({"empty_files"}),
+        ),
+    ]
 
 
 def _mutated() -> list[HostileFile]:

@@ -222,12 +222,29 @@ def _embedded() -> HostileFile:
 
 
 ODD_URLS = (
-    "", " ", "http://[::1", "javascript:alert(1)", "https://" + "a." * 400 + "example/", "https://bad.example/" + "u" * 99_999,
-    "https://bad.example/\x1b[31mred\x1b[0m\x1b]0;owned\x07", "https://bad.example/\0nul", "https://user:pass@bad.example:99999/",
-    "https://bad.example:port/", "https://\u202eelpmaxe.dab/", "https://xn--\x00/", "https://xn--99999999999/", "//bad.example/",
-    "https://bad.example/%ff%fe%00%zz", "dns:bad.example", "<https://bad.example/angle>", "https://256.256.256.256/", "https:///",
-    "https://bad.example/<script>alert(1)</script>", "https://..bad..example../", "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
-)  # fmt: skip
+    "",
+    " ",
+    "http://[::1",
+    "javascript:alert(1)",
+    "https://" + "a." * 400 + "example/",
+    "https://bad.example/" + "u" * 99_999,
+    "https://bad.example/\x1b[31mred\x1b[0m\x1b]0;owned\x07",
+    "https://bad.example/\0nul",
+    "https://user:pass@bad.example:99999/",
+    "https://bad.example:port/",
+    "https://\u202eelpmaxe.dab/",
+    "https://xn--\x00/",
+    "https://xn--99999999999/",
+    "//bad.example/",
+    "https://bad.example/%ff%fe%00%zz",
+    "dns:bad.example",
+    "<https://bad.example/angle>",
+    "https://256.256.256.256/",
+    "https:///",
+    "https://bad.example/<script>alert(1)</script>",
+    "https://..bad..example../",
+    "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+)
 
 
 def _odd_urls() -> HostileFile:

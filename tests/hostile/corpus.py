@@ -11,81 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NOUNS = [
-    "garden",
-    "river",
-    "mountain",
-    "village",
-    "teacher",
-    "window",
-    "market",
-    "engine",
-    "painter",
-    "season",
-    "harbour",
-    "library",
-    "meadow",
-    "captain",
-    "bridge",
-    "kitchen",
-    "forest",
-    "musician",
-    "station",
-    "island",
-    "farmer",
-    "lantern",
-    "orchard",
-    "castle",
-    "traveller",
-    "valley",
-    "doctor",
-    "machine",
-    "sailor",
-    "tower",
-]
-ADJECTIVES = [
-    "quiet",
-    "narrow",
-    "golden",
-    "patient",
-    "early",
-    "distant",
-    "careful",
-    "wooden",
-    "friendly",
-    "heavy",
-    "modern",
-    "silent",
-    "gentle",
-    "northern",
-    "famous",
-    "hollow",
-    "bright",
-    "curious",
-    "empty",
-    "ancient",
-]
-VERBS = [
-    "describes",
-    "remembers",
-    "follows",
-    "repairs",
-    "watches",
-    "paints",
-    "carries",
-    "visits",
-    "measures",
-    "protects",
-    "explains",
-    "discovers",
-    "crosses",
-    "borrows",
-    "replaces",
-]
-PLACES = (
-    "near the old harbour", "behind the town hall", "before the winter comes", "with a little help from the neighbours",
-    "in the middle of the afternoon", "because that is what the people of the coast have always done",
-    "while the children of the village are still at school", "after the first days of spring",
+NOUNS = (
+    "garden", "river", "mountain", "village", "teacher", "window", "market", "engine", "painter", "season",
+    "harbour", "library", "meadow", "captain", "bridge", "kitchen", "forest", "musician", "station", "island",
+    "farmer", "lantern", "orchard", "castle", "traveller", "valley", "doctor", "machine", "sailor", "tower",
+)  # fmt: skip
+ADJECTIVES = (
+    "quiet", "narrow", "golden", "patient", "early", "distant", "careful", "wooden", "friendly", "heavy",
+    "modern", "silent", "gentle", "northern", "famous", "hollow", "bright", "curious", "empty", "ancient",
+)  # fmt: skip
+VERBS = (
+    "describes", "remembers", "follows", "repairs", "watches", "paints", "carries", "visits", "measures",
+    "protects", "explains", "discovers", "crosses", "borrows", "replaces",
 )  # fmt: skip
 
 
@@ -94,8 +31,9 @@ def prose(seed: str, num_sentences: int = 24) -> str:
     chance = random.Random(seed)
     pick = chance.choice
     sentences = [
-        f"The {pick(ADJECTIVES)} {pick(NOUNS)} {pick(VERBS)} the {pick(ADJECTIVES)} {pick(NOUNS)} of the {pick(NOUNS)} "
-        f"{pick(PLACES)}, and it {pick(VERBS)} that {pick(NOUNS)} {pick(PLACES)}."
+        f"The {pick(ADJECTIVES)} {pick(NOUNS)} {pick(VERBS)} a {pick(ADJECTIVES)} {pick(NOUNS)} that {pick(VERBS)} "
+        f"the {pick(NOUNS)} of {pick(ADJECTIVES)} {pick(NOUNS)}s, and {pick(ADJECTIVES)} {pick(NOUNS)}s have a "
+        f"{pick(NOUNS)}."
         for _ in range(num_sentences)
     ]
     return "\n\n".join(" ".join(sentences[start : start + 4]) for start in range(0, num_sentences, 4))

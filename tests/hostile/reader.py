@@ -84,10 +84,14 @@ def apply_all(batch: pa.RecordBatch, maps: list[tuple[Map, bool]]) -> list[str]:
 def summary(row: dict[str, Any]) -> dict[str, Any]:
     """A row with its content and text as digests."""
     return {
-        "id": row[columns.ID], "url": row[columns.URL], "error": row[columns.ERROR], "drop_reason": row[columns.DROP_REASON],
-        "content": digest(row[columns.CONTENT]), "text": digest((row[columns.TEXT] or "").encode()),
+        "id": row[columns.ID],
+        "url": row[columns.URL],
+        "error": row[columns.ERROR],
+        "drop_reason": row[columns.DROP_REASON],
+        "content": digest(row[columns.CONTENT]),
+        "text": digest((row[columns.TEXT] or "").encode()),
         "extra": row[columns.EXTRA] if len(row[columns.EXTRA] or "") < 10_000 else None,
-    }  # fmt: skip
+    }
 
 
 def digest(data: bytes | None) -> str:

@@ -1,5 +1,5 @@
-"""Whole runs over a pool that mixes the bad files with links, folders and names that are no files of a pool, and every
-command that looks at such a run: the accounting balances, healthy documents arrive, nothing reaches the terminal raw."""
+"""Whole runs over a pool of all bad files, links, folders and names that are no files of a pool, and every command that
+looks at such a run: the accounting balances, healthy documents arrive, nothing reaches the terminal raw."""
 
 import json
 import os
@@ -27,7 +27,7 @@ EVERYTHING: list[Any] = [
     {"dedup": {"method": "bloom"}},
     {"dedup": {"method": "minhash"}},
     {"decontaminate": {"reference": ["reference.jsonl"]}},
-    {"cut": {"column": "contamination", "op": "<=", "threshold": 1.0}},
+    {"cut": {"column": "contaminated_fraction", "op": ">", "threshold": 0.5}},
 ]
 OPTIONS = ("--workers", "2", "--set", "quarantine_budget=1.0", "--set", "limits.worker_memory_gb=4")
 RECIPES = ("raw", "gopher", "c4", "fineweb", "dclm-baseline", "everything.yaml")
@@ -156,13 +156,22 @@ def test_more_bad_rows_than_the_budget_allows_are_one_error(answers: dict[str, d
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["status", "runs/raw"], ["status", "runs/everything", "--all"], ["dups", "runs/everything"], ["dups", "runs/gopher"],
-        ["report", "runs/raw", "-o", "raw.html"], ["report", "runs/everything", "-o", "everything.html"], ["clean", "runs"],
-        ["run", "raw", "--pool", "pool", "--dry-run"], ["fetch", "--list"], ["recipes"], ["recipes", "raw"],
-        ["experiment", "documentation", "--pool", "pool", "--dry-run"], ["tokenizer", "runs/everything", "--vocab-size", "300"],
+        ["status", "runs/raw"],
+        ["status", "runs/everything", "--all"],
+        ["dups", "runs/everything"],
+        ["dups", "runs/gopher"],
+        ["report", "runs/raw", "-o", "raw.html"],
+        ["report", "runs/everything", "-o", "everything.html"],
+        ["clean", "runs"],
+        ["run", "raw", "--pool", "pool", "--dry-run"],
+        ["fetch", "--list"],
+        ["recipes"],
+        ["recipes", "raw"],
+        ["experiment", "documentation", "--pool", "pool", "--dry-run"],
+        ["tokenizer", "runs/everything", "--vocab-size", "300"],
     ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_commands_on_such_a_run_print_nothing_raw(arguments: list[str], tamis: Tamis) -> None:
     done = tamis(*arguments)
     assert done.stdout.strip() and RAW.search(done.stdout) is None

@@ -158,6 +158,16 @@ def test_quarantine_budget_names_the_file(tmp_path: Path) -> None:
         execute(build(toy_docs(1, 10), quarantine_budget=0.01), tmp_path)
 
 
+def test_the_quarantine_budget_holds_for_what_was_made_before(tmp_path: Path) -> None:
+    """By the same run, the second time, and by another one that allowed more."""
+    for _ in range(2):
+        with pytest.raises(BudgetError, match="mem://0"):
+            execute(build(toy_docs(1, 10), quarantine_budget=0.01), tmp_path / "again")
+    execute(build(toy_docs(1, 10)), tmp_path / "shared")
+    with pytest.raises(BudgetError, match="mem://0"):
+        execute(build(toy_docs(1, 10), quarantine_budget=0.01), tmp_path / "shared")
+
+
 def test_the_quarantine_budget_itself_may_be_used_up(tmp_path: Path) -> None:
     execute(build(toy_docs(1, 9), quarantine_budget=0.1), tmp_path)
     assert counts(tmp_path, "01_pool")["quarantined"] == {"truncated_record": 1}

@@ -217,3 +217,9 @@ def test_json_is_the_same_bytes_for_the_same_data(place: str) -> None:
         read_json(file)
     with pytest.raises(FileNotFoundError):
         read_json(Location(place) / "none.json")
+
+
+def test_a_folder_in_place_of_a_json_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "record.json").mkdir()
+    with pytest.raises(DataError, match="a folder, not a JSON file"):
+        read_json(tmp_path / "record.json")

@@ -20,7 +20,7 @@ from tamis.runner.local_engine import LocalEngine
 from tamis.runner.plan import ARTEFACT_SCHEME, Pass, Plan, Step, asset_location
 from tamis.runner.task import Task, first_step_to_do, stored_input
 from tamis.store.atomic import delete_leftovers
-from tamis.store.rundir import RunDir, StageDir
+from tamis.store.rundir import RunDir, StageDir, read_card
 from tamis.store.tokens import has_manifest, write_manifest
 from tamis.store.workspace import Workspace
 
@@ -88,15 +88,22 @@ class PassNode(Node):
         for step in self.this_pass.steps:
             card = write_card(self.plan, step, tasks)
             context.on_event(Event(kind="stage_finished", fields={"stage": step.label, **card.to_dict()["counts"]}))
-            check_budget(self.plan, step, card, tasks)
-            if card.accounting is not None and card.accounting.kept == 0:
-                raise nothing_left(step, card)
+        self.check(context.workspace)
         for step in (*self.this_pass.steps, *([self.this_pass.sketch] if self.this_pass.sketch else [])):
             root = tasks[0].folder(step).root
             for kind in (root, *root.children()):
                 delete_leftovers(kind)  # of workers that were stopped; the lock says that nobody else writes here
         if self.this_pass.sketch is not None:
             _tell_cost(self.this_pass.sketch, card, context)
+
+    def check(self, workspace: Workspace) -> None:
+        """Raises BudgetError (too many quarantined rows), DataError (no document is left)."""
+        tasks = self.tasks(workspace)
+        for step in self.this_pass.steps:
+            card = read_card(tasks[0].folder(step).card)
+            check_budget(self.plan, step, card, tasks)
+            if card.accounting is not None and card.accounting.kept == 0:
+                raise nothing_left(step, card)
 
 
 def _makes_tokens(step: Step) -> bool:

@@ -88,6 +88,8 @@ def _finish(group: list[Node], context: Context) -> None:
             run_side_by_side(todo, context)
         elif todo:
             todo[0].run(context)
+    for node in group:
+        node.check(workspace)
 
 
 def _busy(name: str) -> str:

@@ -54,6 +54,10 @@ class Node(ABC):
     def is_done(self, workspace: Workspace) -> bool:
         """What the ledger says. Asked only when all inputs are done."""
 
+    def check(self, workspace: Workspace) -> None:  # noqa: B027 - most kinds of work have nothing that a run forbids
+        """Asked of every node that is done, also when another run made it. Raises BudgetError or DataError where what
+        was made is not what this run allows."""
+
     def verify_inputs(self, workspace: Workspace) -> None:  # noqa: B027 - what workers read they verify themselves
         """Compare the stored files that `run` reads itself with the ledger. Raises DamagedError."""
 
