@@ -8,6 +8,7 @@ job is done again, and only a sandbox beside the actor that does it finds out wh
 import os
 import pickle
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -184,8 +185,9 @@ class RayEngine(Engine):
             _start(ray)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._board = ray.remote(num_cpus=0, scheduling_strategy=here, max_restarts=-1)(Board).remote()
-        # They claim no processor: as many as were asked for run, spread over the nodes, however many of those are left.
-        self._actor = ray.remote(num_cpus=0, scheduling_strategy="SPREAD")(Actor)
+        # They claim no processor: as many as were asked for run, however few nodes are left.
+        self._actor = ray.remote(num_cpus=0)(Actor)
+        self._placed = Counter[str]()
         self._plans: dict[str, Any] = {}
         self._started = 0
 
@@ -196,8 +198,18 @@ class RayEngine(Engine):
 
     def start(self) -> RayWorker:
         self._started += 1
-        actor = self._actor.remote(self._board, self._started)
+        actor = self._actor.options(scheduling_strategy=self._place()).remote(self._board, self._started)
         return RayWorker(self._ray, actor, self._board, self._started, self._plans)
+
+    def _place(self) -> Any:
+        """The node with the fewest workers for its processors. Ray's own strategy SPREAD puts actors that claim no
+        processor on one node as soon as the others are slow to report; it decides only when that node is lost."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        processors = {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in self._ray.nodes() if node["Alive"]}
+        chosen = min(sorted(processors), key=lambda name: (self._placed[name] + 1) / (processors[name] or 1e-9))
+        self._placed[chosen] += 1
+        return NodeAffinitySchedulingStrategy(chosen, soft=True)
 
     def wait(self, busy: Sequence[RayWorker]) -> None:
         self._ray.wait([one.reference for one in busy], timeout=POLL_SECONDS)
