@@ -16,7 +16,7 @@ test: check  ## every check and every test
 	$(BIN)/pytest -n 2 --dist loadfile
 
 fuzz: $(DONE)  ## the fuzzers of every decoder and format with many more cases than `make test` tries
-	TAMIS_FUZZ_CASES=$(CASES) $(BIN)/pytest tests/fuzz -n 2
+	TAMIS_FUZZ_CASES=$(CASES) $(BIN)/pytest tests/fuzz tests/hostile -n 2
 
 check: $(DONE)  ## lint, format, types
 	$(BIN)/ruff check .

@@ -83,9 +83,9 @@ def _print_plan(
     from tamis.console.cost import print_graph
     from tamis.runner.graph import in_order
     from tamis.store.location import Location
-    from tamis.store.workspace import Workspace
+    from tamis.store.workspace import planned_workspace
 
-    place = Workspace(Location(workspace).absolute())
+    place = planned_workspace(Location(workspace))
     print_graph(in_order(targets(place)), place, number_of_workers(workers), as_json, notes)
 
 

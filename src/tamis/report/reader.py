@@ -8,9 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
-from tamis.base.errors import DataError
+from tamis.base.errors import ConfigError, DataError
+from tamis.base.yaml_text import read_yaml
 from tamis.report.scores import as_dict
 from tamis.store.location import Location
 from tamis.store.rundir import Product, RunDir
@@ -62,6 +61,9 @@ class RunReader:
         except OSError as error:
             self.problems.append(f"{name}: {error.strerror or error}")
             return None
+        except DataError:
+            self.problems.append(f"{name}: a folder is in its place")
+            return None
 
     def json(self, place: Location, name: str) -> Any:
         """None when the file is absent; None and a problem when it is broken."""
@@ -97,7 +99,7 @@ class RunReader:
             self.problems.append(f"{name}: missing")
             return {}, ""
         try:
-            return as_dict(yaml.safe_load(text)), text
-        except yaml.YAMLError:
+            return as_dict(read_yaml(text, name)), text
+        except ConfigError:
             self.problems.append(f"{name}: not valid YAML")
             return {}, text

@@ -180,8 +180,16 @@ class Location:
     # Reading.
 
     def open_read(self) -> io.BufferedReader:
-        """A readable, seekable binary stream. Raises OSError, or DataError when a server refuses."""
-        return open_remote(self._text) if self.is_remote else self.path.open("rb")
+        """A readable, seekable binary stream. Raises OSError, FileNotFoundError also for what lies below a file, and
+        DataError for a folder or when a server refuses."""
+        if self.is_remote:
+            return open_remote(self._text)
+        try:
+            return self.path.open("rb")
+        except NotADirectoryError as error:
+            raise FileNotFoundError(errno.ENOENT, error.strerror, str(self)) from None
+        except IsADirectoryError:
+            raise DataError(f"{self}: this is a folder, where a file is needed. Move it away.") from None
 
     def open_local(self) -> io.BufferedReader:
         """As `open_read`, of a file of this machine, which can be mapped into memory: see `local_path`."""

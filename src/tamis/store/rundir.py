@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import Any
 
 import orjson
-import yaml
 
 from tamis.base.cards import Card
 from tamis.base.errors import ConfigError, DataError
 from tamis.base.events import Event
+from tamis.base.yaml_text import read_yaml
 from tamis.store.atomic import read_json, storage_errors, write_bytes, write_json
 from tamis.store.location import Location
 from tamis.store.workspace import EVENTS, Workspace, workspace_of
@@ -229,12 +229,12 @@ class RunDir:
     def read_recipe(self) -> dict[str, Any]:
         """The recipe as it was resolved. Raises DataError when it is missing or damaged."""
         try:
-            found = yaml.safe_load(self.recipe.read_text())
+            found = read_yaml(self.recipe.read_text(), "recipe.yaml")
             if isinstance(found, dict) and isinstance(found.get("name"), str):
                 return found
             reason = "it is no recipe"
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            reason = f"no valid YAML: {type(error).__name__}"
+        except (ConfigError, DataError) as error:
+            reason = str(error)
         except FileNotFoundError:
             reason = "missing"
         raise DataError(

@@ -71,21 +71,30 @@ class Workspace:
 
 
 def open_workspace(place: Location) -> Workspace:
-    """The workspace at `place`; an empty or absent folder becomes one. Raises ConfigError for any other folder: what
-    is not Tamis's own is never written into."""
+    """The workspace at `place`; an empty or absent folder becomes one. Raises ConfigError as `planned_workspace`, and
+    StorageError when it cannot be written."""
+    workspace = planned_workspace(place)
+    if not (workspace.root / MARKER).exists():
+        with storage_errors(workspace.root):
+            write_json(workspace.root / MARKER, FORMAT)
+    return workspace
+
+
+def planned_workspace(place: Location) -> Workspace:
+    """The workspace that is at `place`, or that could be made there; nothing is written. Raises ConfigError for a place
+    that can be no folder, and for a folder that is not empty and not Tamis's own, which is never written into."""
     _check_place(place)
     place = place.absolute()
-    if not (place / MARKER).exists():
-        with storage_errors(place):
-            found = place.children()
-        if found:
-            raise ConfigError(
-                f"{place}: this folder is not empty and no Tamis workspace (it holds {found[0].name}). Choose a new or "
-                "empty folder: --workspace FOLDER."
-            )
-        with storage_errors(place):
-            write_json(place / MARKER, FORMAT)
-    _check_format(place)
+    if (place / MARKER).exists():
+        _check_format(place)
+        return Workspace(place)
+    with storage_errors(place):
+        found = place.children()
+    if found:
+        raise ConfigError(
+            f"{place}: this folder is not empty and no Tamis workspace (it holds {found[0].name}). Choose a new or "
+            "empty folder: --workspace FOLDER."
+        )
     return Workspace(place)
 
 
