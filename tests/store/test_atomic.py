@@ -221,5 +221,5 @@ def test_json_is_the_same_bytes_for_the_same_data(place: str) -> None:
 
 def test_a_folder_in_place_of_a_json_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "record.json").mkdir()
-    with pytest.raises(DataError, match="a folder, not a JSON file"):
+    with pytest.raises(DataError, match="this is a folder, where a file is needed"):
         read_json(tmp_path / "record.json")

@@ -164,7 +164,7 @@ def test_tokenizers(tmp_path: Path, data: bytes) -> None:
 )
 def test_ids_of_tokenizers(tmp_path: Path, number: str, text: str) -> None:
     (tmp_path / "tokenizer.json").write_text(text % number)
-    with pytest.raises(ConfigError, match="ids are whole numbers from 0 to 2147483647"):
+    with pytest.raises(ConfigError, match="ids are whole numbers from 0 to 16,777,215"):
         vocab_size(Location(tmp_path / "tokenizer.json"))
 
 

@@ -92,5 +92,3 @@ def read_json(place: Place) -> Any:
         return orjson.loads(Location(place).read_bytes())
     except orjson.JSONDecodeError as error:
         raise DataError(f"{place}: no valid JSON ({error}). Delete the file and run the same command again.") from None
-    except IsADirectoryError:
-        raise DataError(f"{place}: a folder, not a JSON file. Delete it and run the same command again.") from None
