@@ -205,7 +205,7 @@ def test_jsonl_output_is_a_pool(tamis: Tamis, place: Path) -> None:
     folder = Path(status["stages"]["03_filter"]["artefact"]) / "jsonl"
     again = {"name": "again", "stages": [{"dedup": {"method": "exact"}}], "pool": {"inputs": [str(folder)]}}
     (place / "again.yaml").write_text(yaml.safe_dump(again))
-    found = json.loads(tamis("run", "again.yaml", "--json").stdout)["stages"]["01_pool"]["counts"]
+    found = json.loads(tamis("run", "again.yaml", "--workspace", "others", "--json").stdout)["stages"]["01_pool"]["counts"]
     assert found["kept"] == stages["03_filter"]["counts"]["kept"]
 
 
@@ -250,7 +250,7 @@ CONFIG, DATA, STORAGE = 2, 3, 5
         (["run", "raw", "--pool", "crawl", "--name", "artefacts"], "is not 'artefacts'", CONFIG),
         (["run", "raw", "--pool", "crawl", "--name", ""], "--name", CONFIG),
         (["run", "raw", "--pool", "crawl", "--workspace", "broken.yaml"], "is a file", CONFIG),
-        (["run", "raw", "--pool", "crawl", "--workspace", "x" * 300], "the name is too long", STORAGE),
+        (["run", "raw", "--pool", "crawl", "--workspace", "x" * 300], "File name too long", CONFIG),
         (["run", "raw", "--pool", "crawl", "--workspace", "broken.yaml/x"], "is a file", CONFIG),
         (["run", "raw", "--pool", "crawl", "--name", "x" * 300], "at most 100 lower-case letters", CONFIG),
         (["run", "x" * 300 + ".yaml", "--pool", "crawl"], "no such recipe file", CONFIG),

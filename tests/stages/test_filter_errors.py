@@ -26,7 +26,7 @@ from tamis.stages.filter.language import LangidDetector
         ({"keep_languages": ["zh-cn"], "language_model": "models/lid.176.ftz"}, ["lid.176.ftz", "'zh-cn'"]),
         ({"min_words": "forty"}, ["filter.min_words", "valid number", "'forty'"]),
         ({"min_words": [40]}, ["filter.min_words", "valid number", "[40]"]),
-        ({"min_words": float("nan")}, ["filter.min_words", "give a number"]),
+        ({"min_words": float("nan")}, ["filter.min_words", "a finite number"]),
         ({"min_language_score": 1.5}, ["filter.min_language_score", "less than 1", "1.5"]),
         ({"own_banned_words": ["bad", " "]}, ["filter.own_banned_words", "blank"]),
         ({"own_banned_words": "bad"}, ["filter.own_banned_words", "list"]),

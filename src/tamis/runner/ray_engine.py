@@ -155,7 +155,9 @@ def _start(ray: Any) -> None:
         os.environ.setdefault(name, value)
     for attempt in range(1, START_TRIES + 1):
         try:
-            ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+            # Without an address, Ray would join whatever cluster was started on this machine last.
+            address = os.environ.get("RAY_ADDRESS") or "local"
+            ray.init(address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
             return
         except Exception as error:  # a node that is slow to start is a bare Exception there
             if isinstance(error, ConnectionError) or attempt == START_TRIES:
