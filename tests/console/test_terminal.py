@@ -64,7 +64,8 @@ def test_tables_and_explanations(what: str, capsys: pytest.CaptureFixture[str]) 
     if what == "why":
         tables.print_explanation(explanation())
     elif what == "clean":
-        tables.print_table(tables.clean_table([{"artefact": EVIL, "kind": EVIL, "bytes": 5, "why": EVIL, "kept": EVIL}]))
+        item = {"artefact": EVIL, "kind": EVIL, "bytes": 5, "why": EVIL, "kept": EVIL}
+        tables.print_table(tables.clean_table([item]))
     elif what == "assets":
         tables.print_table(tables.assets_table([{"name": EVIL, "cached": EVIL}]))
     else:
