@@ -105,3 +105,8 @@ def test_words_and_differences() -> None:
     assert [(kind, a, b) for kind, a, b in differences("a b c", "a x c") if kind != "equal"] == [
         ("replace", [" b"], [" x"])
     ]
+
+
+def test_a_long_run_of_blanks_takes_no_longer_than_its_length() -> None:
+    """It took the square of it: a megabyte of blanks would not end."""
+    assert words_of(" " * 1_000_000 + "\n a\t \n" + "\t" * 1_000_000) == ["\n", " a", "\n"]

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -32,7 +33,8 @@ MIN_PARAGRAPH_CHARS = 40
 MAX_COUNTED_DOCUMENTS = 200_000
 """Largest number of documents whose paragraphs are all counted; of more documents, a sample of about this many is
 counted."""
-_WORD = re.compile(r"\n|[^\S\n]*(?:\w+|[^\w\s])")
+_WORD = re.compile(r"\n|[^\S\n]*(?:\w+|[^\w\s])|[^\S\n]+")
+"""The last kind, blanks with nothing behind them, is no word. Without it, each blank of a long run would be tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +234,8 @@ def _ranked(pairs: list[tuple[ShownDocument, ShownDocument]]) -> list[Pair]:
 
 def words_of(text: str) -> list[str]:
     """Words, punctuation marks and line ends, each with the blanks before it: the first `MAX_COMPARED_WORDS`."""
-    return [match.group() for match, _ in zip(_WORD.finditer(text), range(MAX_COMPARED_WORDS), strict=False)]
+    found = (match.group() for match in _WORD.finditer(text))
+    return list(islice((word for word in found if word == "\n" or not word.isspace()), MAX_COMPARED_WORDS))
 
 
 def _matcher(left: list[str], right: list[str]) -> difflib.SequenceMatcher[str]:
