@@ -105,8 +105,8 @@ def test_broken_rows_are_named(tmp_path: Path, line: str, message: str) -> None:
 
 
 def test_a_file_of_rows_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.jsonl", tmp_path):
-        with pytest.raises(DataError, match=rf"^{path}: cannot be read \("):
+    for path, why in ((tmp_path / "none.jsonl", r"cannot be read \("), (tmp_path, "this is a folder")):
+        with pytest.raises(DataError, match=rf"^{path}: {why}"):
             read_multiple_choice(Location(path))
 
 
