@@ -1,5 +1,6 @@
 """Which folders count as checkpoints, in the one place that says so, and by what a model is known."""
 
+import resource
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from training_data import train  # noqa: E402
 
-from tamis.base.errors import ConfigError, DataError  # noqa: E402
+from tamis.base.errors import ConfigError, DataError, StorageError  # noqa: E402
 from tamis.evaluate.model import checkpoint_fingerprint  # noqa: E402
 from tamis.store.atomic import write_json  # noqa: E402
 from tamis.store.location import Location, temporary_name  # noqa: E402
@@ -118,3 +119,16 @@ def test_a_training_does_not_go_on_from_another_shape(tokens: Location, output: 
     (output / "card.json").delete_file()
     with pytest.raises(DataError, match="do not belong together"):
         train(tokens, output)
+
+
+def test_a_full_disk_is_told(tokens: Location, tmp_path: Path) -> None:
+    """PyTorch's own writer raises RuntimeError. A limit on the size of files refuses writes as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))
+    try:
+        with pytest.raises(StorageError, match="the checkpoint could not be written: the disk is full"):
+            train(tokens, Location(tmp_path / "train"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    train(tokens, Location(tmp_path / "train"))
+    assert len(checkpoint.find(Location(tmp_path / "train"))) == 4

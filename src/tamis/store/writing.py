@@ -104,10 +104,6 @@ def storage_errors(place: object) -> Iterator[None]:
             raise StorageError(
                 f"{place}: a file is in the way ({error.strerror or error}). {remedy[0].upper()}{remedy[1:]}."
             ) from error
-        if error.errno == errno.ENAMETOOLONG:
-            raise StorageError(
-                f"{target:.80}…: the name is too long for a file here. {remedy[0].upper()}{remedy[1:]}."
-            ) from error
         raise
 
 

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from tamis.base.errors import ConfigError, DataError
+from tamis.base.errors import ConfigError, DataError, StorageError
 from tamis.base.hashing import fingerprint
 from tamis.store.atomic import Place, delete_leftovers, is_whole, publish_folder, read_json, write_json
 from tamis.store.location import Location
@@ -114,14 +114,29 @@ def save(
     with publish_folder(folder, CONFIG) as partial:
         write_json(partial / CONFIG, config | {"shape": asdict(model.shape), "position": position.to_dict()})
         tokenizer.copy_to(Location(partial / TOKENIZER))
-        torch.save(model.state_dict(), partial / WEIGHTS)
+        _save(model.state_dict(), partial / WEIGHTS)
         random = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             random["cuda"] = torch.cuda.get_rng_state()
-        torch.save({"optimizer": optimizer.state_dict(), "random": random}, partial / TRAINING_STATE)
+        _save({"optimizer": optimizer.state_dict(), "random": random}, partial / TRAINING_STATE)
     found = find(output)
     for older in found[: found.index(folder)]:
         (older / TRAINING_STATE).delete_file()
+
+
+def _save(state: dict[str, Any], place: Place) -> None:
+    """`torch.save`. Its writer tells of a full disk by a RuntimeError, from which StorageError is raised."""
+    import torch
+
+    try:
+        torch.save(state, str(place))
+    except RuntimeError as error:
+        if "inline_container" not in str(error) and "PytorchStreamWriter" not in str(error):
+            raise
+        raise StorageError(
+            f"{place}: the checkpoint could not be written: the disk is full, or refuses files of this size. Free some "
+            "space and run the same command again: it goes on from the checkpoint before."
+        ) from error
 
 
 def clean_up(output: Location) -> None:
