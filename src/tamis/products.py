@@ -186,6 +186,7 @@ class ModelNode(ProductNode):
 
     kind: ClassVar[str] = "model"
     own_process: ClassVar[bool] = True
+    resumes_from = ("checkpoints",)
 
     def __init__(self, run_name: str, data: Dataset, budget: Budget, seed: int, threads: int | None = None) -> None:
         inputs = dict.fromkeys([*data.inputs, *budget.inputs])

@@ -224,6 +224,30 @@ def test_a_product_whose_record_is_damaged_is_made_again(tmp_path: Path) -> None
         assert finish(node, workspace) == []
 
 
+class Slow(Letter):
+    """Writes its file in parts, and goes on from those that are there, as a training does from its checkpoints."""
+
+    resumes_from = ("parts",)
+
+    def make(self, folder: Location, context: Context) -> Sequence[Location]:
+        if not (folder / "parts" / "first").exists():
+            write_bytes(folder / "parts" / "first", b"first")
+        write_bytes(folder / "text", (folder / "parts" / "first").read_bytes())
+        return [folder / "text", folder / "parts" / "first"]
+
+
+def test_what_was_interrupted_goes_on_but_not_from_what_is_damaged(tmp_path: Path) -> None:
+    workspace, slow = open_workspace(Location(tmp_path)), Slow("a")
+    part = slow.folder(workspace) / "parts" / "first"
+    write_bytes(part, b"begun")
+    finish(slow, workspace)
+    assert part.read_bytes() == b"begun", "interrupted work goes on"
+    flip(part.path)
+    finish(Letter("b", [slow]), workspace)
+    assert part.read_bytes() == (slow.folder(workspace) / "text").read_bytes() == b"first"
+    slow.verify(workspace)
+
+
 class Hopeless(Letter):
     """Its file is damaged as soon as it is there."""
 

@@ -26,6 +26,9 @@ class ProductNode(Node):
     read_when_done: ClassVar[tuple[str, ...]] = ()
     """Small files that are read wherever the artefact is found done, and so verified then."""
 
+    resumes_from: ClassVar[tuple[str, ...]] = ()
+    """Folders of the artefact in which interrupted work leaves what it goes on from."""
+
     @abstractmethod
     def identity(self, workspace: Workspace) -> str:
         """Fingerprint over all that decides the artefact's bytes. Asked only when all inputs are done."""
@@ -60,6 +63,10 @@ class ProductNode(Node):
         folder = self.folder(context.workspace)
         about = {"stage": self.label, "run": self.run_name}
         context.on_event(Event(kind="step_started", fields=about))
+        if (folder / RECORD).exists():
+            # It was finished and is not whole any more: what the damage is in is nothing to go on from.
+            for name in self.resumes_from:
+                (folder / name).delete_folder()
         files = self.make(folder, context)
         record = Record(fingerprint=self.identity(context.workspace), outputs=describe_outputs(folder, files))
         write_record(folder / RECORD, record)
