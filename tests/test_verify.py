@@ -1,6 +1,7 @@
 """`tamis verify`: every stored file against its digest, and what a run then makes anew."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ from tamis.store.location import Location
 from tamis.store.locks import lock
 
 RULE = {"column": "url", "op": "matches", "threshold": "/9", "reason": "nines"}
-RECIPE = {"name": "mine", "stages": [{"dedup": {"method": "minhash"}}, {"cut": RULE}]}
+RECIPE = {
+    "name": "mine",
+    "stages": [{"dedup": {"method": "minhash"}}, {"cut": RULE}, {"tokenize": {"own_vocab_size": 300}}],
+}
 DAMAGED, DECISIONS = "the file is not as it was written", "dedup-*/decisions/*.parquet"
+TOKENIZER = "tokenize-*/tokens/tokenizer.json"
 
 
 @pytest.fixture
@@ -41,10 +46,10 @@ def contents(place: Path) -> dict[str, bytes]:
 def test_every_kind_of_file_is_compared_and_the_next_run_makes_it_anew(tamis: Tamis, tmp_path: Path) -> None:
     wanted = contents(tmp_path)
     told = tamis("verify").stdout
-    assert f"{sum('/tasks/' not in name and 'card' not in name for name in wanted)} files" in told
+    assert f"{sum(not re.search('/tasks/|card.json|record.json', name) for name in wanted)} files" in told
     damaged = {
         kind: next(tmp_path.glob(f"runs/artefacts/{kind}"))
-        for kind in ("pool-*/shards/*.parquet", "cut-*/tasks/00000.json", DECISIONS)
+        for kind in ("pool-*/shards/*.parquet", "cut-*/tasks/00000.json", DECISIONS, TOKENIZER)
     }
     for file in damaged.values():
         flip(file)
@@ -57,6 +62,8 @@ def test_every_kind_of_file_is_compared_and_the_next_run_makes_it_anew(tamis: Ta
         "shards/00000.parquet": DAMAGED,
         "tasks/00000.json": "the record is not as it was written",
         f"decisions/{damaged[DECISIONS].name}": DAMAGED,
+        "tokens/manifest.json": "the manifest and the tokenizer do not fit each other",
+        "tokens/tokenizer.json": "the manifest and the tokenizer do not fit each other",
     }
     tamis("run", "mine.yaml", "--pool", "pool.jsonl", "--quiet")
     assert contents(tmp_path) == wanted

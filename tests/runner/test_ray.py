@@ -31,11 +31,22 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     made.add_node(wait=False, num_cpus=1, include_dashboard=False)
     made.second = made.add_node(wait=False, num_cpus=2)
     ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
-    while sum(node["Alive"] for node in ray.nodes()) < 2:
+    while not _reached(made.second.node_id):
         time.sleep(0.05)
     yield made
     ray.shutdown()
     made.shutdown()
+
+
+def _reached(node: str) -> bool:
+    """Whether work is sent to this node. The head learns of a node some time after the node is listed as alive, and
+    until then it starts the workers that are meant for it elsewhere."""
+    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
+    where = ray.remote(num_cpus=0, scheduling_strategy=strategy)(lambda: ray.get_runtime_context().get_node_id())
+    try:
+        return bool(ray.get(where.remote()) == node)
+    except ray.exceptions.RayError:
+        return False
 
 
 def test_a_cluster_gives_the_bytes_of_one_process_and_hostile_rows_cost_themselves(

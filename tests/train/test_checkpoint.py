@@ -14,6 +14,7 @@ from tamis.base.errors import ConfigError, DataError, StorageError  # noqa: E402
 from tamis.evaluate.model import checkpoint_fingerprint  # noqa: E402
 from tamis.store.atomic import write_json  # noqa: E402
 from tamis.store.location import Location, temporary_name  # noqa: E402
+from tamis.store.shards import file_digest  # noqa: E402
 from tamis.train import checkpoint  # noqa: E402
 
 
@@ -116,6 +117,9 @@ def test_a_training_does_not_go_on_from_another_shape(tokens: Location, output: 
     """As when a folder was copied from another training."""
     for folder in checkpoint.find(output):
         torch.save({"x": torch.zeros(3)}, folder.path / "model.pt")
+        config = checkpoint.read_config(folder)
+        config["files"]["model.pt"] = file_digest(folder / "model.pt")
+        write_json(folder / "config.json", config)
     (output / "card.json").delete_file()
     with pytest.raises(DataError, match="do not belong together"):
         train(tokens, output)

@@ -155,6 +155,41 @@ def test_a_killed_training_goes_on_bit_for_bit(
     assert unfinished(output) == []
 
 
+@pytest.mark.parametrize(
+    "file", [f"checkpoints/step_000000{name}" for name in ("10/model.pt", "20/tokenizer.json", "30/config.json",
+                                                         "40/model.pt", "40/training.pt")] + ["metrics.jsonl"],
+)  # fmt: skip
+def test_a_training_does_not_go_on_from_what_is_damaged(
+    tokens: Location, undisturbed: Location, tmp_path: Path, file: str
+) -> None:
+    output = Location(tmp_path / "train")
+    for whole in undisturbed.files():
+        whole.copy_to(output / whole.relative_to(undisturbed))
+    (output / "card.json").delete_file()
+    data = bytearray((output / file).read_bytes())
+    data[data.index(b"}") if file.endswith(("config.json", "metrics.jsonl")) else len(data) // 2] ^= 4
+    (output / file).delete_file()
+    (output / file).path.write_bytes(data)
+    seen: list[dict[str, Any]] = []
+    train(tokens, output, seen.append)
+    assert progress_text(seen[0]) == f"{output / file} is damaged: the training begins again"
+    assert [line["step"] for line in seen[1:]] == list(range(NUM_STEPS + 1))
+    for name in ("card.json", *(f"checkpoints/step_00000040/{name}" for name in ("config.json", "model.pt"))):
+        assert (output / name).read_bytes() == (undisturbed / name).read_bytes(), name
+
+
+def test_a_damaged_tokenizer_is_not_trained_with(tokens: Location, tmp_path: Path) -> None:
+    """Its copy would stand in every checkpoint, and scores would be of other tokens than those trained on."""
+    copy = Location(tmp_path / "tokens")
+    for file in tokens.files():
+        file.copy_to(copy / file.relative_to(tokens))
+    data = (copy / "tokenizer.json").read_bytes()
+    (copy / "tokenizer.json").delete_file()
+    (copy / "tokenizer.json").path.write_bytes(data.replace(b"12", b"13"))
+    with pytest.raises(DataError, match=r"tokenizer\.json: this is not the tokenizer that the manifest describes"):
+        train(copy, tmp_path / "train")
+
+
 def test_seeds_change_weights_and_order(tokens: Location, undisturbed: Location, tmp_path: Path) -> None:
     output = Location(tmp_path / "train")
     train(tokens, output, settings=config(seed=8, tokens=10 * 128))

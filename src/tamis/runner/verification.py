@@ -11,6 +11,7 @@ from tamis.runner.ledger import RECORD, read_record, verify, withdraw
 from tamis.runner.plan import ARTEFACT_SCHEME, Step
 from tamis.store.digests import input_mark, is_intact
 from tamis.store.location import Location
+from tamis.store.tokens import MANIFEST, TOKENIZER, has_manifest
 from tamis.store.workspace import Workspace
 
 
@@ -78,6 +79,12 @@ def check_artefact(folder: Location) -> Iterator[Checked]:
         if any(checked.fault for checked in found):
             withdraw(place)
         yield from found
+    tokens = folder / "tokens"
+    if (tokens / MANIFEST).exists():
+        whole = has_manifest(tokens)
+        for place in (tokens / MANIFEST, tokens / TOKENIZER):
+            size = place.size() if place.exists() else 0
+            yield Checked(place, size, "" if whole else "the manifest and the tokenizer do not fit each other")
 
 
 def _check_file(folder: Location, name: str, output: dict[str, Any]) -> Checked:

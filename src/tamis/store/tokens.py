@@ -25,10 +25,12 @@ from tamis.base.hashing import fingerprint
 from tamis.base.seeds import named_seed
 from tamis.base.tokenizer_file import count_ids
 from tamis.store.atomic import Place, publish, read_json, write_bytes, write_json
+from tamis.store.digests import is_intact
 from tamis.store.location import Location
 from tamis.store.shards import file_digest
 
 FORMAT_VERSION = 1
+MANIFEST, TOKENIZER = "manifest.json", "tokenizer.json"
 VOCAB_SIZE_KEY = b"vocab_size"
 """Metadata key of the `token_ids` field, decimal: lets the writer choose uint16. Without it: uint32."""
 
@@ -113,17 +115,17 @@ def write_manifest(folder: Location, tokenizer: Location, digests: Mapping[str, 
         "shards": [asdict(shard) for shard in shards],
     }
     manifest["fingerprint"] = fingerprint(manifest)
-    copy = folder / "tokenizer.json"
+    copy = folder / TOKENIZER
     if not copy.exists() or file_digest(copy) != described["blake2b"]:
         write_bytes(copy, tokenizer.read_bytes())
-    write_json(folder / "manifest.json", manifest)
+    write_json(folder / MANIFEST, manifest)
     return manifest
 
 
 def read_manifest(folder: Location) -> dict[str, Any]:
     """The manifest of a tokens folder. Raises ConfigError when there is none, DataError when it is not as it was
     written: its fingerprint covers all that it says."""
-    place = folder / "manifest.json"
+    place = folder / MANIFEST
     try:
         manifest = read_json(place)
     except FileNotFoundError:
@@ -136,9 +138,9 @@ def read_manifest(folder: Location) -> dict[str, Any]:
 
 
 def has_manifest(folder: Location) -> bool:
-    """Whether a tokens folder has its manifest, as it was written."""
+    """Whether a tokens folder has its manifest, and beside it the tokenizer, both as they were written."""
     try:
-        return bool(read_manifest(folder))
+        return is_intact(folder / TOKENIZER, read_manifest(folder)["tokenizer"]["blake2b"])
     except (ConfigError, DataError):
         return False
 
@@ -228,6 +230,11 @@ class TokenDataset:
 
     def verify(self) -> None:
         """Read every file once and compare checksums (about 1 GB/s). Raises DataError naming the file that differs."""
+        if not has_manifest(self.folder):
+            raise DataError(
+                f"{self.folder / TOKENIZER}: this is not the tokenizer that the manifest describes. Run the recipe "
+                "that made the tokens again: it is copied anew."
+            )
         for entry in self._entries:
             tokens = self.folder / f"{entry.name}.bin"
             for path, expected in ((tokens, entry.tokens_blake2b), (_offsets_path(tokens), entry.offsets_blake2b)):

@@ -1,7 +1,8 @@
 """Checkpoints: folders that are published as a whole, contain all that evaluation and an exact resume need, and no
 code.
 
-    checkpoints/step_00000123/config.json      shape, step, position in the data, and what was trained on what
+    checkpoints/step_00000123/config.json      shape, step, position in the data, what was trained on what, and the
+                                               digests of the other files
                               tokenizer.json   the tokenizer of the data
                               model.pt         weights (OpenLM's parameter names)
                               training.pt      optimizer and random-number state; only in the newest checkpoint
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tamis.base.errors import ConfigError, DataError, StorageError
 from tamis.base.hashing import fingerprint
 from tamis.store.atomic import Place, delete_leftovers, is_whole, publish_folder, read_json, write_json
+from tamis.store.digests import is_intact
 from tamis.store.location import Location
 from tamis.store.shards import file_digest
 from tamis.train.scales import Shape
@@ -96,6 +98,22 @@ def model_fingerprint(folder: Location) -> str:
         raise DataError(f"{folder}: damaged checkpoint, a file is missing ({error}). Delete it.") from None
 
 
+def damaged_file(output: Location) -> Location | None:
+    """The first file of the checkpoints in a training's output folder that is not as it was written, None when there is
+    none. PyTorch does not compare the checksums of what it reads."""
+    for folder in find(output):
+        try:
+            digests = dict(read_config(folder)["files"])
+        except (DataError, KeyError, TypeError, ValueError):
+            return folder / CONFIG
+        if not (folder / TRAINING_STATE).exists():
+            del digests[TRAINING_STATE]  # as in all but the newest
+        for name, digest in digests.items():
+            if not is_intact(folder / name, digest):
+                return folder / name
+    return None
+
+
 # Writing and reading.
 
 
@@ -112,13 +130,15 @@ def save(
 
     folder = output / "checkpoints" / f"step_{config['step']:08d}"
     with publish_folder(folder, CONFIG) as partial:
-        write_json(partial / CONFIG, config | {"shape": asdict(model.shape), "position": position.to_dict()})
         tokenizer.copy_to(Location(partial / TOKENIZER))
         _save(model.state_dict(), partial / WEIGHTS)
         random = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             random["cuda"] = torch.cuda.get_rng_state()
         _save({"optimizer": optimizer.state_dict(), "random": random}, partial / TRAINING_STATE)
+        files = {name: file_digest(Location(partial / name)) for name in (TOKENIZER, WEIGHTS, TRAINING_STATE)}
+        about = {"shape": asdict(model.shape), "position": position.to_dict(), "files": files}
+        write_json(partial / CONFIG, config | about)
     found = find(output)
     for older in found[: found.index(folder)]:
         (older / TRAINING_STATE).delete_file()

@@ -45,3 +45,12 @@ def read_metrics(place: Location) -> Iterator[dict[str, Any]]:
     for line in place.read_bytes().splitlines(keepends=True):
         if line.endswith(b"\n"):
             yield orjson.loads(line)
+
+
+def damaged_metrics(place: Location) -> Location | None:
+    """`place` when its lines are not those of the steps 1, 2, 3, …; None when they are."""
+    try:
+        steps = [line["step"] for line in read_metrics(place)]
+    except (ValueError, KeyError, TypeError):
+        return place
+    return None if steps == list(range(1, len(steps) + 1)) else place

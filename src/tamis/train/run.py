@@ -42,7 +42,7 @@ def run_training(
     `training` is what `resolve(config, tokens)` gives. Where `output` holds checkpoints, the training goes on from the
     newest and gives the losses of an undisturbed run, bit for bit on the same device and number of threads.
     `on_progress` gets each line of the metrics with `total_steps`, and before them one with `threads` in place of the
-    metrics; `progress_text` turns them into text.
+    metrics, or `damaged` for a checkpoint that cannot be gone on from; `progress_text` turns them into text.
 
     Raises ConfigError (no PyTorch, no such device), DataError (damaged shards or checkpoints), DivergenceError,
     StorageError.
@@ -51,7 +51,7 @@ def run_training(
     with _threads(_known_threads(config, output)) as choose_threads:
         trainer = make_trainer(config, training, tokens)
         trainer.loader.dataset.verify()
-        first_step = _resume(trainer, output)
+        first_step = _resume(trainer, output, on_progress)
         choice = choose_threads(trainer)
         about = training.identity() | {"settings": asdict(training.scale), "threads": choice.threads}
         write_json(output / TRAINING, about)
@@ -65,6 +65,8 @@ def run_training(
 
 def progress_text(line: dict[str, Any]) -> str:
     """The text for a line that `on_progress` gets: `loss 3.214, 51,200 tokens/s`."""
+    if "damaged" in line:
+        return f"{line['damaged']} is damaged: the training begins again"
     if "threads" in line:
         return f"training with {line['threads']}"
     return f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
@@ -152,12 +154,21 @@ def make_trainer(config: TrainConfig, training: Training, tokens: Location) -> "
     return Trainer(settings, model, forward, make_optimizer(model, scale.weight_decay), loader)
 
 
-def _resume(trainer: "Trainer", output: Location) -> int:
-    """Put the newest checkpoint in `output` into `trainer`; returns the number of steps that it has taken."""
+def _resume(trainer: "Trainer", output: Location, on_progress: OnMetrics | None) -> int:
+    """Put the newest checkpoint in `output` into `trainer`; returns the number of steps that it has taken.
+
+    Where what the last attempt left is damaged, the training begins again.
+    """
     from tamis.train import checkpoint
     from tamis.train.data import Position
+    from tamis.train.metrics import damaged_metrics
 
     checkpoint.clean_up(output)
+    if (file := checkpoint.damaged_file(output) or damaged_metrics(output / METRICS)) is not None:
+        if on_progress is not None:
+            on_progress({"step": 0, "total_steps": trainer.settings.num_steps, "damaged": str(file)})
+        (output / "checkpoints").delete_folder()
+        (output / METRICS).delete_file()
     found = checkpoint.find(output)
     if not found:
         return 0
