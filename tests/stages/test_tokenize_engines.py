@@ -1,7 +1,9 @@
 """gigatoken gives the ids of `tokenizers`, on hostile texts too, or is not used, and says so."""
 
 import json
+import os
 import random
+import subprocess
 import sys
 import unicodedata
 from pathlib import Path
@@ -287,3 +289,21 @@ def test_the_tokenizer_is_loaded_anew_at_a_stated_size(kinds: dict[str, Any], mo
     for _ in range(6):
         encoder.encode(words)
     assert encoder.num_loads == 5
+
+
+def test_the_benchmark_compares_files_and_ends_in_json(kinds: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(kinds["own"]))
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in HOSTILE.values()))
+    command = [sys.executable, str(REPOSITORY / "bench" / "tokenize.py"), "--repeats", "1",
+               "--docs", str(tmp_path / "docs.jsonl"), "--tokenizer", str(tmp_path / "tokenizer.json")]  # fmt: skip
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = json.loads(out.splitlines()[-1])
+    assert found["documents"] == len(HOSTILE) and found["ids_equal"] is True
+    assert found["ours"]["engine"].startswith("gigatoken ") and found["ratio"] > 0 and found["peak_memory_mb"] > 0
+
+
+def test_the_benchmark_does_not_hide_the_module_of_the_standard_library() -> None:
+    code = "import tokenize; print(tokenize.__name__, len(list(tokenize.tokenize(iter([b'a = 1']).__next__))))"
+    env = os.environ | {"PYTHONPATH": str(REPOSITORY / "bench")}
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["tokenize", "6"]

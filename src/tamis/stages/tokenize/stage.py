@@ -107,7 +107,7 @@ class Tokenize(Map):
                 raise ConfigError(
                     f"tokenize.engine: gigatoken cannot be used with {self.path}: {reason}. Set tokenize.engine to auto"
                 ) from None
-            self._fallback = f"the library tokenizers does the work, about 20 times as slowly: {reason}"
+            self._fallback = f"the library tokenizers does the work, which takes far longer: {reason}"
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Raises ShardAgainError where gigatoken's ids are not the right ones; NoRowError where none but gigatoken is
