@@ -35,6 +35,11 @@ ERROR = "error"
 TOKEN_IDS = "token_ids"
 """list<int32>, written by tokenize: ids of the document, end-of-text last; stored in token shards, not in Parquet."""
 
+ENGINE_KEY = b"engine"
+"""Metadata key of the `token_ids` field: library and version that made the ids."""
+FALLBACK_KEY = b"fallback"
+"""Metadata key of the `token_ids` field: why the fast engine was not used, where it was asked for and was not."""
+
 NUM_TOKENS = "num_tokens"
 """int32, written by tokenize: length of token_ids."""
 

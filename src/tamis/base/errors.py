@@ -29,6 +29,15 @@ class DataError(TamisError):
     exit_code = 3
 
 
+class NoRowError(DataError):
+    """Raised by a stage in `apply` for a trouble that no row is to blame for: it ends the run."""
+
+
+class ShardAgainError(NoRowError):
+    """Raised by a stage in `apply`: what it did to the batches of this shard is in doubt, for the reason given. The
+    runner does the shard again, and asks for the reference engine (`base.stage.REFERENCE_KEY`)."""
+
+
 class FormatError(DataError):
     """The content of a file is not of the format that it should have, so that reading it again would not help."""
 

@@ -21,6 +21,10 @@ from tamis.base.errors import ConfigError, did_you_mean
 from tamis.base.plugins import Plugin, object_in_file
 from tamis.base.signals import Rule, Signal
 
+REFERENCE_KEY = b"reference_engine"
+"""Key in the schema metadata of a batch that a stage with `has_reference` gets: it is to use its reference engine, for
+the reason that the value gives."""
+
 
 class Asset(Protocol):
     """A file that a stage needs, on this machine or elsewhere. `str(asset)` is its path or URI, for messages."""
@@ -67,6 +71,8 @@ class StageContext:
 
     seed: int
     assets: Mapping[str, Asset] = field(default_factory=dict)
+    resident_bytes: Callable[[], int] = lambda: 0
+    """Memory that this process uses; 0 where that is unknown."""
     scratch: Callable[[], AbstractContextManager[ScratchFolder]] = _no_scratch
 
 
@@ -141,6 +147,9 @@ class Stage(ABC):
     """Columns to draw histograms of; their rows are counted before removal."""
     rules: tuple[Rule, ...] = ()
     """The rules that this stage applies, for the card, the report and `tamis why`."""
+    has_reference: ClassVar[bool] = False
+    """Whether it works with a fast engine or with a reference engine that gives the same rows. It may raise
+    ShardAgainError where it finds that they are not the same."""
     plugin: Plugin | None = None
     """The origin of the stage, when it does not come with Tamis."""
 

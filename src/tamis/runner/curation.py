@@ -18,7 +18,7 @@ from tamis.runner.jobs import ALL, DAMAGED, Decide, Job
 from tamis.runner.ledger import Damage, DamagedError, read_record, verify, write_record
 from tamis.runner.local_engine import LocalEngine
 from tamis.runner.plan import ARTEFACT_SCHEME, Pass, Plan, Step, asset_location
-from tamis.runner.task import Task, first_step_to_do, stored_input
+from tamis.runner.task import FALLBACK, Task, first_step_to_do, stored_input
 from tamis.store.atomic import delete_leftovers
 from tamis.store.rundir import RunDir, StageDir, read_card
 from tamis.store.tokens import has_manifest, write_manifest
@@ -275,7 +275,7 @@ def _run_jobs(jobs: Sequence[Task] | Sequence[Decide], this_pass: Pass, context:
         for job in waiting
         if isinstance(job, Task) and (stored := stored_input(job, starts[job.index])) is not None
     }
-    damages = list[Damage]()
+    damages, told = list[Damage](), set[str]()
 
     def finish(job: Job, answer: dict[str, Any], seconds: float) -> None:
         if DAMAGED in answer:
@@ -283,6 +283,9 @@ def _run_jobs(jobs: Sequence[Task] | Sequence[Decide], this_pass: Pass, context:
             return
         if isinstance(job, Task) and job.index in reads:
             context.verified.add(reads[job.index])
+        if FALLBACK in answer and not told:
+            told.add(answer[FALLBACK])
+            context.note(f"{this_pass.output.label}: {answer[FALLBACK]}")
         tell(Event(kind="task_finished", fields=about | _describe(job) | answer | {"seconds": round(seconds, 3)}))
 
     def retry(job: Job, trouble: str) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from tamis.base import columns
 from tamis.base.cards import Counts
-from tamis.base.stage import Group, InputShard, Source
+from tamis.base.stage import REFERENCE_KEY, Group, InputShard, Source
 from tamis.runner.calls import POSITION, Heartbeat, ShardPlace, StageCalls, stage_dir
 from tamis.runner.ledger import Record, describe_outputs, write_record
 from tamis.runner.plan import Pass, Step
@@ -26,12 +26,21 @@ class Lane:
     """
 
     def __init__(
-        self, *, place: ShardPlace, step: Step, files: ExitStack, calls: StageCalls, stores: bool, finished: bool
+        self,
+        *,
+        place: ShardPlace,
+        step: Step,
+        files: ExitStack,
+        calls: StageCalls,
+        stores: bool,
+        finished: bool,
+        reference: str = "",
     ) -> None:
+        """`reference`: why the stage is to use its reference engine, where it has one and that is so."""
         self.step, self._finished = step, finished
         calls.open(step)
         self._plan, self._index, self._files, self._stores = place.plan, place.index, files, stores
-        self._calls = calls
+        self._calls, self._reference = calls, reference if step.stage.has_reference else ""
         self._folder = stage_dir(place.workspace, step)
         self._split = Split(step.stage, place.plan.recipe.output.removed_text)
         self._writers: dict[Location, ShardWriter] = {}
@@ -68,7 +77,12 @@ class Lane:
             self._rows_marked += batch.num_rows
             batch = batch.append_column(POSITION, pa.array(positions))
         apply = partial(self._calls.apply, self.step)
+        metadata = batch.schema.metadata
+        if self._reference:
+            batch = batch.replace_schema_metadata((metadata or {}) | {REFERENCE_KEY: self._reference.encode()})
         out = apply_guarded(self.step.stage, apply, batch, heartbeat.alive)
+        if self._reference:
+            out = out.replace_schema_metadata(metadata)
         if POSITION in out.schema.names:
             out = out.drop_columns([POSITION])
         failed = {row - first: text for row, text in self._unsketched.items() if 0 <= row - first < out.num_rows}
@@ -81,9 +95,9 @@ class Lane:
             self._writers[path] = self._files.enter_context(ShardWriter(path, batch.schema))
         self._writers[path].write(batch)
 
-    def publish_record(self, shard: InputShard, extra: list[Location]) -> None:
-        """Write what this step did to the shard. Files that an earlier attempt left and this one had no rows for are
-        deleted: the record lists all that belong to the shard."""
+    def publish_record(self, shard: InputShard, extra: list[Location], notes: dict[str, int]) -> None:
+        """Write what this step did to the shard; `extra` files and `notes` come from the sink. Files that an earlier
+        attempt left and this one had no rows for are deleted: the record lists all that belong to the shard."""
         if self._finished:
             return
         folder, index = self._folder, self._index
@@ -104,7 +118,7 @@ class Lane:
             stored=self._stores,
             histograms=self._split.histograms,
             examples=self._split.examples(),
-            notes=self._calls.notes(self.step) if isinstance(self.step.stage, Source) else {},
+            notes=self._calls.notes(self.step) if isinstance(self.step.stage, Source) else notes,
             outputs=describe_outputs(
                 folder.root, [folder.shard(index), folder.removed(index), folder.quarantine(index), *extra]
             ),
@@ -133,6 +147,8 @@ class Sink:
         self._sketches: ShardWriter | None = None
         self._sketch_folder = stage_dir(place.workspace, this_pass.sketch) if this_pass.sketch else None
         self._unsketched: dict[int, str] = {}
+        self.engine, self.fallback = "", ""
+        """What made the token ids, and why it was not the fast engine, where it was to be."""
         if this_pass.sketch:
             calls.open(this_pass.sketch)
         self._row = 0
@@ -140,6 +156,9 @@ class Sink:
     def write(self, batch: pa.RecordBatch, heartbeat: Heartbeat) -> None:
         if self._writes_output and columns.TOKEN_IDS in batch.schema.names:
             if self._tokens is None:
+                told = batch.schema.field(columns.TOKEN_IDS).metadata or {}
+                self.engine = told.get(columns.ENGINE_KEY, b"").decode()
+                self.fallback = told.get(columns.FALLBACK_KEY, b"").decode()
                 self._tokens = self._files.enter_context(TokenShardWriter(self._folder.token_shard(self._index)))
             self._tokens.write(batch)
         if self._pass.sketch is not None:
@@ -171,6 +190,11 @@ class Sink:
             self._sketches = self._files.enter_context(ShardWriter(path, table.schema))
         for part in table.to_batches():
             self._sketches.write(part)
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """What the record of the output step says of this shard, for the card to add up."""
+        return {f"shards_by_{self.engine}": 1} if self.engine else {}
 
     def finish_output(self) -> list[Location]:
         """Files beside the Parquet shard, which is published by now, that belong to the output step's record."""

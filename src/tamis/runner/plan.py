@@ -6,7 +6,7 @@ group's `decide` runs over the sketches of the whole corpus.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import pyarrow as pa
 
@@ -19,6 +19,7 @@ from tamis.store.digests import input_mark
 from tamis.store.location import Location
 from tamis.store.scratch import scratch
 from tamis.store.shards import file_digest
+from tamis.store.system import resident_bytes
 from tamis.store.workspace import Workspace
 
 ARTEFACT_SCHEME = "artefact:"
@@ -46,7 +47,7 @@ class Step:
 
     def context(self, seed: int, workspace: Workspace) -> StageContext:
         places = {name: asset_location(text, workspace) for name, text in self.assets.items()}
-        return StageContext(seed=seed, assets=places, scratch=scratch)
+        return StageContext(seed=seed, assets=places, scratch=scratch, resident_bytes=partial(resident_bytes, "self"))
 
 
 def asset_location(text: str, workspace: Workspace) -> Location:

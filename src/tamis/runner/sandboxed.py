@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.base.errors import TamisError, UnexpectedError
+from tamis.base.errors import NoRowError, TamisError, UnexpectedError
 from tamis.runner.calls import DirectCalls
 from tamis.runner.jobs import load_job
 from tamis.runner.lifeline import die_with_parent
@@ -80,6 +80,8 @@ class _Server:
             return "done", requests[name](step, *arguments)
         except ReadingError as failure:
             return "unreadable", (failure.number, failure.text)
+        except NoRowError as error:
+            return "failed", error
         except TamisError as error:
             if name in ("apply", "sketch"):
                 return "raised", error_of(error)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tamis.base import columns
 from tamis.base.cards import Counts
-from tamis.base.errors import DataError, failure_text
+from tamis.base.errors import NoRowError, failure_text
 from tamis.base.stage import Stage
 
 EXCERPT_CHARACTERS = 400
@@ -29,7 +29,7 @@ class StageContractError(AssertionError):
     """A stage broke its promise (same rows, same order, declared columns); a defect of the stage, never of the data."""
 
 
-class OpeningError(DataError):
+class OpeningError(NoRowError):
     """A stage cannot be opened; no row is to blame for it."""
 
 
@@ -44,7 +44,7 @@ class RowError(Exception):
 def error_of(error: BaseException) -> str:
     """What the column `error` says about an exception that a row raised. Exceptions that concern no row are raised
     again."""
-    if isinstance(error, KeyboardInterrupt | GeneratorExit | StageContractError | OpeningError):
+    if isinstance(error, KeyboardInterrupt | GeneratorExit | StageContractError | NoRowError):
         raise error
     return error.text if isinstance(error, RowError) else failure_text(error)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tamis.base.errors import ShardAgainError
 from tamis.base.stage import InputShard
 from tamis.runner.calls import Heartbeat, ShardPlace, StageCalls, stage_dir
 from tamis.runner.lane import Lane, Sink
@@ -69,18 +70,31 @@ class Task:
         return complete_record(folder.root, folder.sketch_task(self.index), wanted) is not None
 
 
+FALLBACK = "fallback"
+"""Key in a task's answer: why a stage used its reference engine where the fast one was asked for."""
+
+
 def run_task(task: Task, calls: StageCalls, heartbeat: Heartbeat) -> dict[str, Any]:
-    """Do the work, publish the files, write the records. Returns the rows that entered the first step done.
+    """Do the work, publish the files, write the records. Returns the `rows` that entered the first step done, and
+    FALLBACK where there was one.
 
     What an earlier, interrupted or differently configured run stored is taken up where it is still valid.
     """
+    try:
+        return _run_task(task, calls, heartbeat, reference="")
+    except ShardAgainError as doubt:
+        return _run_task(task, calls, heartbeat, reference=str(doubt))
+
+
+def _run_task(task: Task, calls: StageCalls, heartbeat: Heartbeat, reference: str) -> dict[str, Any]:
+    """`reference`: why stages are to use their reference engines, '' where they are not."""
     this_pass = task.this_pass
     start = first_step_to_do(task)
     with ExitStack() as files:
         lanes = [
             Lane(
                 place=task.place, step=step, files=files, calls=calls, stores=this_pass.stores(step),
-                finished=task.step_is_done(step, stored=this_pass.stores(step)),
+                finished=task.step_is_done(step, stored=this_pass.stores(step)), reference=reference,
             )
             for step in this_pass.steps[start:]
         ]  # fmt: skip
@@ -92,10 +106,10 @@ def run_task(task: Task, calls: StageCalls, heartbeat: Heartbeat) -> dict[str, A
             rows_done += batch.num_rows
             _push(lanes, batch, sink, heartbeat)
     for lane in lanes:
-        extra = sink.finish_output() if lane.step is this_pass.output else []
-        lane.publish_record(task.shard, extra)
+        is_output = lane.step is this_pass.output
+        lane.publish_record(task.shard, sink.finish_output() if is_output else [], sink.notes if is_output else {})
     sink.publish_record(task.shard)
-    return {"rows": rows_done}
+    return {"rows": rows_done} | ({FALLBACK: sink.fallback} if sink.fallback else {})
 
 
 def _push(lanes: list[Lane], batch: pa.RecordBatch, sink: Sink, heartbeat: Heartbeat) -> None:
