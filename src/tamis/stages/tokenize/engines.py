@@ -1,6 +1,6 @@
 """The two encoders of the step `tokenize`: the library `tokenizers`, which says what the ids are, and gigatoken.
 
-gigatoken gives the same ids at 20 to 60 times the speed, for most tokenizers and texts. Where it is known to give
+gigatoken gives the same ids at 20 to 56 times the speed, for most tokenizers and texts. Where it is known to give
 others, it is not asked: tokenizers that it reads wrongly are refused, and texts that it normalises by a newer version
 of Unicode are given to `tokenizers`. What is not known is left to `checks`.
 
