@@ -141,6 +141,8 @@ class Stage(ABC):
     """Columns to draw histograms of; their rows are counted before removal."""
     rules: tuple[Rule, ...] = ()
     """The rules that this stage applies, for the card, the report and `tamis why`."""
+    compares_documents: bool = False
+    """True where it removes documents because of other documents: no setting says how many it is meant to take."""
     plugin: Plugin | None = None
     """The origin of the stage, when it does not come with Tamis."""
 
@@ -150,6 +152,11 @@ class Stage(ABC):
     def assets(self) -> dict[str, str]:
         """Name -> path or URI of every file the stage needs; hashed into the fingerprint, handed to `open`."""
         return {}
+
+    def chosen_reasons(self) -> set[str]:
+        """Reasons for which whole sources are removed because the user's settings name them (languages, hosts, kinds of
+        URL), not because of what is in their documents."""
+        return {rule.reason for rule in self.rules if rule.compares_labels}
 
     def open(self, context: StageContext) -> None:  # noqa: B027 - most stages need nothing
         """Called once per worker before the first batch: load models, warm kernels."""
@@ -286,6 +293,7 @@ class Group(Stage):
     buckets.
     """
 
+    compares_documents = True
     num_buckets: int = 1
     combines: bool = False
     """Whether `combine` follows `decide`. If so, `mark` gets the result of `combine`."""
