@@ -188,11 +188,11 @@ def _resolve(
             raise ConfigError(
                 f"recipes.{name}: the recipe has a section '{field}', which an experiment decides for all"
             )
-    if allowed != []:
-        set_field(raw, "allow_sources", _both(raw.get("allow_sources", []), allowed), f"recipes.{name}")
     base = copy.deepcopy(raw)
     for path, value in choice.changes.items():
         set_field(raw, path, value, f"recipes.{name}.changes.{path}")
+    for each in (raw, base) if allowed else ():
+        each["allow_sources"] = _both(each.get("allow_sources", []), allowed)
     resolved = resolve(raw)
     before = resolved.recipe if not choice.changes else resolve(base).recipe
     settings = differing_settings(before.model_dump(mode="json"), resolved.recipe.model_dump(mode="json"))

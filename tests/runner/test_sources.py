@@ -193,9 +193,7 @@ def test_a_reason_is_chosen_where_its_rule_compares_labels() -> None:
     assert not compares("<", 3) and not compares("in", (1.0, 2.0)) and not compares("==", True)
 
 
-def test_counts_are_the_same_however_often_they_go_to_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_are_the_same_however_often_they_go_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docs = [[page for n in range(30) for page in pages(f"h{n % 7}.example", 3, first=n * 10)]]
     execute(plan(docs), tmp_path / "once")
     monkeypatch.setattr(sources, "MOST_ROWS", 8)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from tamis.base import columns
 from tamis.base.config import Config
@@ -120,7 +121,7 @@ class Speak(Map):
     adds = pa.schema([("language", pa.string())])
 
     class Settings(Config):
-        unwanted: list[str] = []
+        unwanted: list[str] = Field(default=[])
 
     config: Settings
 

@@ -49,6 +49,8 @@ class SourceAlarm(Config):
     where this many times as much is kept of all other documents. For deduplication, the share alone counts."""
 
 
+NO_FINGERPRINT = ("quarantine_budget", "source_alarm", "allow_sources", "limits")
+"""Settings of a recipe that change no artefact, only what a run puts up with."""
 AllowedSources = list[str] | Literal["all"]
 
 

@@ -49,7 +49,8 @@ def _lines(accounts: dict[str, Any], by: str, everything: bool) -> list[Sequence
     left_out = [source for source in accounts["largest"][len(largest) :] if source not in worst]
     small = [source for source in worst if source not in accounts["largest"]]
     rest = {
-        key: accounts["rest"][key] + sum(s[key] for s in left_out) - sum(s[key] for s in small) for key in ("in", "kept")
+        key: accounts["rest"][key] + sum(s[key] for s in left_out) - sum(s[key] for s in small)
+        for key in ("in", "kept")
     }
     if rest["in"]:
         lines.append(("(all others)", *_numbers(rest), "", "" if everything else "(--all shows more)"))

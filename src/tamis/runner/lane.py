@@ -44,9 +44,7 @@ class Lane:
     def _is_group(self) -> bool:
         return isinstance(self.step.stage, Group)
 
-    def run(
-        self, batch: pa.RecordBatch, hosts: np.ndarray, heartbeat: Heartbeat
-    ) -> tuple[pa.RecordBatch, np.ndarray]:
+    def run(self, batch: pa.RecordBatch, hosts: np.ndarray, heartbeat: Heartbeat) -> tuple[pa.RecordBatch, np.ndarray]:
         """The rows that survive this step, and their hosts (object[rows])."""
         entered = text_bytes(batch)
         if not isinstance(self.step.stage, Source):

@@ -100,9 +100,7 @@ def check_sources(steps: Sequence[tuple[Step, Card]], tasks: Sequence[Task]) -> 
 
 
 def _line(step: Step, loss: Loss, tasks: Sequence[Task]) -> str:
-    text = (
-        f"  {loss.step}: {loss.by} {loss.name}: {loss.came:,} in, {loss.kept:,} kept; most went as '{loss.reason}'"
-    )
+    text = f"  {loss.step}: {loss.by} {loss.name}: {loss.came:,} in, {loss.kept:,} kept; most went as '{loss.reason}'"
     examples = list(_examples(step, loss, tasks))
     return text + (f", for example {', '.join(examples)}" if examples else "")
 
