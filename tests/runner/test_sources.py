@@ -20,7 +20,7 @@ from tamis.runner import source_accounts, sources
 from tamis.runner.ledger import Record
 from tamis.runner.plan import Plan
 from tamis.runner.source_accounts import folders_of
-from tamis.runner.sources import TABLE, SourceTally
+from tamis.runner.sources import TABLE, SourceTally, is_gone
 from tamis.store.atomic import read_json
 from tamis.store.location import Location
 from tamis.store.shards import read_table, write_table
@@ -214,10 +214,10 @@ def test_what_goes_to_the_file_does_not_depend_on_batches(monkeypatch: pytest.Mo
 
     def lines(size: int) -> pa.Table:
         tally = SourceTally()
-        found = [
-            line for first in range(0, 300, size)
-            for line in tally.add(hosts[first : first + size], rows.slice(first, size))
-        ]  # fmt: skip
+        found: list[pa.RecordBatch] = []
+        for first in range(0, 300, size):
+            part = rows.slice(first, size)
+            found += tally.add(hosts[first : first + size], part, is_gone(part))
         return pa.Table.from_batches([*found, *tally.flush()], schema=TABLE)
 
     whole = lines(300)

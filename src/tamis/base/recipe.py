@@ -39,7 +39,7 @@ class SourceAlarm(Config):
     stops the run. These settings, and `allow_sources`, are no part of any fingerprint: what is finished stays so."""
 
     max_removed: float = Field(default=0.95, gt=0, le=1)
-    """Largest share of a large source that a step may take."""
+    """The share of a large source from which on a step took nearly all of it."""
     min_documents: int = Field(default=1000, ge=1)
     """A source with fewer documents in the step is not large."""
     min_share: float = Field(default=0.01, ge=0.01, le=1)

@@ -69,9 +69,10 @@ def _product(run: RunDir, product: Product, data: str | None) -> dict[str, Any]:
 def print_status(run: RunDir, all_reasons: bool = False, by: Sequence[str] = ()) -> None:
     """Print the status as text. `all_reasons`: all reasons of each stage, and all sources on its card, instead of the
     five largest. `by`: kinds of source to show besides languages."""
+    kinds = [*dict.fromkeys(map(check_kind, by)), *(() if "language" in by else ("language",))]
     status, cards = status_data(run), run.cards()
     print_table(_stage_table(status["stages"], dict(cards), all_reasons))
-    for kind in dict.fromkeys([*map(check_kind, by), "language"]):
+    for kind in kinds:
         table = sources_table(cards, kind, all_reasons)
         if table is not None:
             echo(f"\nby {kind}, of the steps that removed documents:" if not all_reasons else f"\nby {kind}:")

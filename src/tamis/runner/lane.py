@@ -51,7 +51,8 @@ class Lane:
             if self.step.renames:
                 batch = batch.rename_columns([self.step.renames.get(name, name) for name in batch.schema.names])
             batch = self._apply(batch, heartbeat)
-        for lines in self._sources.add(hosts, batch):
+        gone = is_gone(batch)
+        for lines in self._sources.add(hosts, batch, gone):
             self._write(self._folder.sources(self._index), lines)
         kept, removed, quarantined = self._split(entered, batch)
         if removed is not None:
@@ -63,7 +64,7 @@ class Lane:
             self._write(
                 self._folder.shard(self._index), kept.drop_columns([c for c in hidden if c in kept.schema.names])
             )
-        return kept, hosts if kept is batch else hosts[~is_gone(batch)]
+        return kept, hosts[~gone]
 
     def finish(self) -> None:
         """Called after the last batch."""

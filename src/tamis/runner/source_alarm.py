@@ -92,8 +92,8 @@ def check_sources(steps: Sequence[tuple[Step, Card]], tasks: Sequence[Task]) -> 
     if len(found) > MOST_SHOWN:
         lines.append(f"  and {len(found) - MOST_SHOWN} more: tamis status RUN --by host, input, folder or language")
     raise BudgetError("\n".join([
-        f"nearly all documents of {'a large source were' if len(found) == 1 else 'large sources were'} removed (more "
-        f"than {recipe.source_alarm.max_removed:.0%}, see source_alarm):",
+        f"nearly all documents of {'a large source were' if len(found) == 1 else 'large sources were'} removed "
+        f"({recipe.source_alarm.max_removed:.0%} or more, see source_alarm):",
         *lines,
         _remedy(recipe.allow_sources, [loss.name for _, loss in found]),
     ]))  # fmt: skip

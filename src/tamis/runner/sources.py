@@ -36,35 +36,32 @@ class SourceTally:
         self._came: dict[str, Counter[str]] = {by: Counter() for by in COUNTED}
         self._left: dict[str, Counter[tuple[str, str]]] = {by: Counter() for by in COUNTED}
 
-    def add(self, hosts: np.ndarray, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Count a batch as the stage returned it; `hosts` (object[rows]) are those of its documents. Yields lines of
-        the table that are complete."""
+    def add(self, hosts: np.ndarray, batch: pa.RecordBatch, gone: np.ndarray) -> Iterator[pa.RecordBatch]:
+        """Count a batch as the stage returned it; `hosts` (object[rows]) are those of its documents, and `gone`
+        (bool[rows]) is `is_gone` of it. Yields lines of the table that are complete."""
         languages = _languages(batch)
+        gone_rows = np.flatnonzero(gone)
+        reasons = np.array(_reasons(batch, gone_rows), object)
         start = 0
         while start < batch.num_rows:
             part = slice(start, min(batch.num_rows, start + MOST_ROWS - self._rows))
-            rows = batch.slice(start, part.stop - start)
-            self._count(hosts[part], None if languages is None else languages[part], rows)
+            first, last = np.searchsorted(gone_rows, [part.start, part.stop])
+            self._count(
+                hosts[part], None if languages is None else languages[part],
+                gone_rows[first:last] - start, reasons[first:last],
+            )  # fmt: skip
             start = part.stop
             if self._rows == MOST_ROWS:
                 yield from self.flush()
 
-    def _count(self, hosts: np.ndarray, languages: pa.Array | None, rows: pa.RecordBatch) -> None:
-        self._rows += rows.num_rows
+    def _count(self, hosts: np.ndarray, languages: pa.Array | None, gone: np.ndarray, reasons: np.ndarray) -> None:
+        """`gone` are the numbers of the rows that left, `reasons` why."""
+        self._rows += len(hosts)
         self._came[HOST].update(hosts.tolist())
+        self._left[HOST].update(zip(hosts[gone].tolist(), reasons.tolist(), strict=True))
         if languages is not None:
             self._came[LANGUAGE].update({v["values"]: v["counts"] for v in languages.value_counts().to_pylist()})
-        gone = np.flatnonzero(is_gone(rows))
-        if len(gone) == 0:
-            return
-        taken = rows.select([columns.DROP_REASON, columns.ERROR]).take(pa.array(gone))
-        reasons = [
-            reason if error is None else QUARANTINED + error.split(":", 1)[0]
-            for reason, error in zip(*(column.to_pylist() for column in taken.columns), strict=True)
-        ]
-        self._left[HOST].update(zip(hosts[gone].tolist(), reasons, strict=True))
-        if languages is not None:
-            self._left[LANGUAGE].update(zip(languages.take(pa.array(gone)).to_pylist(), reasons, strict=True))
+            self._left[LANGUAGE].update(zip(languages.take(pa.array(gone)).to_pylist(), reasons.tolist(), strict=True))
 
     def flush(self) -> Iterator[pa.RecordBatch]:
         """The lines of what was counted since the last ones."""
@@ -85,6 +82,19 @@ def is_gone(batch: pa.RecordBatch) -> np.ndarray:
     gone = pc.or_(pc.is_valid(batch.column(columns.DROP_REASON)), pc.is_valid(batch.column(columns.ERROR)))
     found: np.ndarray = gone.to_numpy(zero_copy_only=False)
     return found
+
+
+def _reasons(batch: pa.RecordBatch, gone: np.ndarray) -> list[str]:
+    """Why the rows with these numbers left."""
+    if len(gone) == 0:
+        return []
+    rows = pa.array(gone)
+    removed = batch.column(columns.DROP_REASON).take(rows).to_pylist()
+    failed = batch.column(columns.ERROR).take(rows).to_pylist()
+    return [
+        reason if error is None else QUARANTINED + error.split(":", 1)[0]
+        for reason, error in zip(removed, failed, strict=True)
+    ]
 
 
 def _languages(batch: pa.RecordBatch) -> pa.Array | None:
