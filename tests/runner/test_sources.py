@@ -39,7 +39,7 @@ def plan(docs: Docs, *more: Stage, log: str = "", **changes: Any) -> Plan:
     return plan_of(SitePool(SitePool.Settings(shards=docs)), stages, **({"source_alarm": SMALL} | changes))
 
 
-def accounts(root: Path, step: str, by: str) -> dict[str, Any]:
+def accounts(root: Any, step: str, by: str) -> dict[str, Any]:
     found: dict[str, Any] = read_json(run_at(root).stage(step).card)["details"]["sources"][by]
     return found
 
@@ -66,12 +66,17 @@ def test_the_card_has_the_documents_of_every_source(tmp_path: Path) -> None:
     assert named(accounts(tmp_path, "04_measure", "language")["largest"]) == {"en": (10, 7), "de": (1, 1), "fr": (1, 0)}
 
 
+def test_a_step_that_takes_nothing_has_nothing_to_tell(tmp_path: Path) -> None:
+    execute(plan(MIXED), tmp_path)
+    assert read_json(run_at(tmp_path).stage("02_shout").card)["details"]["sources"] == {}
+
+
 def test_a_quarantined_document_is_one_that_its_source_lost(tmp_path: Path) -> None:
     execute(plan(MIXED), tmp_path)
     assert accounts(tmp_path, "01_pool", "host")["largest"][1] == {
         "name": "b.example", "in": 4, "kept": 3, "gone": {"quarantined: truncated_record": 1},
     }  # fmt: skip
-    assert "language" not in read_json(run_at(tmp_path).stage("02_shout").card)["details"]["sources"]
+    assert "language" not in read_json(run_at(tmp_path).stage("01_pool").card)["details"]["sources"]
 
 
 def test_the_worst_hit_are_sources_of_some_size(tmp_path: Path) -> None:
@@ -116,7 +121,7 @@ def test_after_it_was_allowed_the_run_goes_on_from_what_is_finished(tmp_path: Pa
     assert log.read_text() == done, "no batch was shouted again"
     started = [event.fields["stages"] for event in events if event.kind == "pass_started"]
     assert started == [["05_unique (decide)"], ["05_unique (combine)"], ["05_unique"]]
-    assert accounts(tmp_path / "w", "05_unique", "host")["number"] == 3
+    assert named(accounts(tmp_path / "w", "04_measure", "host")["worst"]) == {"bad.example": (20, 1)}
 
 
 def test_what_another_run_allowed_this_run_does_not(tmp_path: Path) -> None:
@@ -193,13 +198,17 @@ def test_a_reason_is_chosen_where_its_rule_compares_labels() -> None:
     assert not compares("<", 3) and not compares("in", (1.0, 2.0)) and not compares("==", True)
 
 
-def test_counts_are_the_same_however_often_they_go_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    docs = [[page for n in range(30) for page in pages(f"h{n % 7}.example", 3, first=n * 10)]]
-    execute(plan(docs), tmp_path / "once")
-    monkeypatch.setattr(sources, "MOST_ROWS", 8)
-    execute(plan(docs), tmp_path / "often")
-    for step in ("01_pool", "04_measure"):
-        assert accounts(tmp_path / "often", step, "host") == accounts(tmp_path / "once", step, "host")
+def test_counts_are_the_same_however_often_they_go_to_the_file(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ("en", "en text number {n}")
+    docs = [[page for n in range(30) for page in pages(f"h{n % 7}.example", 3, texts[n % 2], first=n * 10)]]
+    execute(plan(docs), f"{memory}/once")
+    monkeypatch.setattr(sources, "MOST_ROWS", 8)  # seen by the engine of a workspace in memory: it is in this process
+    execute(plan(docs), f"{memory}/often")
+    once, often = (accounts(f"{memory}/{name}", "04_measure", "host") for name in ("once", "often"))
+    assert once == often and once["number"] == 7
+    files = [run_at(f"{memory}/{name}").stage("04_measure").sources(0) for name in ("once", "often")]
+    few, many = (read_table(file).num_rows for file in files)
+    assert many > 2 * few
 
 
 def test_what_goes_to_the_file_does_not_depend_on_batches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """What a step took of each source: the counts of all shards added up, for the card of the step.
 
 A source is a host, an input (a file of the pool, or a group of small ones), a folder of inputs, or a language. A crawl
-has millions of hosts, and neither memory nor card grows with them: tables are added up a few million lines at a time,
+has millions of hosts, and neither memory nor card grows with them: tables are added up a million lines at a time,
 and where more than `MOST_NAMES` names come together, the rarest are dropped in such a way (Misra and Gries 1982) that
 no source with more than one in 65,536 of the documents is lost. The counts of those that the card names are then taken
 anew from all tables, so that every number on a card is exact.
@@ -20,7 +20,7 @@ from tamis.base.stage import InputShard
 from tamis.runner.ledger import Record
 from tamis.runner.sources import COUNTED, QUARANTINED, TABLE
 from tamis.store.location import Location
-from tamis.store.shards import read_table
+from tamis.store.shards import read_row_groups
 
 INPUT, FOLDER = "input", "folder"
 LARGEST = 20
@@ -35,7 +35,7 @@ WORST_DOCUMENTS = 10
 MOST_NAMES = 1 << 17
 CANDIDATES = 2048
 """More than there can be sources with WORST_SHARE of the documents."""
-LINES_AT_ONCE = 1 << 21
+LINES_AT_ONCE = 1 << 20
 
 
 @dataclass(kw_only=True)
@@ -73,8 +73,10 @@ def source_accounts(
 ) -> dict[str, Any]:
     """For the card: kind of source -> `number` of sources (None where they were too many to count), the `largest`, the
     `worst` hit, and the `rest` of those that are not among the largest. `records` and `tables` are in the order of
-    `shards`; a shard without documents has no table."""
+    `shards`; a shard without documents has no table. Empty for a step that took nothing."""
     found: dict[str, Any] = {}
+    if total.kept == total.rows_in:
+        return found
     for by, counts in _by_input(shards, records).items():
         found[by] = _on_card(counts.values(), len(counts), total)
     for by in COUNTED:
@@ -110,8 +112,8 @@ class _Merged:
     def __init__(self, by: str, tables: Sequence[Location]) -> None:
         self._by, self._tables = by, tables
         self.lines, dropped = TABLE.empty_table().drop_columns(["by"]), False
-        for part in self._parts():
-            self.lines = _summed([self.lines, part])
+        for parts in self._parts():
+            self.lines = _summed([self.lines, *parts])
             heads = self.lines.filter(pc.equal(self.lines["reason"], ""))
             if heads.num_rows > MOST_NAMES:
                 self.lines, dropped = _without_rarest(heads, MOST_NAMES // 2), True
@@ -119,22 +121,28 @@ class _Merged:
         self.number = None if dropped else heads.num_rows
         if dropped:
             names = heads.sort_by([("documents", "descending"), ("name", "ascending")])["name"][:CANDIDATES]
-            self.lines = _summed([part.filter(pc.is_in(part["name"], names)) for part in self._parts()])
+            self.lines = self.lines.slice(0, 0)
+            for parts in self._parts(names):
+                self.lines = _summed([self.lines, *parts])
 
-    def _parts(self) -> Iterator[pa.Table]:
-        """The tables, some millions of lines at a time."""
+    def _parts(self, names: pa.ChunkedArray | None = None) -> Iterator[list[pa.Table]]:
+        """The tables, or their lines with some names, about a million lines at a time."""
         parts: list[pa.Table] = []
         lines = 0
         for place in self._tables:
             if not place.exists():
                 continue
-            parts.append(read_table(place, ["name", "reason", "documents"], pc.field("by") == self._by))
-            lines += parts[-1].num_rows
-            if lines > LINES_AT_ONCE:
-                yield _summed(parts)
-                parts, lines = [], 0
+            for batch in read_row_groups(place, TABLE.names):
+                wanted = pc.equal(batch.column("by"), self._by)
+                if names is not None:
+                    wanted = pc.and_(wanted, pc.is_in(batch.column("name"), names))
+                parts.append(pa.Table.from_batches([batch.filter(wanted)]).drop_columns(["by"]))
+                lines += parts[-1].num_rows
+                if lines > LINES_AT_ONCE:
+                    yield parts
+                    parts, lines = [], 0
         if parts:
-            yield _summed(parts)
+            yield parts
 
     def sources(self) -> list[SourceCount]:
         """Those that can be on a card."""
