@@ -109,7 +109,8 @@ def _remedy(allowed: AllowedSources, lost: Iterable[str]) -> str:
     names = list(dict.fromkeys([*allowed, *lost]))
     listed = json.dumps(names, ensure_ascii=False, separators=(",", ":")).replace("'", "'\\''")
     return (
-        "See with `tamis why ID` why these documents went, and change the step. If the sources are meant to go, add "
+        "See with `tamis why ID --run RUN` why these documents went, and change the step. If the sources are meant to "
+        "go, add "
         f"--set 'allow_sources={listed}' to the same command (or allow_sources=all): what is finished is kept."
     )
 
