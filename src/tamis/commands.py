@@ -19,7 +19,7 @@ from typing import Any
 from tamis import __version__, flow, products
 from tamis.base.errors import ConfigError, DataError, TamisError, UnexpectedError, kept_trace
 from tamis.base.events import Event
-from tamis.base.recipe import RUN_NAME
+from tamis.base.recipe import NO_FINGERPRINT, RUN_NAME, Recipe
 from tamis.base.yaml_text import dump_yaml, read_assignment
 from tamis.experiment import ExperimentGraph
 from tamis.flow import RunGraph
@@ -133,9 +133,20 @@ def _prepare(run: RunDir, graph: RunGraph) -> None:
         if isinstance(node, products.ProductNode)
         for name in node.artefacts(run.workspace)
     ]
+    recipe = graph.resolved.recipe
     if run.record_steps(graph.steps(), uses) or not run.has_recipe():
-        write_text(run.recipe, flow.dump_recipe(graph.resolved.recipe))
+        write_text(run.recipe, flow.dump_recipe(recipe))
+    else:
+        _record_permissions(run, recipe)
     write_json(run.provenance, provenance())
+
+
+def _record_permissions(run: RunDir, recipe: Recipe) -> None:
+    """Bring what this run permits into its recipe: the settings that change no artefact, and so no step either."""
+    written, now = run.read_recipe(), recipe.model_dump(mode="json")
+    changed = {name: now[name] for name in NO_FINGERPRINT if written.get(name) != now[name]}
+    if changed:
+        write_text(run.recipe, dump_yaml(written | changed))
 
 
 def check_inputs(graph: RunGraph, workspace: Workspace) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from tamis import products
 from tamis.base.errors import ConfigError, did_you_mean
 from tamis.base.experiment import Experiment, RecipeChoice
+from tamis.base.recipe import AllowedSources
 from tamis.base.yaml_text import read_assignment
 from tamis.fetch import resolve_setting
 from tamis.flow import Bindings, ResolvedRecipe, RunGraph, build_stage, compile_run, resolve
@@ -104,7 +105,8 @@ def compile_experiment(experiment: Experiment, folder: Location, pool: Sequence[
     heldout = {}
     for name, choice in experiment.heldout.choices().items():
         run_name = f"{HELDOUT_PREFIX}{name}"
-        runs[run_name] = compile_run(run_name, _resolve(choice, folder, shared | {"part": "heldout"}, run_name)[0])
+        part = shared | {"part": "heldout"}
+        runs[run_name] = compile_run(run_name, _resolve(choice, folder, part, run_name, experiment.allow_sources)[0])
         settings = experiment.heldout
         heldout[name] = products.HeldoutNode(
             run_name, runs[run_name].dataset, settings.seed, settings.max_documents, settings.max_items
@@ -112,7 +114,8 @@ def compile_experiment(experiment: Experiment, folder: Location, pool: Sequence[
     resolved, differences = {}, {}
     for name, choice in experiment.choices().items():
         _check_name(name)
-        resolved[name], differences[name] = _resolve(choice, folder, shared | {"part": "train"}, name)
+        part = shared | {"part": "train"}
+        resolved[name], differences[name] = _resolve(choice, folder, part, name, experiment.allow_sources)
     tokenizer, path = _tokenizer(experiment, resolved)
     reference = list(heldout.values()) if experiment.decontaminate else []
     for name, recipe in resolved.items():
@@ -174,7 +177,7 @@ def _check_name(name: str) -> None:
 
 
 def _resolve(
-    choice: RecipeChoice, folder: Location, pool: Mapping[str, Any], name: str
+    choice: RecipeChoice, folder: Location, pool: Mapping[str, Any], name: str, allowed: AllowedSources
 ) -> tuple[ResolvedRecipe, RecipeDifference]:
     """The recipe with its changed fields on the experiment's pool, and how it differs from what it is based on."""
     raw, _ = load(choice.recipe, beside=folder)
@@ -188,10 +191,19 @@ def _resolve(
     base = copy.deepcopy(raw)
     for path, value in choice.changes.items():
         set_field(raw, path, value, f"recipes.{name}.changes.{path}")
+    for each in (raw, base) if allowed else ():
+        each["allow_sources"] = _both(each.get("allow_sources", []), allowed)
     resolved = resolve(raw)
     before = resolved.recipe if not choice.changes else resolve(base).recipe
     settings = differing_settings(before.model_dump(mode="json"), resolved.recipe.model_dump(mode="json"))
     return resolved, RecipeDifference(recipe=choice.recipe, changes=dict(choice.changes), settings=settings)
+
+
+def _both(first: Any, second: AllowedSources) -> Any:
+    """What either of two settings `allow_sources` permits."""
+    if isinstance(first, list) and isinstance(second, list):
+        return [*first, *(name for name in second if name not in first)]
+    return "all"
 
 
 def differing_settings(base: dict[str, Any], here: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from tamis.base import columns
 from tamis.base.config import Config
@@ -95,6 +96,45 @@ def _misread(text: str) -> None:
         threading.Event().wait()
     if kind == "read die":
         os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class SitePool(ToyPool):
+    """As ToyPool, but an id such as `a.example/1` is a page of a host, and shard names are files of folders."""
+
+    def shards(self) -> list[InputShard]:
+        return [
+            InputShard(name=shard.name, uri=f"mem://pool/part{i % 2}/{i}", size_bytes=1, fingerprint=shard.fingerprint)
+            for i, shard in enumerate(super().shards())
+        ]
+
+    def read(self, shard: InputShard, reading: Reading = Reading()) -> Iterator[pa.RecordBatch]:  # noqa: B008
+        for batch in super().read(shard, reading):
+            urls = pa.array([f"https://{identity}" for identity in batch.column(columns.ID).to_pylist()])
+            yield batch.set_column(batch.schema.get_field_index(columns.URL), columns.URL, urls)
+
+
+class Speak(Map):
+    """The language of a text is its first word; those that a setting names are removed."""
+
+    name: ClassVar[str] = "speak"
+    version: ClassVar[int] = 1
+    adds = pa.schema([("language", pa.string())])
+
+    class Settings(Config):
+        unwanted: list[str] = Field(default=[])
+
+    config: Settings
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        unwanted = tuple(self.config.unwanted)
+        self.rules = (Rule(reason="unwanted", column="language", op="in", threshold=unwanted, source="toy"),)
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        found = [text.split()[0].lower() if " " in text else None for text in batch.column(columns.TEXT).to_pylist()]
+        reasons = pa.array(["unwanted" if name in self.config.unwanted else None for name in found], pa.string())
+        batch = batch.append_column("language", pa.array(found, pa.string()))
+        return batch.set_column(batch.schema.get_field_index(columns.DROP_REASON), columns.DROP_REASON, reasons)
 
 
 class PanicError(BaseException):

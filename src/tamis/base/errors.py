@@ -43,7 +43,8 @@ class FormatError(DataError):
 
 
 class BudgetError(TamisError):
-    """More rows were quarantined than the recipe's `quarantine_budget` allows."""
+    """A step lost more than the recipe allows: it quarantined more rows than `quarantine_budget`, or removed nearly all
+    of a large source that `allow_sources` does not name."""
 
     exit_code = 4
 

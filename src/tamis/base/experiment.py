@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from tamis.base.config import Config
-from tamis.base.recipe import RUN_NAME
+from tamis.base.recipe import RUN_NAME, AllowedSources, check_sources
 
 
 class RecipeChoice(Config):
@@ -82,6 +82,10 @@ class Experiment(Config):
     """Settings of the evaluation."""
     decontaminate: bool = True
     """Give the held-out sets to every recipe's `decontaminate` stage that names no reference of its own."""
+    allow_sources: AllowedSources = Field(default=[])
+    """Sources of which a step of any recipe may take nearly all, beside those that the recipe itself allows."""
+
+    _sources = field_validator("allow_sources", mode="before")(check_sources)
 
     @field_validator("recipes")
     @classmethod

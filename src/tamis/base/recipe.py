@@ -34,6 +34,33 @@ class Limits(Config):
     """A process that grows beyond this is stopped; what was tried in it is treated as if it had taken too long."""
 
 
+class SourceAlarm(Config):
+    """When a step that takes nearly all documents of one source (a host, an input, a folder of inputs, a language)
+    stops the run. These settings, and `allow_sources`, are no part of any fingerprint: what is finished stays so."""
+
+    max_removed: float = Field(default=0.95, gt=0, le=1)
+    """The share of a large source from which on a step took nearly all of it."""
+    min_documents: int = Field(default=1000, ge=1)
+    """A source with fewer documents in the step is not large."""
+    min_share: float = Field(default=0.01, ge=0.01, le=1)
+    """A source with a smaller share of the documents in the step is not large."""
+    rest_factor: float = Field(default=4.0, ge=1)
+    """Steps that judge each document for itself, and cuts, may also take much of everything: a source is only reported
+    where this many times as much is kept of all other documents. For deduplication, the share alone counts."""
+
+
+NO_FINGERPRINT = ("quarantine_budget", "source_alarm", "allow_sources", "limits")
+"""Settings of a recipe that change no artefact, only what a run puts up with."""
+AllowedSources = list[str] | Literal["all"]
+
+
+def check_sources(value: Any) -> Any:
+    """Validator of `allow_sources`. Raises ValueError."""
+    if value == "all" or (isinstance(value, list) and all(isinstance(name, str) for name in value)):
+        return value
+    raise ValueError("give a list of names, as [example.org, de], or the word all; a name such as no in quotes")
+
+
 class Recipe(Config):
     """One YAML file."""
 
@@ -47,9 +74,14 @@ class Recipe(Config):
     output: OutputConfig = OutputConfig()
     quarantine_budget: float = Field(default=0.05, ge=0, le=1)
     """Largest share of a stage's rows that may be quarantined before the run fails."""
+    source_alarm: SourceAlarm = SourceAlarm()
+    allow_sources: AllowedSources = Field(default=[])
+    """Sources of which a step may take nearly all: names of hosts, inputs, folders or languages, or `all`."""
     limits: Limits = Limits()
     train: dict[str, Any] | None = None
     evaluate: dict[str, Any] | None = None
+
+    _sources = field_validator("allow_sources", mode="before")(check_sources)
 
     @field_validator("stages", mode="before")
     @classmethod

@@ -134,6 +134,12 @@ class Rule:
     among: tuple[str, str | None] | None = None
     """(column, value): the rule is for documents with this value of that column alone, compared as strings."""
 
+    @property
+    def compares_labels(self) -> bool:
+        """Whether it removes documents by a label that they bear (a language, a URL), not by something measured."""
+        values = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)
+        return all(isinstance(value, str) for value in values)
+
     def fires(self, values: np.ndarray) -> np.ndarray:
         """Whether the rule removes each document: bool, of the shape of `values` (numbers, or objects where some are
         strings)."""

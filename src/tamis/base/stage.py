@@ -150,6 +150,8 @@ class Stage(ABC):
     has_reference: ClassVar[bool] = False
     """Whether it works with a fast engine or with a reference engine that gives the same rows. It may raise
     ShardAgainError where it finds that they are not the same."""
+    compares_documents: bool = False
+    """True where it removes documents because of other documents: no setting says how many it is meant to take."""
     plugin: Plugin | None = None
     """The origin of the stage, when it does not come with Tamis."""
 
@@ -159,6 +161,11 @@ class Stage(ABC):
     def assets(self) -> dict[str, str]:
         """Name -> path or URI of every file the stage needs; hashed into the fingerprint, handed to `open`."""
         return {}
+
+    def chosen_reasons(self) -> set[str]:
+        """Reasons for which whole sources are removed because the user's settings name them (languages, hosts, kinds of
+        URL), not because of what is in their documents."""
+        return {rule.reason for rule in self.rules if rule.compares_labels}
 
     def open(self, context: StageContext) -> None:  # noqa: B027 - most stages need nothing
         """Called once per worker before the first batch: load models, warm kernels."""
@@ -295,6 +302,7 @@ class Group(Stage):
     buckets.
     """
 
+    compares_documents = True
     num_buckets: int = 1
     combines: bool = False
     """Whether `combine` follows `decide`. If so, `mark` gets the result of `combine`."""

@@ -11,10 +11,17 @@ from tamis.console.terminal import echo, echo_json
 @app.command(epilog="Example:  tamis status runs/dclm-baseline")
 def status(
     path: RunPath,
-    every: Annotated[bool, typer.Option("--all", help="Show every reason, not only the largest.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every reason, and every source on the cards, not only the largest.")
+    ] = False,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Also by host, input (file of the pool) or folder; may be repeated. Languages always are."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The accounting of a run: per stage, documents in, kept, removed by reason, quarantined by error."""
+    """The accounting of a run: per stage, documents in, kept, removed by reason, quarantined by error; and by
+    language, host, input or folder."""
     from tamis.console.status import print_status, status_data
     from tamis.store.rundir import open_run
 
@@ -22,7 +29,7 @@ def status(
     if as_json:
         echo_json(status_data(opened))
     else:
-        print_status(opened, every)
+        print_status(opened, every, by or [])
 
 
 @app.command(epilog="Example:  tamis why https://json.docs.example/json.html --run runs/dclm-baseline")

@@ -1,12 +1,14 @@
 """The output of `tamis status`: accounting, sizes and paths of every stage of a run, and the models and evaluations
 made from it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
 
 from tamis.base.cards import Card
 from tamis.console.formats import size_text
+from tamis.console.sources import check_kind, sources_table
 from tamis.console.tables import print_table, reasons_cell
 from tamis.console.terminal import echo
 from tamis.store.rundir import Product, RunDir
@@ -64,10 +66,19 @@ def _product(run: RunDir, product: Product, data: str | None) -> dict[str, Any]:
     }
 
 
-def print_status(run: RunDir, all_reasons: bool = False) -> None:
-    """Print the status as text. `all_reasons`: all reasons of each stage instead of the five largest."""
-    status = status_data(run)
-    print_table(_stage_table(status["stages"], dict(run.cards()), all_reasons))
+def print_status(run: RunDir, all_reasons: bool = False, by: Sequence[str] = ()) -> None:
+    """Print the status as text. `all_reasons`: all reasons of each stage, and all sources on its card, instead of the
+    five largest. `by`: kinds of source to show besides languages."""
+    kinds = [*dict.fromkeys(map(check_kind, by)), *(() if "language" in by else ("language",))]
+    status, cards = status_data(run), run.cards()
+    print_table(_stage_table(status["stages"], dict(cards), all_reasons))
+    for kind in kinds:
+        table = sources_table(cards, kind, all_reasons)
+        if table is not None:
+            echo(f"\nby {kind}, of the steps that removed documents:" if not all_reasons else f"\nby {kind}:")
+            print_table(table)
+        elif kind in by:
+            echo(f"\nby {kind}: no step that removed documents has counted them so")
     echo("\nartefacts:")
     for step, stage in status["stages"].items():
         echo(f"  {step}: {stage['artefact']}" + ("" if stage["finished"] else " (not finished)"))

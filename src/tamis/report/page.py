@@ -16,6 +16,7 @@ from tamis.report.outcome import losses, models, scores
 from tamis.report.provenance import provenances
 from tamis.report.scores import as_dict
 from tamis.report.signals import examples, signals
+from tamis.report.sources import sources
 from tamis.report.tables import TableRow, disclosure, run_heading, table
 from tamis.store.atomic import write_text
 from tamis.store.location import Location
@@ -100,8 +101,8 @@ def _title(runs: Sequence[RunView], comparison: Comparison | None, experiment: d
 def _funnels(runs: Sequence[RunView], focus: str) -> str:
     """The details of each run: all open where there are few runs; of more, only the one in focus is open."""
     if len(runs) <= MOST_OPEN_FUNNELS:
-        return _per_run(runs, lambda run: funnel(run, open_accounting=len(runs) == 1))
-    return _folded(runs, lambda run: funnel(run, open_accounting=False), focus)
+        return _per_run(runs, lambda run: funnel(run, open_accounting=len(runs) == 1) + sources(run))
+    return _folded(runs, lambda run: funnel(run, open_accounting=False) + sources(run), focus)
 
 
 def _per_run(runs: Sequence[RunView], section: Callable[[RunView], str]) -> str:

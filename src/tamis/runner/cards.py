@@ -9,8 +9,9 @@ from tamis.base.cards import Card, Counts
 from tamis.base.errors import BudgetError, DataError
 from tamis.base.stage import Group, Stage
 from tamis.runner.jobs import decision_details
-from tamis.runner.ledger import Record, read_record
+from tamis.runner.ledger import Record, read_record, verify
 from tamis.runner.plan import Plan, Step
+from tamis.runner.source_accounts import source_accounts
 from tamis.runner.split import EXAMPLES_PER_REASON
 from tamis.runner.task import Task
 from tamis.store.atomic import write_json
@@ -18,12 +19,11 @@ from tamis.store.rundir import StageDir, read_card
 
 
 def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
-    """Merge the shards' records of one step into its card."""
+    """Merge the shards' records of one step into its card. Raises DamagedError."""
     folder = tasks[0].folder(step)
     accounting, notes, records = Counts(), Counter[str](), []
     for task in tasks:
-        record = read_record(folder.task(task.index))
-        assert record is not None, f"{folder.root}: task {task.index} left no record"
+        record = verify(folder.root, folder.task(task.index), ("sources/",))
         accounting.add(record.accounting)
         notes.update(record.notes)
         records.append(record)
@@ -35,6 +35,7 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
         "notes": dict(sorted(notes.items())),
         "assets": dict(sorted(step.digests.items())),
         "columns": list(step.stage.adds.names),
+        "sources": source_accounts(plan.shards, records, [folder.sources(task.index) for task in tasks], accounting),
     }
     if isinstance(step.stage, Group):
         _merge_decisions(folder, step, details)

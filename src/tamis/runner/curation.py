@@ -18,6 +18,7 @@ from tamis.runner.jobs import ALL, DAMAGED, Decide, Job
 from tamis.runner.ledger import Damage, DamagedError, read_record, verify, write_record
 from tamis.runner.local_engine import LocalEngine
 from tamis.runner.plan import ARTEFACT_SCHEME, Pass, Plan, Step, asset_location
+from tamis.runner.source_alarm import check_sources
 from tamis.runner.task import FALLBACK, Task, first_step_to_do, stored_input
 from tamis.store.atomic import delete_leftovers
 from tamis.store.rundir import RunDir, StageDir, read_card
@@ -74,7 +75,7 @@ class PassNode(Node):
         return True
 
     def run(self, context: Context) -> None:
-        """Raises DataError (unreadable input, nothing left), BudgetError (too many quarantined rows), StorageError."""
+        """Raises DataError (unreadable input, nothing left), BudgetError (see `check`), StorageError."""
         tasks = self.tasks(context.workspace)
         for step in self.this_pass.steps:
             if not step.needs_corpus:
@@ -97,13 +98,15 @@ class PassNode(Node):
             _tell_cost(self.this_pass.sketch, card, context)
 
     def check(self, workspace: Workspace) -> None:
-        """Raises BudgetError (too many quarantined rows), DataError (no document is left)."""
+        """Raises BudgetError (too many quarantined rows, or nearly all of a large source removed), DataError (no
+        document is left)."""
         tasks = self.tasks(workspace)
-        for step in self.this_pass.steps:
-            card = read_card(tasks[0].folder(step).card)
+        cards = [(step, read_card(tasks[0].folder(step).card)) for step in self.this_pass.steps]
+        for step, card in cards:
             check_budget(self.plan, step, card, tasks)
             if card.accounting is not None and card.accounting.kept == 0:
                 raise nothing_left(step, card)
+        check_sources(cards, tasks)
 
 
 def _makes_tokens(step: Step) -> bool:

@@ -12,6 +12,7 @@ from tamis.base.stage import REFERENCE_KEY, Group, InputShard, Source
 from tamis.runner.calls import POSITION, Heartbeat, ShardPlace, StageCalls, stage_dir
 from tamis.runner.ledger import Record, describe_outputs, write_record
 from tamis.runner.plan import Pass, Step
+from tamis.runner.sources import SourceTally, is_gone
 from tamis.runner.split import Split, apply_guarded, error_of, text_bytes, with_errors
 from tamis.store.jsonl import write_jsonl
 from tamis.store.location import Location
@@ -43,6 +44,7 @@ class Lane:
         self._calls, self._reference = calls, reference if step.stage.has_reference else ""
         self._folder = stage_dir(place.workspace, step)
         self._split = Split(step.stage, place.plan.recipe.output.removed_text)
+        self._sources = SourceTally()
         self._writers: dict[Location, ShardWriter] = {}
         self._rows_marked = 0
         self._unsketched = _read_errors(self._folder.sketch_errors(self._index)) if self._is_group else {}
@@ -51,13 +53,16 @@ class Lane:
     def _is_group(self) -> bool:
         return isinstance(self.step.stage, Group)
 
-    def run(self, batch: pa.RecordBatch, heartbeat: Heartbeat) -> pa.RecordBatch:
-        """The rows that survive this step."""
+    def run(self, batch: pa.RecordBatch, hosts: np.ndarray, heartbeat: Heartbeat) -> tuple[pa.RecordBatch, np.ndarray]:
+        """The rows that survive this step, and their hosts (object[rows])."""
         entered = text_bytes(batch)
         if not isinstance(self.step.stage, Source):
             if self.step.renames:
                 batch = batch.rename_columns([self.step.renames.get(name, name) for name in batch.schema.names])
             batch = self._apply(batch, heartbeat)
+        gone = is_gone(batch)
+        for lines in self._sources.add(hosts, batch, gone):
+            self._write(self._folder.sources(self._index), lines)
         kept, removed, quarantined = self._split(entered, batch)
         if removed is not None:
             self._write(self._folder.removed(self._index), removed)
@@ -68,7 +73,12 @@ class Lane:
             self._write(
                 self._folder.shard(self._index), kept.drop_columns([c for c in hidden if c in kept.schema.names])
             )
-        return kept
+        return kept, hosts[~gone]
+
+    def finish(self) -> None:
+        """Called after the last batch."""
+        for lines in self._sources.flush():
+            self._write(self._folder.sources(self._index), lines)
 
     def _apply(self, batch: pa.RecordBatch, heartbeat: Heartbeat) -> pa.RecordBatch:
         first = self._rows_marked
@@ -104,6 +114,7 @@ class Lane:
         for place in (
             folder.removed(index),
             folder.quarantine(index),
+            folder.sources(index),
             *([folder.shard(index)] if self._stores else []),
         ):
             if place not in self._writers:
@@ -120,7 +131,14 @@ class Lane:
             examples=self._split.examples(),
             notes=self._calls.notes(self.step) if isinstance(self.step.stage, Source) else notes,
             outputs=describe_outputs(
-                folder.root, [folder.shard(index), folder.removed(index), folder.quarantine(index), *extra]
+                folder.root,
+                [
+                    folder.shard(index),
+                    folder.removed(index),
+                    folder.quarantine(index),
+                    folder.sources(index),
+                    *extra,
+                ],
             ),
         )
         write_record(folder.task(index), record)

@@ -24,6 +24,8 @@ from tamis.store.workspace import Workspace
 
 ARTEFACT_SCHEME = "artefact:"
 """Begins the address of an asset that another node of the graph makes: `artefact:NAME/FILE`."""
+RECORDED = 2
+"""Version of what the runner itself stores with the output of every step (2: documents by source)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +152,7 @@ def make_plan(
 def _number(
     recipe: Recipe, stages: Sequence[Stage], renames: Sequence[dict[str, str]], shards: Sequence[InputShard]
 ) -> list[Step]:
-    chain = fingerprint("tamis", recipe.mode, recipe.seed, recipe.output.removed_text)
+    chain = fingerprint("tamis", RECORDED, recipe.mode, recipe.seed, recipe.output.removed_text)
     corpus = corpus_fingerprint(shards)
     steps: list[Step] = []
     for number, (stage, renamed) in enumerate(zip(stages, renames, strict=True), start=1):

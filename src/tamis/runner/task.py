@@ -5,9 +5,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from tamis.base import columns
 from tamis.base.errors import ShardAgainError
+from tamis.base.hosts import Hosts
 from tamis.base.stage import InputShard
 from tamis.runner.calls import Heartbeat, ShardPlace, StageCalls, stage_dir
 from tamis.runner.lane import Lane, Sink
@@ -101,10 +104,13 @@ def _run_task(task: Task, calls: StageCalls, heartbeat: Heartbeat, reference: st
         sink = Sink(task.place, this_pass, files, calls, writes_output=bool(lanes))
         rows_done = 0
         heartbeat.batch(0)  # models are loaded; from here on the time counts that a batch takes
+        hosts = Hosts()
         for batch in _read(task, start, calls):
             heartbeat.batch(rows_done)
             rows_done += batch.num_rows
-            _push(lanes, batch, sink, heartbeat)
+            _push(lanes, batch, _hosts_of(batch, hosts), sink, heartbeat)
+        for lane in lanes:
+            lane.finish()
     for lane in lanes:
         is_output = lane.step is this_pass.output
         lane.publish_record(task.shard, sink.finish_output() if is_output else [], sink.notes if is_output else {})
@@ -112,10 +118,15 @@ def _run_task(task: Task, calls: StageCalls, heartbeat: Heartbeat, reference: st
     return {"rows": rows_done} | ({FALLBACK: sink.fallback} if sink.fallback else {})
 
 
-def _push(lanes: list[Lane], batch: pa.RecordBatch, sink: Sink, heartbeat: Heartbeat) -> None:
+def _hosts_of(batch: pa.RecordBatch, hosts: Hosts) -> np.ndarray:
+    """The hosts of a batch's documents: object[rows]."""
+    return np.array(hosts.of(batch.column(columns.URL).to_pylist()), object)
+
+
+def _push(lanes: list[Lane], batch: pa.RecordBatch, hosts: np.ndarray, sink: Sink, heartbeat: Heartbeat) -> None:
     """One batch through all steps; rows that leave on the way are written where they left."""
     for lane in lanes:
-        batch = lane.run(batch, heartbeat)
+        batch, hosts = lane.run(batch, hosts, heartbeat)
         if batch.num_rows == 0:
             return
     sink.write(batch, heartbeat)

@@ -3,7 +3,7 @@
 RUN/recipe.yaml  run.json  provenance.json  events.jsonl  report.html
 
 `run.json` lists the artefacts in the order of the story. The artefact of a stage holds card.json, shards/, removed/,
-quarantine/, tasks/ (and sketches/, decisions/ where a stage needs the whole corpus; tokens/ after tokenize).
+quarantine/, sources/, tasks/ (and sketches/, decisions/ where a stage needs the whole corpus; tokens/ after tokenize).
 """
 
 import io
@@ -58,6 +58,10 @@ class StageDir:
 
     def quarantine(self, index: int) -> Location:
         return self.root / "quarantine" / f"{index:05d}.parquet"
+
+    def sources(self, index: int) -> Location:
+        """Documents of a shard by host and language: in, and gone by reason."""
+        return self.root / "sources" / f"{index:05d}.parquet"
 
     def sketch(self, index: int) -> Location:
         return self.root / "sketches" / f"{index:05d}.parquet"

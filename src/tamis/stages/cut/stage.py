@@ -67,6 +67,7 @@ class ShareCut(Group):
 
     name: ClassVar[str] = "cut"
     version: ClassVar[int] = 1
+    compares_documents = False
     config: CutConfig
 
     def __init__(self, config: CutConfig, signal: Signal | None = None) -> None:

@@ -116,6 +116,9 @@ class Filter(Map):
     def resolved_settings(self) -> dict[str, Any]:
         return resolved_settings(self.config, self.table, [own.plugin for own in self.own_signals])
 
+    def chosen_reasons(self) -> set[str]:
+        return super().chosen_reasons() | {*urls.REASONS, *(rule.reason for rule in self.config.url_rules)}
+
     def identity(self) -> list[Any]:
         settings = {k: v for k, v in self.settings_without_paths().items() if k not in ("mask_pii", "signals")}
         return [self.name, self.version, settings, [own.plugin.identity() for own in self.own_signals], self.mode]
