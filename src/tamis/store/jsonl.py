@@ -188,7 +188,7 @@ def to_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
             record[columns.URL] = row[columns.URL]
         metadata = row.get(columns.METADATA)
         if metadata is not None:
-            record[columns.METADATA] = dict(metadata)
+            record[columns.METADATA] = exact_json.loads(metadata)
         if row.get(columns.WARCINFO) is not None:
             record[columns.WARCINFO] = row[columns.WARCINFO]
         if row.get(columns.EXTRA):
