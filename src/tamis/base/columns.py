@@ -18,8 +18,8 @@ TEXT = "text"
 """string (UTF-8), written by pool (WET, JSONL, Parquet) or extract; the only column that later stages may change."""
 
 METADATA = "metadata"
-"""string, nullable, written by pool: JSON object of strings, the WARC record headers, as in DCLM's records. It is no map,
-because `datasets` reads no Parquet file with a map."""
+"""string, nullable, written by pool: JSON object of strings, the WARC record headers, as in DCLM's records. It is no
+map, because `datasets` reads no Parquet file with a map."""
 
 WARCINFO = "warcinfo"
 """string, nullable, written by pool: text of the warcinfo record in force, as in DCLM's records."""

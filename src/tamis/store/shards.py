@@ -31,7 +31,10 @@ class ShardWriter:
     def __enter__(self) -> Self:
         # Without Arrow's own copy of the schema, whose bytes depend on where the columns came from.
         repeating = [field.name for field in self.schema if not _is_hash(field.type)]
-        options = {"compression": "zstd", "compression_level": 3, "use_dictionary": repeating, "store_schema": False}
+        options = {
+            "compression": "zstd", "compression_level": 3, "use_dictionary": repeating, "store_schema": False,
+            "write_page_index": True,  # with it, readers find single rows and skip pages
+        }  # fmt: skip
         with ExitStack() as stack:
             temporary = stack.enter_context(publish(self.path))
             self._writer = stack.enter_context(pq.ParquetWriter(temporary, self.schema, **options))
