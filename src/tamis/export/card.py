@@ -13,7 +13,7 @@ from tamis.base.cards import Card
 from tamis.base.yaml_text import dump_yaml
 from tamis.export.loading import examples
 from tamis.export.plan import ExportPlan
-from tamis.export.schema import Kind, feature_list, merged_fields
+from tamis.export.schema import MOST_FIELDS, Kind, feature_list, merged_fields
 from tamis.export.written import WrittenFile
 
 UNKNOWN = "unknown"
@@ -68,10 +68,10 @@ def front_matter(plan: ExportPlan, files: Sequence[WrittenFile]) -> dict[str, An
         matter["license_name"] = licence
     if languages:
         matter["language"] = sorted(languages)
-    split = {"name": "train", "num_examples": documents}
+    split = {"name": "train", "num_bytes": sum(file.text_bytes for file in files), "num_examples": documents}
     info: dict[str, Any] = {"splits": [split], "download_size": sum(file.bytes for file in files)}
-    if plan.layout.record is not None:
-        info = {"features": feature_list(_fields(files))} | info
+    if plan.layout.record is not None and len(fields := _fields(files)) <= MOST_FIELDS:
+        info = {"features": feature_list(fields)} | info
     return matter | {
         "size_categories": [next((name for most, name in _SIZES if documents < most), "n>1T")],
         "task_categories": ["text-generation"],

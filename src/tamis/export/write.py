@@ -21,12 +21,11 @@ from tamis.base.errors import ConfigError, DataError
 from tamis.export.card import card_text, checksums_text
 from tamis.export.layouts import portable, records
 from tamis.export.plan import ExportPlan, PlannedFile, run_again, shard_places
-from tamis.export.schema import kind_of, merged_fields
+from tamis.export.schema import kind_of, merged_fields, readable
 from tamis.export.written import Exported, WrittenFile
 from tamis.runner.ledger import DamagedError, verify
 from tamis.store.atomic import delete_leftovers, read_json, write_json, write_text
 from tamis.store.exported import Measured, write_lines, write_parquet
-from tamis.store.jsonl import line
 from tamis.store.location import Location
 from tamis.store.locks import lock
 from tamis.store.shards import read_shard
@@ -178,8 +177,9 @@ def _write_file(plan: ExportPlan, folder: Location, file: PlannedFile, is_stoppe
         for batch in batches():
             written = []
             for record in records(batch, plan.layout, plan.source):
+                record, data = readable(record)
                 found.fields = merged_fields(found.fields, {name: kind_of(value) for name, value in record.items()})
-                written.append(line(record))
+                written.append(data)
             yield b"".join(written)
 
     place = folder / file.name
