@@ -37,7 +37,7 @@ def tree() -> str:
             label = "  " * depth + path.name + ("/" if path.is_dir() else "")
             rows.append((label, summary(path)))
     rows += [
-        ("docs/", "a page per step, on experiments, the workspace and extending; decisions"),
+        ("docs/", "a page per step, on experiments, the workspace, exports and extending; decisions"),
         ("tests/", "mirror of src, and the policies"),
     ]
     rows.append(("bench/", "speed and memory, measured the same way every time; results beside it"))

@@ -96,7 +96,8 @@ def test_decontamination_is_told(tmp_path: Path) -> None:
     [
         (1, 0.5, "float64"), (None, "x", "string"), (True, 1, "json"), ("x", [1], "json"), ([], [1], {"list": "int64"}),
         ([1], [0.5, None], {"list": "float64"}), ([1, "x"], [], {"list": "json"}),
-        ({}, {"a": 1}, {"struct": {"a": "int64"}}), ({"a": 1}, {"b": {"c": None}}, {"struct": {"a": "int64", "b": {"struct": {"c": "null"}}}}),
+        ({}, {"a": 1}, {"struct": {"a": "int64"}}),
+        ({"a": 1}, {"b": {"c": None}}, {"struct": {"a": "int64", "b": {"struct": {"c": "null"}}}}),
         ({"a": 1}, {"a": "x"}, {"struct": {"a": "json"}}), ({"a": 1}, [1], "json"), (None, None, "null"),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """`tamis export`: whole, in the same bytes, resumed, in balance with the accounting, and refused where it would mix."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -251,3 +252,25 @@ def test_options_are_validated_before_anything_is_read(run: RunDir) -> None:
     assert [part.shard for file in plan.files for part in file.parts] == sorted(
         part.shard for file in plan.files for part in file.parts
     )
+
+
+def test_the_commands_of_the_page(own_run: RunDir, tmp_path: Path) -> None:
+    own_run.root.path.rename(tmp_path / "runs" / "gopher")
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    commands = re.findall(r"^tamis (export .*)$", page, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        tamis_in(tmp_path)(*command.split())
+    made = {path.name for path in tmp_path.iterdir()} - {"runs", "pool", "mine.yaml"}
+    assert made == {"gopher-data", "gopher-dolma"}
+    assert "license: odc-by" in (tmp_path / "gopher-data" / "README.md").read_text()
+    for name in ("documents/train-00000-of-00001.jsonl.gz", "SHA256SUMS", MANIFEST):
+        assert (tmp_path / "gopher-dolma" / name).is_file()
+
+
+def test_every_option_of_the_command_is_on_the_page(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    options = set(re.findall(r"--[a-z][a-z-]+", tamis_in(tmp_path)("export", "--help").stdout))
+    assert options >= {"--output", "--documents-per-file"}
+    missing = {option for option in options if f"`{option}" not in page} - {"--help", "--quiet"}
+    assert missing == set()
