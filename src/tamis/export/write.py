@@ -205,15 +205,10 @@ def _read(plan: ExportPlan, file: PlannedFile) -> Iterator[pa.RecordBatch]:
                 f"{damaged}: damaged since it was written. To make it anew, type: tamis verify {workspace} ; then: "
                 f"{run_again(plan.run)}"
             ) from None
-        skip, left = part.skip, part.count
-        for batch in read_shard(shard):
-            if skip >= batch.num_rows:
-                skip -= batch.num_rows
-                continue
-            taken = batch.slice(skip, left)
-            skip, left = 0, left - taken.num_rows
-            if taken.num_rows:
-                yield taken
+        left = part.count
+        for batch in read_shard(shard, skip=part.skip):
+            yield batch.slice(0, left)
+            left -= min(left, batch.num_rows)
             if left == 0:
                 break
 
