@@ -15,7 +15,7 @@ ORDER = (
     "flow.py", "experiment.py", "products.py", "commands.py", "answers.py", "recipes", "base", "kernels", "store",
     "stages", "stages/pool", "stages/extract", "stages/filter", "stages/dedup", "stages/quality", "stages/cut",
     "stages/decontaminate", "stages/tokenize",
-    "runner", "train", "evaluate", "report", "fetch.py", "documentation", "console", "cli",
+    "runner", "train", "evaluate", "report", "export", "fetch.py", "documentation", "console", "cli",
 )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def tree() -> str:
             label = "  " * depth + path.name + ("/" if path.is_dir() else "")
             rows.append((label, summary(path)))
     rows += [
-        ("docs/", "a page per step, on experiments, the workspace and extending; decisions"),
+        ("docs/", "a page per step, on experiments, the workspace, exports and extending; decisions"),
         ("tests/", "mirror of src, and the policies"),
     ]
     rows.append(("bench/", "speed and memory, measured the same way every time; results beside it"))

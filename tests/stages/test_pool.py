@@ -64,7 +64,7 @@ def test_status_and_kind_decide_only_in_fixed_mode(warc: Path) -> None:
     fixed = rows(make(inputs=[str(warc)]))
     assert [row["drop_reason"] for row in fixed] == [None, "http_error", "not_html", "not_html", None, "not_html"]
     assert fixed[0]["content"] == b"<p>good" and fixed[0]["content_type"] == "text/html" and fixed[0]["text"] is None
-    assert dict(fixed[0]["metadata"])["WARC-Type"] == "response"
+    assert json.loads(fixed[0]["metadata"])["WARC-Type"] == "response"
     assert all(row["content"] is None for row in fixed if row["drop_reason"])
     any_status = rows(make(inputs=[str(warc)], http_status="any"))
     assert any_status[1]["drop_reason"] is None

@@ -125,3 +125,14 @@ def test_what_is_no_shard_is_named(place: str) -> None:
     for read in ways:
         with pytest.raises(FileNotFoundError):
             read(Location(place) / "none.parquet")
+
+
+def test_rows_are_skipped_in_and_between_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 80)
+    table = pa.table({"n": list(range(47))})
+    with ShardWriter(tmp_path / "x.parquet", table.schema) as writer:
+        writer.write(table.to_batches()[0])
+    for skip in range(50):
+        batches = list(read_shard(tmp_path / "x.parquet", batch_rows=3, skip=skip))
+        assert all(batch.num_rows for batch in batches)
+        assert [n for batch in batches for n in batch["n"].to_pylist()] == list(range(skip, 47))

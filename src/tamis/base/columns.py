@@ -18,7 +18,8 @@ TEXT = "text"
 """string (UTF-8), written by pool (WET, JSONL, Parquet) or extract; the only column that later stages may change."""
 
 METADATA = "metadata"
-"""map<string, string>, written by pool: WARC record headers, as in DCLM's records."""
+"""string, nullable, written by pool: JSON object of strings, the WARC record headers, as in DCLM's records. It is no
+map, because `datasets` reads no Parquet file with a map."""
 
 WARCINFO = "warcinfo"
 """string, nullable, written by pool: text of the warcinfo record in force, as in DCLM's records."""
@@ -47,7 +48,7 @@ POOL_SCHEMA = pa.schema(
     [
         (ID, pa.string()),
         (URL, pa.string()),
-        (METADATA, pa.map_(pa.string(), pa.string())),
+        (METADATA, pa.string()),
         (WARCINFO, pa.string()),
         (EXTRA, pa.string()),
         (CONTENT, pa.large_binary()),

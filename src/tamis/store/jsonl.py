@@ -188,7 +188,7 @@ def to_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
             record[columns.URL] = row[columns.URL]
         metadata = row.get(columns.METADATA)
         if metadata is not None:
-            record[columns.METADATA] = dict(metadata)
+            record[columns.METADATA] = exact_json.loads(metadata)
         if row.get(columns.WARCINFO) is not None:
             record[columns.WARCINFO] = row[columns.WARCINFO]
         if row.get(columns.EXTRA):
@@ -214,14 +214,15 @@ def write_jsonl(path: Place, batches: Iterable[pa.RecordBatch]) -> int:
     """Write batches as DCLM JSONL (compressed by suffix: .gz, .zst, .zstd, else plain), published whole; returns the
     number of records. Every record ends in a newline, so that files can be joined (DCLM's writer omits the last)."""
     count = 0
-    with publish(path) as temporary, _compressed(temporary, Location(path).suffix) as write:
+    with publish(path) as temporary, compressed(temporary, Location(path).suffix) as write:
         for batch in batches:
-            write(b"".join(_line(record) for record in to_records(batch)))
+            write(b"".join(line(record) for record in to_records(batch)))
             count += batch.num_rows
     return count
 
 
-def _line(record: dict[str, Any]) -> bytes:
+def line(record: dict[str, Any]) -> bytes:
+    """A record as a line of JSON, with its newline. Raises ValueError for values that JSON cannot hold."""
     try:
         return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
@@ -229,7 +230,7 @@ def _line(record: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def _compressed(path: Path, suffix: str) -> Iterator[Callable[[bytes], int]]:
+def compressed(path: Path, suffix: str) -> Iterator[Callable[[bytes], int]]:
     """A write function into `path`; the compressed bytes depend on the data alone (no time, no name)."""
     with path.open("wb") as raw:
         if suffix == ".gz":

@@ -31,7 +31,10 @@ class ShardWriter:
     def __enter__(self) -> Self:
         # Without Arrow's own copy of the schema, whose bytes depend on where the columns came from.
         repeating = [field.name for field in self.schema if not _is_hash(field.type)]
-        options = {"compression": "zstd", "compression_level": 3, "use_dictionary": repeating, "store_schema": False}
+        options = {
+            "compression": "zstd", "compression_level": 3, "use_dictionary": repeating, "store_schema": False,
+            "write_page_index": True,  # with it, readers find single rows and skip pages
+        }  # fmt: skip
         with ExitStack() as stack:
             temporary = stack.enter_context(publish(self.path))
             self._writer = stack.enter_context(pq.ParquetWriter(temporary, self.schema, **options))
@@ -170,13 +173,23 @@ def write_table(path: Place, table: pa.Table) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_shard(path: Place, columns: Sequence[str] | None = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
-    """Stream a shard in batches of at most `batch_rows`, and of at most a row group, whose bytes are bounded. Raises
-    DataError when the file is not readable Parquet."""
+def read_shard(
+    path: Place, columns: Sequence[str] | None = None, batch_rows: int = 1024, skip: int = 0
+) -> Iterator[pa.RecordBatch]:
+    """Stream a shard in batches of at most `batch_rows`, and of at most a row group, whose bytes are bounded, without
+    the first `skip` rows; row groups of which all rows are skipped are not read. Raises DataError when the file is not
+    readable Parquet."""
     wanted = None if columns is None else list(columns)
     with _opened(path) as file:
         for group in range(file.num_row_groups):
-            yield from file.iter_batches(batch_size=batch_rows, row_groups=[group], columns=wanted)
+            num_rows = file.metadata.row_group(group).num_rows
+            if skip >= num_rows:
+                skip -= num_rows
+                continue
+            for batch in file.iter_batches(batch_size=batch_rows, row_groups=[group], columns=wanted):
+                if skip < batch.num_rows:
+                    yield batch.slice(skip)
+                skip = max(0, skip - batch.num_rows)
 
 
 def read_row_groups(path: Place, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -87,7 +87,7 @@ def check_columns(schema: pa.Schema, name: str) -> None:
 
 
 def _is_ours(schema: pa.Schema) -> bool:
-    """Whether the columns are those of a shard that Tamis stores, in which `extra` is JSON of further fields."""
+    """Whether the columns are those of a shard that Tamis stores, in which `metadata` and `extra` are JSON objects."""
     return all(
         column in schema.names and schema.field(column).type == columns.POOL_SCHEMA.field(column).type
         for column in _TAMIS_COLUMNS
@@ -148,10 +148,14 @@ def _document(values: dict[str, Any] | str, number: int, is_ours: bool, notes: C
     """The document of one row: null columns are absent fields, null entries of `metadata` absent headers."""
     if isinstance(values, str):
         return failed(values.encode(), values)
+    further: Mapping[str, Any] = {}
+    if is_ours:
+        if columns.METADATA in values:
+            values[columns.METADATA] = _unfolded(values[columns.METADATA])
+        further = _take_extra(values)
     metadata = values.get(columns.METADATA)
     if isinstance(metadata, dict):
         values[columns.METADATA] = {key: value for key, value in metadata.items() if value is not None}
-    further = _unfolded(values) if is_ours else {}
     try:
         document = from_record(values, f"row {number}", further)
         if document.extra is not None and "null" in document.extra and exact_json.holds_not_finite(values):
@@ -161,17 +165,22 @@ def _document(values: dict[str, Any] | str, number: int, is_ours: bool, notes: C
     return document
 
 
-def _unfolded(values: dict[str, Any]) -> Mapping[str, Any]:
+def _take_extra(values: dict[str, Any]) -> dict[str, Any]:
     """The fields in `extra` of a row of a Tamis shard, taken out of `values`. Nothing, where Tamis cannot have written
     them: then `extra` is a field as any other."""
-    text = values.get(columns.EXTRA)
-    if not isinstance(text, str):
-        return {}
-    try:
-        fields = exact_json.loads_leniently(text.encode(), Counter())
-    except ValueError:
-        return {}
+    fields = _unfolded(values.get(columns.EXTRA))
     if not isinstance(fields, dict) or columns.TEXT in fields or fits_column(fields):
         return {}
     del values[columns.EXTRA]
     return fields
+
+
+def _unfolded(value: Any) -> Any:
+    """The JSON object that a column of a Tamis shard holds as a string; the value itself where it holds none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = exact_json.loads_leniently(value.encode(), Counter())
+    except ValueError:
+        return value
+    return found if isinstance(found, dict) else value

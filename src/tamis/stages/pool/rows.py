@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tamis.base import columns
+from tamis.base import columns, exact_json
 
 MAX_BATCH_ROWS = 512
 MAX_BATCH_BYTES = 8 << 20
@@ -114,5 +114,5 @@ class Batcher:
 def _column(rows: list[Row], item: pa.Field) -> pa.Array:
     values: list[Any] = [getattr(row, item.name) for row in rows]
     if item.name == columns.METADATA:
-        values = [None if value is None else list(value.items()) for value in values]
+        values = [None if value is None else exact_json.dumps(value) for value in values]
     return pa.array(values, item.type)

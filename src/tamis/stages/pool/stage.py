@@ -53,7 +53,7 @@ class Pool(Source):
     """Streams batches of columns.POOL_SCHEMA out of files."""
 
     name = "pool"
-    version = 3
+    version = 4
 
     def __init__(self, config: PoolConfig, paper: bool = False) -> None:
         super().__init__(config)
