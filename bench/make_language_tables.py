@@ -23,10 +23,11 @@ FIGURES = (
 INDIVIDUAL = {
     "ara": "arb", "aym": "ayr", "aze": "azj", "est": "ekk", "ful": "fuv", "grn": "gug", "iku": "ike",
     "kom": "kpv", "kur": "kmr", "lav": "lvs", "mlg": "plt", "mon": "khk", "msa": "zsm", "nep": "npi", "nor": "nob",
-    "oji": "ojb", "ori": "ory", "orm": "gaz", "pes": "fas", "pus": "pbt", "que": "quy", "sqi": "als", "swa": "swh", "tgl": "fil",
-    "uzb": "uzn", "yid": "ydd", "zho": "cmn",
+    "oji": "ojb", "ori": "ory", "orm": "gaz", "pes": "fas", "pus": "pbt", "que": "quy", "sqi": "als", "swa": "swh",
+    "tgl": "fil", "uzb": "uzn", "yid": "ydd", "zho": "cmn",
 }  # fmt: skip
-"""Macrolanguage of ISO 639-3 -> the language that FineWeb2, or most of what is written, means by it."""
+"""Macrolanguage of ISO 639-3 -> the language that FineWeb2, or most of what is written, means by it (and `pes`, which
+FineWeb2 lists as `fas`)."""
 
 
 def row(config: dict[str, Any]) -> list[Any]:

@@ -127,6 +127,18 @@ class Filter(Map):
             if name not in drawn and stored_column(name) == name and kind_of(name, present, self.name) == "number"
         )
 
+    def plan_notes(self) -> list[str]:
+        if self.by_language is None:
+            return []
+        depending = [check.rule.reason for check in self.checks if self.by_language.depends(check)]
+        without = self.by_language.without
+        if not depending or not without:
+            return []
+        return [
+            f"no thresholds and stop words are known for {', '.join(without)}: for these languages the rules that "
+            f"depend on a language are skipped ({', '.join(dict.fromkeys(depending))}); the others hold"
+        ]
+
     def resolved_settings(self) -> dict[str, Any]:
         return resolved_settings(self.config, self.table, [own.plugin for own in self.own_signals])
 
