@@ -111,6 +111,7 @@ def resolve(raw: dict[str, Any], pool: Sequence[str] = (), until: str | None = N
         else:
             stages = build_stage(name, settings, recipe)
             shown = stages[0].resolved_settings()
+        notes += [f"{name}: {note}" for stage in stages or [] for note in stage.plan_notes()]
         said = {key: text for key, (used, text) in pairs.items() if used != text}
         entries.append((name, settings, stages))
         written.append({name: shown | said})

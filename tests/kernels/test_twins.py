@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tamis.kernels import reference
 from tamis.kernels.rules import lines, phrases, program
-from tamis.kernels.rules.program import Program
+from tamis.kernels.rules.program import Manners, Program
+from tamis.kernels.text import script_words
 from tamis.kernels.text.sentences import split_sentences
 
 pytestmark = pytest.mark.skipif(
@@ -34,6 +35,31 @@ GROUPS = {
 MEASURE_ALL = Program()
 for group in GROUPS:
     MEASURE_ALL.measure(group, " of tokens" if group == program.TOKENS else "")
+
+SCRIPTS = st.lists(
+    st.sampled_from([
+        "の", "に", "東", "京", "々", "カ", "タ", "ー", "ไ", "ท", "ย", "่", "ะ", "ກ", "ក", "្", "ខ", "ြ", "བ", "ོ", "་",
+        "༌", "།", "\u200b", " ", "\n", "。", "」", "।", "؟", "(", "a", "b1", "é", "\u0301", "한", "क", "ा", "-", "_",
+        "'", ". ", "!", "…", "no. ", "J. ", "#",
+    ]),
+    max_size=40,
+).map("".join)  # fmt: skip
+STOP_WORDS = ["の", "a", "b1", "क", "का", "ไ", "l'", "東京", "é", "འ་"]
+BY_SCRIPT: dict[int, Callable[[str], dict[str, float]]] = {
+    program.WORDS: lambda text: (
+        reference.words_by_script(text, STOP_WORDS, phrases.SPELLED_WORDS) | reference.tokens(text, by_script=True)
+    ),
+    program.REPETITION: lambda text: reference.repetition(text, by_script=True),
+    program.LINE_ENDS: lambda text: reference.line_ends(text, by_script=True),
+    program.SENTENCES: lambda text: {
+        "num_sentences": len(reference.sentences(text, by_script=True)),
+        "num_line_sentences": sum(len(reference.sentences(line, by_script=True)) for line in text.split("\n")),
+    },
+}
+MEASURE_BY_SCRIPT = Program()
+for group in BY_SCRIPT:
+    MEASURE_BY_SCRIPT.measure(group)
+MEASURE_BY_SCRIPT.measure_phrases(["a", "東"], phrases.SUBSTRINGS, phrases.ANYWHERE, "count", "share")
 
 EDITS: dict[str, tuple[Program, Callable[[str], str]]] = {
     "links": (
@@ -115,6 +141,49 @@ def test_signals(text: str) -> None:
     assert dict(zip(outcome.columns, outcome.values[0].tolist(), strict=True)) == wanted
 
 
+def by_script(steps: Program, way: int = script_words.BY_SCRIPT, kind: int = phrases.SPELLED_WORDS) -> Manners:
+    """Every row of a batch of one page read by its script."""
+    stop_list = steps.stop_words(STOP_WORDS)
+    return Manners(np.full(1, way, np.uint8), np.full(1, stop_list, np.int32), np.full(1, kind, np.uint8))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(texts, plain, SCRIPTS))
+def test_signals_by_script(text: str) -> None:
+    outcome = MEASURE_BY_SCRIPT.run(pa.array([text], pa.string()), manners=by_script(MEASURE_BY_SCRIPT))
+    wanted = {name: value for twin in BY_SCRIPT.values() for name, value in twin(text).items()}
+    listed = reference.phrases(text, ["a", "東"], phrases.SUBSTRINGS, phrases.ANYWHERE, by_script=True)
+    wanted |= dict(zip(("count", "share"), listed, strict=True))
+    assert dict(zip(outcome.columns, outcome.values[0].tolist(), strict=True)) == wanted
+    tokens = Program().measure(program.TOKENS).run(pa.array([text], pa.string()), manners=by_script(MEASURE_BY_SCRIPT))
+    assert tokens.column("num_words")[0] == wanted["num_words"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(texts, SCRIPTS))
+def test_stop_words_inside_of_words(text: str) -> None:
+    steps = Program().measure(program.WORDS)
+    outcome = steps.run(pa.array([text], pa.string()), manners=by_script(steps, kind=phrases.SUBSTRINGS))
+    wanted = reference.words_by_script(text, STOP_WORDS, phrases.SUBSTRINGS)
+    assert outcome.column("num_stop_words")[0] == wanted["num_stop_words"]
+    assert outcome.column("num_distinct_stop_words")[0] == wanted["num_distinct_stop_words"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(texts, SCRIPTS))
+def test_line_edits_by_script(text: str) -> None:
+    def run(steps: Program, way: int = script_words.BY_SCRIPT) -> str:
+        (edited,) = steps.run(pa.array([text], pa.string()), manners=by_script(steps, way)).text().to_pylist()
+        return edited
+
+    short = Program().drop_lines(lines.SHORT_LINES, 2, 5)
+    assert run(short) == reference.drop_short_lines(text, 2, 5, by_script=True)
+    unended, unfinished = Program().drop_lines(lines.UNPUNCTUATED_LINES), Program().drop_lines(lines.UNFINISHED_LINES)
+    assert run(unended) == reference.drop_unpunctuated_lines(text, drop_ellipses=False, by_script=True)
+    assert run(unfinished) == reference.drop_unpunctuated_lines(text, drop_ellipses=True, by_script=True)
+    assert run(unfinished, script_words.BY_SCRIPT_WITHOUT_MARKS) == text
+
+
 @pytest.mark.parametrize("name", EDITS)
 @settings(max_examples=150, deadline=None)
 @given(text=st.one_of(texts, repetitive, plain))
@@ -132,7 +201,7 @@ def test_phrases(phrase: str, place: int, most: int, wildcard: str, text: str) -
 
 
 @pytest.mark.parametrize("place", [phrases.ANYWHERE, phrases.PREFIX, phrases.SUFFIX])
-@pytest.mark.parametrize("kind", [phrases.SUBSTRINGS, phrases.WHOLE_WORDS, phrases.BOUNDED])
+@pytest.mark.parametrize("kind", [phrases.SUBSTRINGS, phrases.WHOLE_WORDS, phrases.BOUNDED, phrases.SPELLED_WORDS])
 @settings(max_examples=100, deadline=None)
 @given(text=st.one_of(texts, repetitive), entries=st.lists(st.sampled_from(LIST), max_size=6))
 def test_phrase_lists(kind: int, place: int, text: str, entries: list[str]) -> None:

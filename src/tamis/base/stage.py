@@ -182,6 +182,10 @@ class Stage(ABC):
                     f"{did_you_mean(column, present)}. Add the stage that makes it before '{self.name}'."
                 )
 
+    def plan_notes(self) -> list[str]:
+        """What the user is told of the settings before the run: what they ask for and this stage does not do."""
+        return []
+
     def resolved_settings(self) -> dict[str, Any]:
         """The settings in use, as JSON. They parse to the same stage, with every default replaced by the value that it
         stands for."""

@@ -20,7 +20,16 @@ from tamis.kernels.reference.rules.edits import (
 from tamis.kernels.reference.rules.line_ends import line_ends
 from tamis.kernels.reference.rules.links import remove_links
 from tamis.kernels.reference.rules.phrases import count_phrases, drop_phrase_lines, phrases
-from tamis.kernels.reference.rules.signals import characters, fasttext_tokens, lines, repetition, tokens, words
+from tamis.kernels.reference.rules.signals import (
+    characters,
+    fasttext_tokens,
+    lines,
+    repetition,
+    tokens,
+    words,
+    words_by_script,
+)
+from tamis.kernels.reference.text.script_words import script_words
 from tamis.kernels.reference.text.sentences import sentences
 from tamis.kernels.reference.text.words import boundaries, unicode_words
 
@@ -45,8 +54,10 @@ __all__ = [
     "remove_links",
     "remove_phrase",
     "repetition",
+    "script_words",
     "sentences",
     "tokens",
     "unicode_words",
     "words",
+    "words_by_script",
 ]

@@ -8,7 +8,9 @@ import numpy as np
 
 from tamis.kernels.jit import kernel
 from tamis.kernels.rules.edits import stripped
+from tamis.kernels.rules.phrases import count_words
 from tamis.kernels.text import bits
+from tamis.kernels.text.script_words import list_script_words
 from tamis.kernels.text.unicode_tables import ALNUM, ALPHA, LINE_BREAK, SPACE
 from tamis.kernels.text.words import LF
 
@@ -258,6 +260,36 @@ def measure_words(code_points: np.ndarray, properties: np.ndarray, n: int, out: 
         out[7] = alphanumeric_first
     else:
         _walk_tokens(code_points, properties, n, out[6:])
+
+
+@kernel
+def measure_script_words(
+    code_points: np.ndarray,
+    properties: np.ndarray,
+    n: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    stop_words: tuple[int, int],
+    out: np.ndarray,
+) -> None:
+    """WORD_SIGNALS and TOKEN_SIGNALS of a page in another language than English: on `script_words`, with its own
+    `stop_words` (how many, and how many different). Shares are of words and marks together, as FineWeb2's."""
+    num_words, marks = list_script_words(code_points, properties, n, starts, ends)
+    tokens = num_words + marks
+    characters = 0
+    without_letter = marks
+    for k in range(num_words):
+        characters += ends[k] - starts[k]
+        without_letter += not _holds_letter(properties, starts[k], ends[k])
+    # Tokens of str.split and of fastText are what they are in any language.
+    _walk_tokens(code_points, properties, n, out[6:])
+    out[0] = count_words(properties, n)
+    out[1] = characters / num_words if num_words else 0.0
+    out[2] = without_letter / tokens if tokens else 1.0
+    out[3] = stop_words[0]
+    out[4] = stop_words[1]
+    out[5] = count_symbols(code_points, n) / tokens if tokens else np.inf
+    out[7] = num_words
 
 
 @kernel

@@ -3,14 +3,16 @@
 The lines are listed once, with the counts that the tests need. The edits shorten the list, and one pass at the end
 moves the remaining lines together. A list is `starts`, `ends` (places in the document) and `counts` (UPPERS, DIGITS,
 WORDS of each); only the lines `[first, last)` of it are part of the text, and every edit returns a new `first, last`.
-The twins are in `reference.rules.edits`.
+`way` says how a document is split into words, as in `script_words`; by blanks they are those of str.split. The twins
+are in `reference.rules.edits`.
 """
 
 import numpy as np
 
 from tamis.kernels.jit import kernel
+from tamis.kernels.rules import line_ends
 from tamis.kernels.rules.edits import move
-from tamis.kernels.text import bits
+from tamis.kernels.text import bits, script_words
 from tamis.kernels.text.unicode_tables import DECIMAL, DIGIT, SPACE, UPPER, WORD, property_word
 from tamis.kernels.text.words import LF
 
@@ -40,23 +42,33 @@ _COUNTED_OFFSETS = np.cumsum([0] + [len(word) for word in COUNTED]).astype(np.in
 
 
 @kernel
-def list_lines(properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray, counts: np.ndarray) -> int:
+def list_lines(
+    code_points: np.ndarray,
+    properties: np.ndarray,
+    n: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    counts: np.ndarray,
+    way: int,
+) -> int:
     """List the lines of `[0, n)`, which newlines separate; `counts[:, k]` are upper-case characters, digits and words
-    (of str.split) of line k. Returns how many lines there are, at most n + 1."""
+    of line k. Returns how many lines there are, at most n + 1."""
     count = 0
     start = 0
     while start <= n:
         # A line runs to the next newline; the last one runs to the end of the document.
         starts[count] = start
         ends[count] = bits.find_class(properties, start, n, LF)
-        _count(properties, starts[count], ends[count], counts, count)
+        _count(code_points, properties, starts[count], ends[count], counts, count, way)
         start = ends[count] + 1
         count += 1
     return count
 
 
 @kernel
-def _count(properties: np.ndarray, start: int, end: int, counts: np.ndarray, k: int) -> None:
+def _count(
+    code_points: np.ndarray, properties: np.ndarray, start: int, end: int, counts: np.ndarray, k: int, way: int
+) -> None:
     """`counts[:, k]` of the line `[start, end)`."""
     uppers = 0
     digits = 0
@@ -71,6 +83,9 @@ def _count(properties: np.ndarray, start: int, end: int, counts: np.ndarray, k: 
         # A word starts where a character that is not blank follows a blank.
         words += bits.count(bits.upwards(space, carry) & ~space & live)
         carry = bits.last(space)
+    # In other scripts a line that is not blank has at least one word, too: its marks.
+    if way != script_words.BY_BLANKS and words > 0:
+        words = max(1, script_words.count_script_words(code_points, properties, start, end)[0])
     # Store the three counts for the tests on this line.
     counts[UPPERS, k] = uppers
     counts[DIGITS, k] = digits
@@ -195,26 +210,6 @@ def is_counter(code_points: np.ndarray, properties: np.ndarray, start: int, end:
 
 
 @kernel
-def _ends_in_punctuation(
-    code_points: np.ndarray, properties: np.ndarray, start: int, end: int, allows_ellipsis: bool
-) -> bool:
-    """Whether the line ends, apart from blanks, in one of `. ! ? "` or U+2026. Where `allows_ellipsis` is false,
-    neither U+2026 nor three full stops count."""
-    # Leave out blanks at the end of the line.
-    while end > start and properties[end - 1] & SPACE:
-        end -= 1
-    if end == start:
-        return False
-    # An ellipsis counts only where `allows_ellipsis` says so; a single full stop always counts.
-    last = code_points[end - 1]
-    if last == 0x2026:
-        return allows_ellipsis
-    if last == 46 and not allows_ellipsis:
-        return not (end - start >= 3 and code_points[end - 2] == 46 and code_points[end - 3] == 46)
-    return last == 46 or last == 33 or last == 63 or last == 34
-
-
-@kernel
 def _longest_token(code_points: np.ndarray, properties: np.ndarray, start: int, end: int, by_split: bool) -> int:
     """Characters of the longest token (fastText's, or with `by_split` str.split's) that is not blank."""
     longest = 0
@@ -257,6 +252,7 @@ def _keeps(
     kind: int,
     low: float,
     high: float,
+    way: int,
 ) -> bool:
     """Whether `drop_lines` of that kind keeps the line `[start, end)`, whose counts are `counts[:, k]`."""
     # Empty lines separate paragraphs and stay.
@@ -273,9 +269,9 @@ def _keeps(
     if kind == SHORT_LINES:
         return low <= counts[WORDS, k] <= high
     if kind == UNPUNCTUATED_LINES:
-        return _ends_in_punctuation(code_points, properties, start, end, True)
+        return line_ends.ends_in_punctuation(code_points, properties, start, end, True, way)
     if kind == UNFINISHED_LINES:
-        return _ends_in_punctuation(code_points, properties, start, end, False)
+        return line_ends.ends_in_punctuation(code_points, properties, start, end, False, way)
     by_split = kind == LONG_WORD_LINES
     return _longest_token(code_points, properties, start, end, by_split) <= high
 
@@ -292,12 +288,13 @@ def drop_lines(
     kind: int,
     low: float,
     high: float,
+    way: int,
 ) -> int:
     """Take the lines that `_keeps` refuses out of the list; returns the new `last`."""
     # Kept lines move up in the list, over those that are dropped.
     kept = first
     for k in range(first, last):
-        if _keeps(code_points, properties, starts[k], ends[k], counts, k, kind, low, high):
+        if _keeps(code_points, properties, starts[k], ends[k], counts, k, kind, low, high, way):
             _copy_entry(starts, ends, counts, k, kept)
             kept += 1
     return kept
@@ -354,6 +351,7 @@ def remove_phrase(
     phrase: np.ndarray,
     place: int,
     max_words: int,
+    way: int,
 ) -> int:
     """Delete the phrase (folded code points), and a blank beside it (after a prefix, else before), from lines of at
     most `max_words` words; lines that become blank are dropped too. Returns the new `last`."""
@@ -377,7 +375,7 @@ def remove_phrase(
                 ends[k] = _cut_anywhere(code_points, properties, start, end, phrase)
             # A shortened line is counted again, and is dropped when no word is left.
             if starts[k] != start or ends[k] != end:
-                _count(properties, starts[k], ends[k], counts, k)
+                _count(code_points, properties, starts[k], ends[k], counts, k, way)
             if counts[WORDS, k] == 0:
                 continue
         _copy_entry(starts, ends, counts, k, kept)

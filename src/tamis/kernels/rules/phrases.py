@@ -11,13 +11,14 @@ import numpy as np
 
 from tamis.kernels.jit import kernel
 from tamis.kernels.text import unicode_tables
-from tamis.kernels.text.unicode_tables import SPACE, WORD
+from tamis.kernels.text.unicode_tables import SPACE, WORD, WORD_BREAK_MASK
+from tamis.kernels.text.words import EXTEND
 
 BUCKETS = 256
-SUBSTRINGS, WHOLE_WORDS, BOUNDED = range(3)
+SUBSTRINGS, WHOLE_WORDS, BOUNDED, SPELLED_WORDS = range(4)
 """What counts as a match: any occurrence; one that no letter, digit or underscore runs on from where the phrase itself
 starts or ends with one; one between two boundaries of regular-expression `\\b`, which asks a phrase that starts with a
-symbol to follow a word."""
+symbol to follow a word; as whole words, but with combining marks (the vowels of Indian scripts) among the letters."""
 ANYWHERE, PREFIX, SUFFIX = range(3)
 
 PhraseData = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -32,10 +33,14 @@ def lower_each(text: str) -> str:
 
 
 @cache
-def _folded() -> np.ndarray:
-    """int32[0x110000]: every code point lowercased."""
+def _unfolded() -> dict[int, list[int]]:
+    """Code point -> it and all others whose lower-case form it is, where there are others."""
     index, shifts = unicode_tables.load()[2:]
-    return np.arange(0x110000, dtype=np.int32) + shifts.reshape(-1, 128)[index].reshape(-1)
+    folded = np.arange(0x110000, dtype=np.int32) + shifts.reshape(-1, 128)[index].reshape(-1)
+    found: dict[int, list[int]] = {}
+    for c in np.flatnonzero(folded != np.arange(0x110000)).tolist():
+        found.setdefault(int(folded[c]), [int(folded[c])]).append(c)
+    return found
 
 
 @lru_cache(maxsize=64)
@@ -55,8 +60,8 @@ def pack(lists: tuple[tuple[str, ...], ...]) -> PhraseData:
             phrases += [np.array([ord(c) for c in phrase], np.int32) for phrase in bucket]
         firsts[row, BUCKETS] = len(phrases)
         # A character starts a phrase when its lower-case form is the first character of one.
-        first_characters = [ord(phrase[0]) for bucket in buckets for phrase in bucket]
-        starting[row, np.flatnonzero(np.isin(_folded(), first_characters)) % BUCKETS] = True
+        for first_character in {ord(phrase[0]) for bucket in buckets for phrase in bucket}:
+            starting[row, [c % BUCKETS for c in _unfolded().get(first_character, (first_character,))]] = True
     # All phrases as one array of code points.
     offsets = np.cumsum([0] + [len(phrase) for phrase in phrases]).astype(np.int64)
     flat = np.concatenate([*phrases, np.zeros(0, np.int32)])
@@ -64,9 +69,11 @@ def pack(lists: tuple[tuple[str, ...], ...]) -> PhraseData:
 
 
 @kernel
-def _word_at(properties: np.ndarray, at: int, start: int, end: int) -> bool:
+def _word_at(properties: np.ndarray, at: int, start: int, end: int, kind: int) -> bool:
     """Whether a word character stands at `at`, inside the span."""
-    return start <= at < end and properties[at] & WORD != 0
+    if not start <= at < end:
+        return False
+    return properties[at] & WORD != 0 or (kind == SPELLED_WORDS and properties[at] & WORD_BREAK_MASK == EXTEND)
 
 
 @kernel
@@ -76,8 +83,10 @@ def _bounded(properties: np.ndarray, first: int, last: int, start: int, end: int
     if kind == SUBSTRINGS:
         return True
     # Which characters around both ends of the match are word characters.
-    before, opening = _word_at(properties, first - 1, start, end), _word_at(properties, first, start, end)
-    closing, after = _word_at(properties, last - 1, start, end), _word_at(properties, last, start, end)
+    before = _word_at(properties, first - 1, start, end, kind)
+    opening = _word_at(properties, first, start, end, kind)
+    closing = _word_at(properties, last - 1, start, end, kind)
+    after = _word_at(properties, last, start, end, kind)
     # A boundary lies where exactly one of two neighbours is a word character.
     if kind == BOUNDED:
         return before != opening and closing != after
@@ -85,7 +94,7 @@ def _bounded(properties: np.ndarray, first: int, last: int, start: int, end: int
 
 
 @kernel
-def _match_length(
+def _match(
     code_points: np.ndarray,
     properties: np.ndarray,
     at: int,
@@ -99,7 +108,7 @@ def _match_length(
     index: np.ndarray,
     shifts: np.ndarray,
 ) -> int:
-    """Length of the longest phrase (of the list whose buckets are `firsts`) at `at`, or 0. The text is
+    """Number of the longest phrase (of the list whose buckets are `firsts`) at `at`, or -1. The text is
     `[start, end)`."""
     # Lower-case the first character and go to its bucket.
     c = code_points[at]
@@ -120,8 +129,8 @@ def _match_length(
             i += 1
         # The phrases are sorted by length, so that the first match is the longest.
         if i == length and _bounded(properties, at, at + length, start, end, kind):
-            return length
-    return 0
+            return number
+    return -1
 
 
 @kernel
@@ -148,18 +157,56 @@ def count_phrases(
         if starting[code_points[at] & (BUCKETS - 1)] and not (
             kind != SUBSTRINGS and at > start and properties[at] & properties[at - 1] & WORD
         ):
-            length = _match_length(
-                code_points, properties, at, start, end, kind, place, flat, offsets, firsts, index, shifts
-            )
+            number = _match(code_points, properties, at, start, end, kind, place, flat, offsets, firsts, index, shifts)
             # Matches do not overlap: go on behind the match.
-            found += length > 0
-            at += max(length, 1)
+            found += number >= 0
+            at += offsets[number + 1] - offsets[number] if number >= 0 else 1
         else:
             at += 1
         # A prefix can only stand at the start of the span.
         if place == PREFIX:
             break
     return found
+
+
+@kernel
+def count_stop_words(
+    code_points: np.ndarray, properties: np.ndarray, n: int, which: int, kind: int, data: PhraseData
+) -> tuple[int, int]:
+    """Matches of list `which`, as `count_phrases` finds them anywhere, and how many different phrases are among them;
+    0 where `which` is -1, no list."""
+    if which < 0:
+        return 0, 0
+    flat, offsets, all_firsts, all_starting, index, shifts = data
+    firsts, starting = all_firsts[which], all_starting[which]
+    met = np.zeros(firsts[BUCKETS] - firsts[0], np.bool_)
+    found = 0
+    different = 0
+    at = 0
+    while at < n:
+        number = -1
+        # Look closer only where a phrase can start.
+        if starting[code_points[at] & (BUCKETS - 1)]:
+            number = _match(code_points, properties, at, 0, n, kind, ANYWHERE, flat, offsets, firsts, index, shifts)
+        if number < 0:
+            at += 1
+            continue
+        found += 1
+        different += not met[number - firsts[0]]
+        met[number - firsts[0]] = True
+        at += offsets[number + 1] - offsets[number]
+    return found, different
+
+
+@kernel
+def count_words(properties: np.ndarray, n: int) -> int:
+    """Words of str.split: the places where a blank is followed by another character."""
+    words = 0
+    before = np.uint16(SPACE)
+    for i in range(n):
+        words += ((before & ~properties[i]) // SPACE) & 1
+        before = properties[i]
+    return words
 
 
 @kernel
@@ -170,16 +217,11 @@ def measure_phrases(
     which: int,
     kind: int,
     place: int,
+    words: int,
     data: PhraseData,
     out: np.ndarray,
 ) -> None:
-    """The number of matches, and that number per word of str.split (infinite where there is none)."""
-    words = 0
-    before = np.uint16(SPACE)
-    # Words of str.split, counted where a blank is followed by another character.
-    for i in range(n):
-        words += ((before & ~properties[i]) // SPACE) & 1
-        before = properties[i]
+    """The number of matches, and that number per word, of which there are `words` (infinite where there is none)."""
     found = count_phrases(code_points, properties, 0, n, which, kind, place, n + 1, data)
     # The number of matches, then matches per word.
     out[0] = found

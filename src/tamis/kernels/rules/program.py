@@ -13,7 +13,9 @@ import pyarrow as pa
 
 from tamis.kernels.jit import kernel
 from tamis.kernels.rules import casing, counts, edits, line_ends, lines, links, phrases, repetition
+from tamis.kernels.rules.outcome import NOT_EMPTIED, Outcome
 from tamis.kernels.text import bits, decoding, sentences, unicode_tables
+from tamis.kernels.text.script_words import BY_BLANKS, count_script_words
 
 (
     # Operations. Their order matters: DROP_LINES to STRIP work on the list of lines, CHARACTERS and those after it
@@ -33,8 +35,6 @@ MEASURES: dict[int, tuple[str, ...]] = {
 }
 """Columns that each measuring step writes, in order; PHRASES writes two that its caller names."""
 
-NOT_EMPTIED = -1
-
 Scratch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """One document at work: code points, properties, and starts, ends and counts of its lines (or of its words)."""
 EditData = tuple[
@@ -42,6 +42,18 @@ EditData = tuple[
 ]
 """Single phrases and their offsets; top-level domains, their offsets and index; the tables of `unicode_tables.load`;
 phrase lists (`phrases.PhraseData`)."""
+Manner = tuple[int, int, int]
+"""How one document is read: its way of splitting words (`script_words`), its list of stop words (-1: none) and what
+counts as a match of it (`phrases`)."""
+
+
+@dataclass(frozen=True)
+class Manners:
+    """The `Manner` of every row: uint8[rows], int32[rows], uint8[rows]."""
+
+    ways: np.ndarray
+    stop_lists: np.ndarray
+    stop_kinds: np.ndarray
 
 
 @dataclass
@@ -68,6 +80,10 @@ class Program:
         if tuple(entries) not in self.phrase_lists:
             self.phrase_lists.append(tuple(entries))
         return self.phrase_lists.index(tuple(entries))
+
+    def stop_words(self, entries: Sequence[str]) -> int:
+        """Number of a list of stop words, for `Manners`; -1 for an empty one."""
+        return self._list(entries) if entries else -1
 
     def measure_phrases(
         self, entries: Sequence[str], kind: int, place: int, count_name: str, share_name: str
@@ -128,14 +144,24 @@ class Program:
         self.phrases.append(np.array(codes, np.int32))
         return self._add(REMOVE_PHRASE, len(self.phrases) - 1, place, max_words).strip()
 
-    def run(self, column: pa.Array, live: np.ndarray | None = None, gate: np.ndarray | None = None) -> "Outcome":
+    def run(
+        self,
+        column: pa.Array,
+        live: np.ndarray | None = None,
+        gate: np.ndarray | None = None,
+        manners: Manners | None = None,
+    ) -> Outcome:
         """Run over a string column. `live` (bool[len]) marks the rows to work on (default: all that are not null), the
-        others get NaN signals and keep their text; `gate` (bool[len]) the rows whose links by name are removed."""
+        others get NaN signals and keep their text; `gate` (bool[len]) the rows whose links by name are removed;
+        `manners` how each row is read (default: as published for English)."""
         # The column's buffers as arrays; by default all rows that are not null are live.
         data, offsets = decoding.views(column)
         count = len(column)
         live = ~column.is_null().to_numpy(zero_copy_only=False) if live is None else live
         gate = np.ones(count, np.bool_) if gate is None else gate
+        if manners is None:
+            manners = Manners(np.zeros(count, np.uint8), np.full(count, -1, np.int32), np.zeros(count, np.uint8))
+        read_as = (manners.ways, manners.stop_lists, manners.stop_kinds)
         # Everything that the kernel fills in, one row for each document.
         values = np.full((count, len(self.columns)), np.nan)
         emptied = np.full(count, NOT_EMPTIED, np.int32)
@@ -150,8 +176,9 @@ class Program:
         # One call runs all steps over all documents.
         steps = np.array(self.steps, np.float64).reshape(-1, 5)
         out, out_offsets = _run(
-            data, offsets, live.astype(np.bool_), gate.astype(np.bool_), steps, edit_data, values, emptied, changed
-        )
+            data, offsets, live.astype(np.bool_), gate.astype(np.bool_), read_as, steps, edit_data, values, emptied,
+            changed,
+        )  # fmt: skip
         return Outcome(self.columns, values, emptied, changed, out, out_offsets, column)
 
 
@@ -163,31 +190,6 @@ def _packed_domains(domains: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, n
     return flat, offsets, links.index_domains(flat, offsets)
 
 
-@dataclass
-class Outcome:
-    """What a program measured (`values` float64[rows, columns], NaN where a row was not live or was emptied before)
-    and made of the text; `emptied[row]` is the number of the step that left no text, or NOT_EMPTIED."""
-
-    columns: list[str]
-    values: np.ndarray
-    emptied: np.ndarray
-    changed: np.ndarray
-    data: np.ndarray
-    offsets: np.ndarray
-    source: pa.Array
-
-    def column(self, name: str) -> np.ndarray:
-        """Float64 values of one measured column."""
-        return self.values[:, self.columns.index(name)]
-
-    def text(self) -> pa.Array:
-        """The edited texts; the source array itself when nothing changed, for which there are no `data`."""
-        # The kernel makes no output when no document has changed.
-        if not self.changed.any():
-            return self.source
-        return decoding.from_buffers(self.data, self.offsets, self.source.is_null() if self.source.null_count else None)
-
-
 @kernel
 def _measure(
     step: np.ndarray,
@@ -197,29 +199,40 @@ def _measure(
     starts: np.ndarray,
     ends: np.ndarray,
     data: EditData,
+    manner: Manner,
     out: np.ndarray,
 ) -> None:
     """Run one measuring step on a decoded document; its columns go to `out`."""
     # Each operation has a kernel of its own, which fills its columns of the row.
-    operation = int(step[0])
+    operation, way = int(step[0]), manner[0]
     if operation == CHARACTERS:
         counts.measure_characters(code_points, properties, n, out)
-    elif operation == WORDS:
+    elif operation == WORDS and way == BY_BLANKS:
         counts.measure_words(code_points, properties, n, out)
+    elif operation == WORDS:
+        found = phrases.count_stop_words(code_points, properties, n, manner[1], manner[2], data[6])
+        counts.measure_script_words(code_points, properties, n, starts, ends, found, out)
     elif operation == TOKENS:
         counts.measure_tokens(code_points, properties, n, out)
+        if way != BY_BLANKS:
+            out[1] = count_script_words(code_points, properties, 0, n)[0]
     elif operation == LINES:
         counts.measure_lines(code_points, properties, n, out)
     elif operation == REPETITION:
-        repetition.measure_repetition(code_points, properties, n, starts, ends, out)
+        repetition.measure_repetition(code_points, properties, n, starts, ends, way, out)
     elif operation == LINE_ENDS:
-        line_ends.measure_line_ends(code_points, properties, n, starts, ends, out)
+        line_ends.measure_line_ends(code_points, properties, n, starts, ends, way, out)
     elif operation == SENTENCES:
-        sentences.measure_sentences(code_points, properties, n, out)
+        sentences.measure_sentences(code_points, properties, n, way != BY_BLANKS, out)
     else:
         # What is left is PHRASES, whose parameters say what to look for.
         which, kind, place = int(step[2]), int(step[3]), int(step[4])
-        phrases.measure_phrases(code_points, properties, n, which, kind, place, data[6], out)
+        if way == BY_BLANKS:
+            words = phrases.count_words(properties, n)
+        else:
+            num_words, marks = count_script_words(code_points, properties, 0, n)
+            words = num_words + marks
+        phrases.measure_phrases(code_points, properties, n, which, kind, place, words, data[6], out)
 
 
 @kernel
@@ -245,21 +258,21 @@ def _edit(step: np.ndarray, scratch: Scratch, n: int, gate: bool, data: EditData
 
 
 @kernel
-def _edit_lines(step: np.ndarray, scratch: Scratch, first: int, last: int, data: EditData) -> tuple[int, int]:
+def _edit_lines(step: np.ndarray, scratch: Scratch, first: int, last: int, data: EditData, way: int) -> tuple[int, int]:
     """Apply an edit of the list of lines; returns which lines are left."""
     code_points, properties, starts, ends, counted = scratch
     operation, which = int(step[0]), int(step[1])
     # Each operation drops lines from the list, or shortens lines in place.
     if operation == DROP_LINES:
         kept = lines.drop_lines(
-            code_points, properties, starts, ends, counted, first, last, which, step[2], step[3]
+            code_points, properties, starts, ends, counted, first, last, which, step[2], step[3], way
         )  # fmt: skip
         return first, kept
     if operation == REMOVE_PHRASE:
         # The phrase is a slice of the array of single phrases.
         phrase = data[0][data[1][which] : data[1][which + 1]]
         kept = lines.remove_phrase(
-            code_points, properties, starts, ends, counted, first, last, phrase, int(step[2]), int(step[3])
+            code_points, properties, starts, ends, counted, first, last, phrase, int(step[2]), int(step[3]), way,
         )  # fmt: skip
         return first, kept
     if operation == DROP_PHRASE_LINES:
@@ -274,7 +287,7 @@ def _edit_lines(step: np.ndarray, scratch: Scratch, first: int, last: int, data:
 
 @kernel
 def _run_row(
-    steps: np.ndarray, scratch: Scratch, n: int, gate: bool, data: EditData, values: np.ndarray
+    steps: np.ndarray, scratch: Scratch, n: int, gate: bool, manner: Manner, data: EditData, values: np.ndarray
 ) -> tuple[int, int]:
     """All steps on one decoded document; returns its new length and the step that left nothing, or NOT_EMPTIED."""
     code_points, properties, starts, ends, counted = scratch
@@ -288,9 +301,9 @@ def _run_row(
         if DROP_LINES <= operation <= STRIP and (listed or operation < STRIP):
             # The first of them lists the lines.
             if not listed:
-                first, last = 0, lines.list_lines(properties, n, starts, ends, counted)
+                first, last = 0, lines.list_lines(code_points, properties, n, starts, ends, counted, manner[0])
                 listed = True
-            first, last = _edit_lines(steps[k], scratch, first, last, data)
+            first, last = _edit_lines(steps[k], scratch, first, last, data, manner[0])
             # An edit that leaves no text ends the work on this document.
             if first == last or (first + 1 == last and starts[first] == ends[first]):
                 return 0, k
@@ -300,7 +313,8 @@ def _run_row(
             n = lines.join_lines(code_points, properties, starts, ends, first, last)
             listed = False
         if operation >= CHARACTERS:
-            _measure(steps[k], code_points, properties, n, starts, ends, data, values[int(steps[k, 1]) :])
+            out = values[int(steps[k, 1]) :]
+            _measure(steps[k], code_points, properties, n, starts, ends, data, manner, out)
             continue
         n = _edit(steps[k], scratch, n, gate, data)
         if n == 0:
@@ -316,6 +330,7 @@ def _run(
     offsets: np.ndarray,
     live: np.ndarray,
     gate: np.ndarray,
+    read_as: tuple[np.ndarray, np.ndarray, np.ndarray],
     steps: np.ndarray,
     edit_data: EditData,
     values: np.ndarray,
@@ -344,7 +359,8 @@ def _run(
         # Decode the document, run its steps and see whether its length has changed.
         if live[row]:
             before = decoding.decode(data, start, end, tables[0], tables[1], code_points, properties)
-            n, emptied[row] = _run_row(steps, scratch, before, gate[row], edit_data, values[row])
+            manner = (int(read_as[0][row]), int(read_as[1][row]), int(read_as[2][row]))
+            n, emptied[row] = _run_row(steps, scratch, before, gate[row], manner, edit_data, values[row])
             changed[row] = n != before
             if changed[row]:
                 # Copy all unchanged documents before it in one go, then encode the changed one.

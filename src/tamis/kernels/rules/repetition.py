@@ -10,6 +10,7 @@ import numpy as np
 from tamis.kernels.jit import kernel
 from tamis.kernels.rules.edits import piece_end, stripped
 from tamis.kernels.text import bits
+from tamis.kernels.text.script_words import BY_BLANKS, list_script_words
 from tamis.kernels.text.words import list_words
 
 SIGNALS = (
@@ -362,15 +363,24 @@ def ngram_fractions(code_points: np.ndarray, starts: np.ndarray, ends: np.ndarra
 
 @kernel
 def measure_repetition(
-    code_points: np.ndarray, properties: np.ndarray, n: int, starts: np.ndarray, ends: np.ndarray, out: np.ndarray
+    code_points: np.ndarray,
+    properties: np.ndarray,
+    n: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    way: int,
+    out: np.ndarray,
 ) -> None:
     """SIGNALS into `out[:13]` and the number of words into `out[13]`; `starts`, `ends` are scratch of n places."""
     # Lines first, then paragraphs.
     for newlines in range(1, 3):
         count = list_segments(properties, n, newlines, starts, ends)
         out[newlines - 1], out[newlines + 1] = _segment_fractions(code_points, starts, ends, count)
-    # The n-grams run over words of UAX #29; an empty document counts as fully repeated, as in DCLM.
-    count = list_words(properties, n, starts, ends)
+    # The n-grams run over words of UAX #29 or of `script_words`; an empty document counts as fully repeated.
+    if way == BY_BLANKS:
+        count = list_words(properties, n, starts, ends)
+    else:
+        count, _ = list_script_words(code_points, properties, n, starts, ends)
     ngram_fractions(code_points, starts, ends, count, out[4:13])
     if n == 0:
         out[4:13] = 1.0

@@ -95,6 +95,9 @@ class FastTextDetector(Detector):
                 f"filter.language_model: {file} is not a fastText model that can be used: {error}"
             ) from None
         self.labels = [label.removeprefix("__label__") for label in self._model.labels]
+        if "sq" in self.labels:
+            # Wikipedia, on which lid.176 was trained, calls Alemannic by what is Albanian (`sq`) in ISO 639-3.
+            self.labels = ["gsw" if label == "als" else label for label in self.labels]
         self._newline = "" if glue_lines else " "
 
     def probabilities(self, pages: list[str]) -> np.ndarray:

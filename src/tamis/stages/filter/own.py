@@ -13,14 +13,17 @@ BANNED_WORDS = "banned_words"
 """Name of the phrase list that `filter.banned_words` and `own_banned_words` fill when the stage opens."""
 
 
-def effective_table(config: FilterConfig) -> Table:
-    """The table that the run applies. `config` has passed `settings.check`."""
+def effective_table(config: FilterConfig, *, by_language: bool = False) -> Table:
+    """The table that the run applies. `config` has passed `settings.check`. With `by_language` the language is detected
+    before anything that depends on it, where the published table detects it later."""
     table = TABLES[config.rules]
+    if by_language:
+        table = replace(table, phases=_language_first(table.phases))
     phases = [Phase(tuple(map(_edit, config.edits)))] if config.edits else []
     phases += [replace(phase, checks=_in_force(phase.checks, config)) for phase in table.phases]
-    if config.keep_languages and not any(phase.language for phase in phases):
+    if config.languages and not any(phase.language for phase in phases):
         phases.append(Phase(language=True))
-    if not config.keep_languages:
+    if not config.languages:
         phases = [replace(phase, language=False) for phase in phases]
     lists = [*table.lists]
     for name, wanted in config.phrase_lists.items():
@@ -30,6 +33,24 @@ def effective_table(config: FilterConfig) -> Table:
     for check in _own_checks(table, config):
         _insert(phases, check, lists)
     return replace(table, phases=tuple(phases), lists=tuple(lists))
+
+
+def _language_first(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+    """The phases with the language detected before the first check, and before all but the edits that precede it."""
+    head, *rest = phases or (Phase(),)
+    if not head.language:
+        return (Phase(language=True), *(replace(phase, language=False) for phase in phases))
+    return (replace(head, checks=()), Phase(checks=head.checks), *rest) if head.checks else phases
+
+
+def own_thresholds(config: FilterConfig) -> frozenset[str]:
+    """Settings whose thresholds the recipe gives itself: those that differ from the published ones."""
+    checks = [check for phase in TABLES[config.rules].phases for check in phase.checks if check.setting is not None]
+    return frozenset(
+        str(check.setting)
+        for check in checks
+        if getattr(config, str(check.setting)) not in (None, check.rule.threshold)
+    )
 
 
 def _edit(own: OwnEdit) -> Edit:

@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.kernels.rules import lines, phrases, program
-from tamis.kernels.rules.program import Outcome, Program
+from tamis.kernels.rules.outcome import Outcome
+from tamis.kernels.rules.program import Manners, Program
 from tamis.kernels.text import decoding
+from tamis.stages.filter.by_language import LanguageRules
 from tamis.stages.filter.signals import LETTERS_PER_TOKEN, WORDS_REMOVED
 from tamis.stages.filter.sources_arxiv import ARXIV_EDITS
 from tamis.stages.filter.tables import Edit, Phase, PhraseList, Table
@@ -60,6 +62,15 @@ class PhaseRun:
     columns: list[str] = field(default_factory=list)
     derived: list[str] = field(default_factory=list)
     language: bool = False
+    stop_lists: list[int] = field(default_factory=list)
+    """Numbers of the lists of stop words in the program, by table of `LanguageRules`."""
+
+    def manners(self, rules: LanguageRules | None, tables: np.ndarray) -> Manners | None:
+        """How the program reads each page, by the number of its table; None where all are read as published."""
+        if rules is None:
+            return None
+        lists = self.stop_lists or [-1] * len(rules.ways)
+        return Manners(rules.ways[tables], np.array(lists, np.int32)[tables], rules.stop_kinds[tables])
 
     @property
     def removes_links(self) -> bool:
@@ -71,26 +82,37 @@ class PhaseRun:
         steps = {reason: [k for k, name in enumerate(reasons) if name == reason] for reason in dict.fromkeys(reasons)}
         return {reason: np.isin(outcome.emptied, numbers) for reason, numbers in steps.items()}
 
-    def values(self, outcome: Outcome, added: dict[str, pa.Array]) -> dict[str, np.ndarray]:
-        """The signals that this phase measured, by column. They are also written into `added`."""
-        values = {name: outcome.column(name) for name in self.columns}
+    def values(self, outcome: Outcome) -> dict[str, np.ndarray]:
+        """The signals that the kernels measured in this phase, by column."""
+        return {name: outcome.column(name) for name in self.columns}
+
+    def complete(self, values: dict[str, np.ndarray], added: dict[str, pa.Array]) -> None:
+        """Compute the share of words removed from `values` and what earlier phases measured, and write all values into
+        `added`."""
         if WORDS_REMOVED in self.derived:
             before, after = added["num_words"].to_numpy(zero_copy_only=False), values["num_words" + AFTER]
             with np.errstate(divide="ignore", invalid="ignore"):
                 values[WORDS_REMOVED] = np.where(before == 0, 1.0, (before - after) / before)
         added.update({name: pa.array(array) for name, array in values.items()})
-        return values
 
 
 class TablePrograms:
     """The kernel programs of a table. `paper` reproduces DCLM's code where it differs from its description;
-    `banned_words` fills the phrase list of that name."""
+    `banned_words` fills the phrase list of that name; `stop_words` are those of each table of `LanguageRules`."""
 
-    def __init__(self, table: Table, *, paper: bool, banned_words: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        table: Table,
+        *,
+        paper: bool,
+        banned_words: Sequence[str] = (),
+        stop_words: Sequence[Sequence[str]] = (),
+    ) -> None:
         self.paper = paper
         self.domains = top_level_domains()
         self._starts_with_domain = re.compile("|".join(map(re.escape, self.domains)), re.IGNORECASE)
         self._banned_words = tuple(banned_words)
+        self._stop_words = stop_words
         self._lists = table.lists
         self.phases: list[PhaseRun] = []
         for phase in table.phases:
@@ -125,6 +147,8 @@ class TablePrograms:
                 entries = self._banned_words if listed.name == "banned_words" else listed.phrases
                 kind = self._word_kind(listed.whole_words)
                 run.program.measure_phrases(entries, kind, _PLACES[listed.place], *listed.columns)
+        if "num_stop_words" in run.program.columns:
+            run.stop_lists = [run.program.stop_words(words) for words in self._stop_words]
         before = set(self.columns)
         run.program.columns = [name + AFTER if name in before else name for name in run.program.columns]
         run.columns = run.program.columns

@@ -17,7 +17,8 @@ def resolved_settings(config: FilterConfig, table: Table, signals: Sequence[Plug
     """`config` as JSON, with the thresholds of `table` (the table that the run applies), but without thresholds of
     rules that are not in it."""
     settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in RULES}
-    if config.keep_languages and config.language_model is None:
+    settings["keep_languages"] = config.languages
+    if config.languages and config.language_model is None:
         settings["language_model"] = PY3LANGID
     for edit in settings["edits"]:
         if edit["limit"] is None:

@@ -7,7 +7,7 @@ from pydantic import Field, create_model, field_validator
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError, did_you_mean
 from tamis.base.lookup import check_test
-from tamis.stages.filter.detectors import check_languages
+from tamis.stages.filter.detectors import ANY, check_detector, labels_kept
 from tamis.stages.filter.published import RULES, TABLES
 from tamis.stages.filter.signals import LETTERS_PER_TOKEN, MEASURED, WORDS_REMOVED
 from tamis.stages.filter.tables import DEFAULT_LIMITS, EDIT_KINDS, PHRASE_EDITS, PhrasePlace
@@ -92,9 +92,12 @@ class FilterConfig(_Thresholds):
     """Edits before those of the table, in order; `- counter_lines` is short for `- kind: counter_lines`."""
     phrase_lists: dict[str, PhraseListConfig] = Field(default={})
     """Phrases to count, by name; `own_rules` test what is counted."""
-    keep_languages: list[str] = Field(default=["en"])
-    """Language codes of the language model, from ISO 639-1 where it has one; empty = keep every language and detect
-    none."""
+    keep_languages: list[str] | None = None
+    """Codes of ISO 639-1 (`de`) or 639-3 (`deu`), with or without a script (`deu_Latn`); `[any]` = detect the language
+    and keep every one; `[]` = detect none. null = `[en]`, or with `rules: none` `[any]`."""
+    by_language: bool = True
+    """Judge a page by the thresholds and stop words of its language, and split it into words as its script is written;
+    false = by the published figures for English whatever its language. Paper mode always does the latter."""
     min_language_score: float = Field(default=0.65, ge=0, lt=1)
     """Pages at or below this probability are removed."""
     language_model: str | None = None
@@ -136,6 +139,23 @@ class FilterConfig(_Thresholds):
             return [{"kind": item} if isinstance(item, str) else item for item in value]
         return value
 
+    @field_validator("keep_languages", mode="before")
+    @classmethod
+    def _every_language(cls, value: Any) -> Any:
+        return [ANY] if value == ANY else value
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages to keep: codes, `[ANY]`, or nothing where none is detected."""
+        if self.keep_languages is not None:
+            return self.keep_languages
+        return [ANY] if self.rules == "none" else ["en"]
+
+    @property
+    def keeps_any(self) -> bool:
+        """Whether the language is detected and no page is removed for it."""
+        return self.languages == [ANY]
+
     @property
     def bans_words(self) -> bool:
         """Whether there is a list of banned words."""
@@ -159,13 +179,16 @@ def check(config: FilterConfig) -> None:
     for number, url_rule in enumerate(config.url_rules):
         if not url_rule.hosts and not url_rule.words:
             raise ConfigError(f"filter.url_rules.{number}: give `hosts` or `words`")
-    if config.sentence_languages and not config.keep_languages:
+    if config.sentence_languages and not config.languages:
         raise ConfigError("filter.sentence_languages: no languages are requested; set filter.keep_languages")
-    if config.language_model is not None and not config.keep_languages:
+    if config.language_model is not None and not config.languages:
         raise ConfigError("filter.language_model: no languages are requested; set filter.keep_languages or remove this")
     if not all(word.strip() for word in config.own_banned_words):
         raise ConfigError("filter.own_banned_words: an entry is blank, which every text has; remove it")
-    check_languages(config.keep_languages, config.language_model)
+    if ANY in config.languages and not config.keeps_any:
+        raise ConfigError("filter.keep_languages: `any` keeps every language; give it alone, or remove it")
+    check_detector(config.language_model)
+    labels_kept(config.languages, config.language_model)
 
 
 def _check_thresholds(config: FilterConfig) -> None:

@@ -22,9 +22,10 @@ from tamis.base.tokenizer_file import open_tokenizer
 from tamis.kernels.text.decoding import choose
 from tamis.kernels.text.sentences import split_sentences
 from tamis.stages.filter import records, urls
-from tamis.stages.filter.detectors import LANGDETECT, PY3LANGID, open_detector
+from tamis.stages.filter.by_language import LANGUAGE_RULES, LanguageRules, is_english
+from tamis.stages.filter.detectors import PACKAGES, PY3LANGID, labels_kept, open_detector
 from tamis.stages.filter.language import Detector, detect_all
-from tamis.stages.filter.own import as_rule, effective_table
+from tamis.stages.filter.own import as_rule, effective_table, own_thresholds
 from tamis.stages.filter.own_signals import own_signals
 from tamis.stages.filter.pii import MaskPii
 from tamis.stages.filter.programs import PhaseRun, TablePrograms
@@ -32,6 +33,7 @@ from tamis.stages.filter.resolved import resolved_settings
 from tamis.stages.filter.settings import FilterConfig, check, kernel_columns
 from tamis.stages.filter.signals import LETTERS_PER_TOKEN, SIGNALS, drawing
 from tamis.stages.filter.sources_arxiv import ARXIV_EDITS
+from tamis.stages.filter.tables import Check
 
 NO_TEXT = "no_text"
 WRONG_LANGUAGE = "wrong_language"
@@ -45,7 +47,7 @@ class Filter(Map):
     """Signals, edits and rules of one table."""
 
     name = "filter"
-    version = 4
+    version = 5
     kernels = ("rules", "language")
     config: FilterConfig
 
@@ -54,8 +56,10 @@ class Filter(Map):
         check(config)
         self.mode = mode
         self.reads = (columns.URL, columns.TEXT, *records.columns_read(config))
-        self.table = effective_table(config)
-        self.detects_language = bool(config.keep_languages)
+        self.detects_language = bool(config.languages)
+        self.labels = labels_kept(config.languages, config.language_model)
+        self.by_language = self._language_rules_of(self.labels)
+        self.table = effective_table(config, by_language=self.by_language is not None)
         measured = self._measured_by_kernels()
         self.own_signals = own_signals(config.signals, [name for name, _ in measured])
         self.adds = pa.schema([*measured, *((own.column, own.type) for own in self.own_signals)])
@@ -65,27 +69,35 @@ class Filter(Map):
         drawn = [own.drawing() for own in self.own_signals]
         self.signals = (*map(drawing, names), *(signal for signal in drawn if signal is not None))
 
+    def _language_rules_of(self, labels: Sequence[str]) -> LanguageRules | None:
+        """The rules by language; None where the published ones hold for every page that is kept."""
+        published = self.mode == "paper" or not self.config.by_language or all(map(is_english, labels))
+        if published and not (self.config.keeps_any and self.mode != "paper" and self.config.by_language):
+            return None
+        return LanguageRules(labels, own_thresholds(self.config))
+
     def _sort_rules(self) -> None:
         """The rules by the time at which they are tested: on columns of the input, on signals that a phase measures,
         and on the final text."""
         skipped = set(self.config.skip_rules)
-        checks = [check.rule for phase in self.table.phases for check in phase.checks]
-        in_phases = self._language_rules() + [rule for rule in checks if rule.reason not in skipped]
+        checks = [check for phase in self.table.phases for check in phase.checks]
+        self.checks = tuple(check for check in checks if check.rule.reason not in skipped)
+        shown = [[check.rule] if self.by_language is None else self.by_language.shown(check) for check in self.checks]
         kernel = kernel_columns(self.config)
         others = [as_rule(own) for own in self.config.own_rules if own.column not in kernel]
         self.last_rules = tuple(rule for rule in others if rule.column in self.adds.names)
         self.first_rules = tuple(rule for rule in others if rule.column not in self.adds.names)
-        self.phase_rules = tuple(in_phases)
-        self.rules = (*self.first_rules, *self.phase_rules, *self.last_rules)
+        of_phases = (*self._language_rules(), *(rule for rules in shown for rule in rules))
+        self.rules = (*self.first_rules, *of_phases, *self.last_rules)
 
     def _language_rules(self) -> list[Rule]:
-        if not self.detects_language:
+        if not self.detects_language or self.config.keeps_any:
             return []
         model = PY3LANGID if self.config.language_model is None else self.config.language_model.rsplit("/")[-1]
         source = (
             f"DCLM, Li et al. 2024, dclm_baseline_refinedweb.yaml; detected by {model} (DCLM uses fastText lid.176)"
         )
-        kept, score = tuple(self.config.keep_languages), self.config.min_language_score
+        kept, score = tuple(self.labels), self.config.min_language_score
         return [
             Rule(reason=WRONG_LANGUAGE, column=LANGUAGE, op="not_in", threshold=kept, source=source),
             Rule(reason=UNSURE_LANGUAGE, column=LANGUAGE_SCORE, op="<=", threshold=score, source=source),
@@ -96,6 +108,8 @@ class Filter(Map):
         own = [(LANGUAGE, pa.string()), (LANGUAGE_SCORE, pa.float64())] if self.detects_language else []
         if self.config.sentence_languages:
             own.append((SENTENCE_LANGUAGES, pa.string()))
+        if self.by_language is not None:
+            own.append((LANGUAGE_RULES, pa.string()))
         return own + [(name, pa.float64()) for name in TablePrograms(self.table, paper=self.mode == "paper").columns]
 
     def check_columns(self, present: Mapping[str, pa.DataType]) -> None:
@@ -113,6 +127,18 @@ class Filter(Map):
             if name not in drawn and stored_column(name) == name and kind_of(name, present, self.name) == "number"
         )
 
+    def plan_notes(self) -> list[str]:
+        if self.by_language is None:
+            return []
+        depending = [check.rule.reason for check in self.checks if self.by_language.depends(check)]
+        without = self.by_language.without
+        if not depending or not without:
+            return []
+        return [
+            f"no thresholds and stop words are known for {', '.join(without)}: for these languages the rules that "
+            f"depend on a language are skipped ({', '.join(dict.fromkeys(depending))}); the others hold"
+        ]
+
     def resolved_settings(self) -> dict[str, Any]:
         return resolved_settings(self.config, self.table, [own.plugin for own in self.own_signals])
 
@@ -125,9 +151,7 @@ class Filter(Map):
 
     def assets(self) -> dict[str, str]:
         named = ("language_model", "banned_domains", "banned_words", "tokenizer")
-        found = {
-            name: path for name in named if (path := getattr(self.config, name)) not in (None, LANGDETECT, PY3LANGID)
-        }
+        found = {name: path for name in named if (path := getattr(self.config, name)) not in (None, *PACKAGES)}
         if self.config.banlists is not None:
             folder = self.config.banlists.rstrip("/")
             found |= {f"banlist_{name}": f"{folder}/{file}" for name, file in _WORD_LISTS.items()}
@@ -147,12 +171,15 @@ class Filter(Map):
         if self.detects_language:
             asset = context.assets.get("language_model")
             self.detector = open_detector(self.config.language_model, asset, paper=paper)
+            self.labels = labels_kept(self.config.languages, self.config.language_model, self.detector.labels)
+            self.by_language = self._language_rules_of(self.labels) if self.by_language is not None else None
         self.tokenizer: Any = None
         if "tokenizer" in context.assets:
             self.tokenizer = open_tokenizer(context.assets["tokenizer"], "filter.tokenizer")
         banned = _read(context.assets.get("banned_words"), "banned_words") or []
         own = [word.lower() for word in self.config.own_banned_words]
-        self.programs = TablePrograms(self.table, paper=paper, banned_words=[*banned, *own])
+        stop_words = [()] if self.by_language is None else self.by_language.stop_words
+        self.programs = TablePrograms(self.table, paper=paper, banned_words=[*banned, *own], stop_words=stop_words)
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         reasons = np.full(batch.num_rows, None, object)
@@ -167,8 +194,9 @@ class Filter(Map):
             reasons[live & _open(reasons) & rule.fires(values_in(batch, rule.column))] = rule.reason
         added: dict[str, pa.Array] = {}
         reasons[live & _open(reasons) & _is_empty(text)] = NO_TEXT
+        tables = np.zeros(batch.num_rows, np.int64)
         for phase in self.programs.phases:
-            text = self._phase(phase, text, live, reasons, added)
+            text = self._phase(phase, text, live, reasons, tables, added)
         errors = self._measure_own(text, live, reasons, added)
         return self._finish(batch, text, reasons, errors, added)
 
@@ -193,29 +221,40 @@ class Filter(Map):
         text: pa.Array,
         live: np.ndarray,
         reasons: np.ndarray,
+        tables: np.ndarray,
         added: dict[str, pa.Array],
     ) -> pa.Array:
-        """The text after one phase. Reasons and signals are written into `reasons` and `added`."""
+        """The text after one phase. Reasons, signals and the number of each page's table (`LanguageRules`) are written
+        into `reasons`, `added` and `tables`."""
         if phase.plain is not None:
             text = self._edit_each(phase, text, live & _open(reasons))
             reasons[live & _open(reasons) & _is_empty(text)] = phase.plain.emptied_reason
             return text
         rows = live & _open(reasons)
         gate = self.programs.link_gate(text, rows) if phase.removes_links else None
-        outcome = phase.program.run(text, rows, gate)
+        outcome = phase.program.run(text, rows, gate, phase.manners(self.by_language, tables))
         text = outcome.text()
         for reason, emptied in phase.emptied(outcome).items():
             reasons[emptied] = reason
         if phase.language and self.detector is not None:
-            self._check_language(text, live, reasons, added)
-        values = phase.values(outcome, added)
+            self._check_language(text, live, reasons, tables, added)
+        values = phase.values(outcome)
+        if self.by_language is not None:
+            self.by_language.hide_unmeasured(values, tables)
+        phase.complete(values, added)
         if LETTERS_PER_TOKEN in phase.derived:
             values[LETTERS_PER_TOKEN] = self._letters_per_token(text, values, live & _open(reasons))
             added[LETTERS_PER_TOKEN] = pa.array(values[LETTERS_PER_TOKEN])
-        for rule in self.phase_rules:
-            if rule.column in values:
-                reasons[_open(reasons) & rule.fires(values[rule.column])] = rule.reason
+        for test in self.checks:
+            if test.rule.column in values:
+                reasons[_open(reasons) & self._fires(test, values[test.rule.column], tables)] = test.rule.reason
         return text
+
+    def _fires(self, check: Check, values: np.ndarray, tables: np.ndarray) -> np.ndarray:
+        """Whether the rule removes each page (bool[rows])."""
+        if self.by_language is None:
+            return check.rule.fires(values)
+        return self.by_language.fires(check, values, tables)
 
     def _edit_each(self, phase: PhaseRun, text: pa.Array, rows: np.ndarray) -> pa.Array:
         assert phase.plain is not None
@@ -236,7 +275,12 @@ class Filter(Map):
         return out
 
     def _check_language(
-        self, text: pa.Array, live: np.ndarray, reasons: np.ndarray, added: dict[str, pa.Array]
+        self,
+        text: pa.Array,
+        live: np.ndarray,
+        reasons: np.ndarray,
+        tables: np.ndarray,
+        added: dict[str, pa.Array],
     ) -> None:
         assert self.detector is not None
         wanted = live & _open(reasons)
@@ -245,9 +289,14 @@ class Filter(Map):
         scores = np.full(len(text), np.nan)
         found, scores[wanted] = detect_all(self.detector, pages)
         languages[wanted] = found
-        kept = np.isin(languages.astype(str), self.config.keep_languages)
-        reasons[wanted & ~kept] = WRONG_LANGUAGE
-        reasons[wanted & kept & (scores <= self.config.min_language_score)] = UNSURE_LANGUAGE
+        if not self.config.keeps_any:
+            kept = np.isin(languages.astype(str), self.labels)
+            reasons[wanted & ~kept] = WRONG_LANGUAGE
+            reasons[wanted & kept & (scores <= self.config.min_language_score)] = UNSURE_LANGUAGE
+        if self.by_language is not None:
+            tables[:] = self.by_language.table_numbers(languages.tolist())
+            names = np.where(wanted & _open(reasons), self.by_language.names[tables], None)
+            added[LANGUAGE_RULES] = pa.array(names, pa.string())
         if self.config.sentence_languages:
             each = np.full(len(text), None, object)
             each[wanted] = [by_sentence(self.detector, page) for page in pages]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from tamis.kernels.reference.text.script_words import ends_sentence, script_words
 from tamis.kernels.rules.lines import ANYWHERE, COUNTED, PREFIX, SUFFIX
 
 _COUNTER = re.compile(rf"^\W*\d[,.\d]*[kmb]?\s+(?:{'|'.join(COUNTED)})\W*$")
@@ -33,12 +34,17 @@ def drop_counter_lines(text: str) -> str:
     return _keep_lines(text, lambda line: not _COUNTER.search(line.lower()))
 
 
-def drop_short_lines(text: str, low: float, high: float) -> str:
+def words_of_line(line: str, by_script: bool) -> int:
+    """Words of str.split, or of any script; of these a line that is not blank has at least one."""
+    return max(1, len(script_words(line)[0])) if by_script and line.split() else len(line.split())
+
+
+def drop_short_lines(text: str, low: float, high: float, by_script: bool = False) -> str:
     """Empty lines, and lines of `low` to `high` words."""
-    return _keep_lines(text, lambda line: not line or low <= len(line.split()) <= high)
+    return _keep_lines(text, lambda line: not line or low <= words_of_line(line, by_script) <= high)
 
 
-def drop_unpunctuated_lines(text: str, *, drop_ellipses: bool) -> str:
+def drop_unpunctuated_lines(text: str, *, drop_ellipses: bool, by_script: bool = False) -> str:
     """Empty lines, and lines that end a sentence (with `drop_ellipses`, not those that trail off)."""
 
     def keeps(line: str) -> bool:
@@ -46,7 +52,9 @@ def drop_unpunctuated_lines(text: str, *, drop_ellipses: bool) -> str:
             return True
         if drop_ellipses and re.search(r"(?:\.\.\.|…)\s*$", line):
             return False
-        return re.search(r'[.!?"…]\s*$', line) is not None
+        if by_script and ends_sentence(line.rstrip()):
+            return True
+        return re.search(r'["…]\s*$' if by_script else r'[.!?"…]\s*$', line) is not None
 
     return _keep_lines(text, keeps)
 

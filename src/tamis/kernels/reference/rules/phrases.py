@@ -2,9 +2,28 @@
 
 import math
 import re
+import sys
 from collections.abc import Sequence
+from functools import cache
 
-from tamis.kernels.rules.phrases import BOUNDED, PREFIX, SUBSTRINGS, SUFFIX, lower_each
+from tamis.kernels.reference.text.script_words import script_words
+from tamis.kernels.reference.text.words import word_break
+from tamis.kernels.rules.phrases import (
+    ANYWHERE,
+    BOUNDED,
+    PREFIX,
+    SPELLED_WORDS,
+    SUBSTRINGS,
+    SUFFIX,
+    lower_each,
+)
+
+
+@cache
+def _spelling() -> str:
+    """Inside of a regular-expression class: what a word is spelled with, combining marks among them."""
+    extending = [chr(c) for c in range(sys.maxunicode + 1) if word_break(chr(c)) == "Extend"]
+    return r"\w" + "".join(map(re.escape, extending))
 
 
 def _pattern(phrases: Sequence[str], kind: int, place: int) -> re.Pattern[str]:
@@ -14,8 +33,9 @@ def _pattern(phrases: Sequence[str], kind: int, place: int) -> re.Pattern[str]:
             return escaped
         if kind == BOUNDED:
             return rf"\b{escaped}\b"
-        before = r"(?<!\w)" if re.match(r"\w", phrase) else ""
-        after = r"(?!\w)" if re.search(r"\w\Z", phrase) else ""
+        word = f"[{_spelling()}]" if kind == SPELLED_WORDS else r"\w"
+        before = f"(?<!{word})" if re.match(word, phrase) else ""
+        after = f"(?!{word})" if re.search(rf"{word}\Z", phrase) else ""
         return before + escaped + after
 
     longest_first = sorted({lower_each(phrase) for phrase in phrases if phrase}, key=lambda p: (-len(p), p))
@@ -25,14 +45,22 @@ def _pattern(phrases: Sequence[str], kind: int, place: int) -> re.Pattern[str]:
     )
 
 
-def count_phrases(text: str, phrases: Sequence[str], kind: int, place: int) -> int:
+def find_phrases(text: str, phrases: Sequence[str], kind: int, place: int = ANYWHERE) -> list[str]:
     """Matches that do not overlap, the longest at each place, from the left."""
-    return len(_pattern(phrases, kind, place).findall(lower_each(text)))
+    return _pattern(phrases, kind, place).findall(lower_each(text))
 
 
-def phrases(text: str, phrases: Sequence[str], kind: int, place: int) -> tuple[float, float]:
-    """The number of matches, and that number per word."""
+def count_phrases(text: str, phrases: Sequence[str], kind: int, place: int) -> int:
+    """How many matches there are."""
+    return len(find_phrases(text, phrases, kind, place))
+
+
+def phrases(text: str, phrases: Sequence[str], kind: int, place: int, by_script: bool = False) -> tuple[float, float]:
+    """The number of matches, and that number per word of str.split, or per word and mark of any script."""
     found, words = count_phrases(text, phrases, kind, place), len(text.split())
+    if by_script:
+        of_script, marks = script_words(text)
+        words = len(of_script) + marks
     return found, found / words if words else (math.inf if found else 0.0)
 
 

@@ -3,7 +3,10 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 
+from tamis.kernels.reference.rules.phrases import find_phrases
+from tamis.kernels.reference.text.script_words import script_words
 from tamis.kernels.reference.text.words import unicode_words
 from tamis.kernels.rules.counts import STOP_WORDS
 
@@ -36,18 +39,36 @@ def words(text: str) -> dict[str, float]:
     }
 
 
+def words_by_script(text: str, stop_words: Sequence[str], kind: int) -> dict[str, float]:
+    """The same signals of a page in another language than English: on the words and marks of `script_words`."""
+    found, marks = script_words(text)
+    count = len(found) + marks
+    met = find_phrases(text, stop_words, kind)
+    symbols = sum(text.count(symbol) for symbol in ("#", "...", ". . .", "…"))
+    without_letter = marks + sum(not any(c.isalpha() for c in word) for word in found)
+    return {
+        "num_whitespace_words": len(text.split()),
+        "mean_word_length": sum(map(len, found)) / len(found) if found else 0.0,
+        "words_without_letter_fraction": without_letter / count if count else 1.0,
+        "num_stop_words": len(met),
+        "num_distinct_stop_words": len(set(met)),
+        "symbols_per_word": symbols / count if count else math.inf,
+    }
+
+
 def fasttext_tokens(text: str) -> list[str]:
     """Tokens of fastText's `tokenize`: separated at six ASCII blanks and NUL, with `</s>` for every newline."""
     pieces = re.findall(r"\n|[^ \n\r\t\v\f\0]+", text)
     return ["</s>" if piece == "\n" else piece for piece in pieces]
 
 
-def tokens(text: str) -> dict[str, float]:
-    """fastText's tokens that are not blank, and those that start with a letter or digit."""
+def tokens(text: str, by_script: bool = False) -> dict[str, float]:
+    """fastText's tokens that are not blank, and those that start with a letter or digit, or the words of any script."""
     found = fasttext_tokens(text)
+    words = len(script_words(text)[0]) if by_script else sum(1 for token in found if token[0].isalnum())
     return {
         "num_fasttext_tokens": sum(1 for token in found if token.strip()),
-        "num_words": sum(1 for token in found if token[0].isalnum()),
+        "num_words": words,
     }
 
 
@@ -96,9 +117,10 @@ def _covered_fraction(found: list[str], n: int) -> float:
     return sum(len(found[i]) for i in covered) / sum(map(len, found)) if covered else 0.0
 
 
-def repetition(text: str) -> dict[str, float]:
-    """Gopher's thirteen fractions and the number of Unicode words; an empty text is all repetition."""
-    found = unicode_words(text)
+def repetition(text: str, by_script: bool = False) -> dict[str, float]:
+    """Gopher's thirteen fractions and the number of Unicode words, or of those of any script; an empty text is all
+    repetition."""
+    found = script_words(text)[0] if by_script else unicode_words(text)
     line_count, line_characters = _segment_fractions(segments(text, "\n"))
     paragraph_count, paragraph_characters = _segment_fractions(segments(text, "\n\n"))
     return {

@@ -2,9 +2,14 @@
 
 import re
 
+from tamis.kernels.text import script_words
 from tamis.kernels.text.sentences import ABBREVIATIONS, CLOSERS, WIDE_MARKS
 
 _END = re.compile(rf"(?P<marks>[.!?…{WIDE_MARKS}]+)[{re.escape(CLOSERS)}]*")
+_END_BY_SCRIPT = re.compile(
+    rf"(?P<marks>[{re.escape(script_words.SENTENCE_MARKS)}]+)[{re.escape(script_words.CLOSERS)}]*"
+)
+_WIDE_BY_SCRIPT = frozenset(c for c in script_words.SENTENCE_MARKS if not c.isascii() and c != "…")
 
 
 def _is_lower(character: str) -> bool:
@@ -12,12 +17,12 @@ def _is_lower(character: str) -> bool:
     return f"{character}Σ".lower().endswith("ς") and not character.isupper()
 
 
-def _ends(text: str, match: re.Match[str]) -> bool:
+def _ends(text: str, match: re.Match[str], by_script: bool) -> bool:
     rest = text[match.end() :]
     if not rest:
         return True
     if not rest[0].isspace():
-        return any(mark in match["marks"] for mark in WIDE_MARKS)
+        return any(mark in match["marks"] for mark in (_WIDE_BY_SCRIPT if by_script else WIDE_MARKS))
     if match["marks"] != ".":
         return True
     before = ""
@@ -25,16 +30,18 @@ def _ends(text: str, match: re.Match[str]) -> bool:
         if not character.isalnum():
             break
         before = character + before
-    abbreviated = (len(before) == 1 and before.isalpha()) or (before.isascii() and before.lower() in ABBREVIATIONS)
+    abbreviated = (len(before) == 1 and before.isalpha()) or (
+        not by_script and before.isascii() and before.lower() in ABBREVIATIONS
+    )
     following = rest.lstrip()
     return not abbreviated and not (following and _is_lower(following[0]))
 
 
-def sentences(text: str) -> list[str]:
+def sentences(text: str, by_script: bool = False) -> list[str]:
     """Sentences, stripped, without blank ones."""
     found, start = [], 0
-    for match in _END.finditer(text):
-        if match.start() >= start and _ends(text, match):
+    for match in (_END_BY_SCRIPT if by_script else _END).finditer(text):
+        if match.start() >= start and _ends(text, match, by_script):
             found.append(text[start : match.end()])
             start = match.end()
     found.append(text[start:])
