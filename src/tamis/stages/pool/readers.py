@@ -11,6 +11,7 @@ from tamis.stages.pool import parquet
 from tamis.stages.pool.rows import Row
 from tamis.store import jsonl, warc
 from tamis.store.containers import decoded_chunks
+from tamis.store.fields import FieldNames
 from tamis.store.identity import document_id
 
 FileFormat = Literal["warc", "jsonl", "parquet"]
@@ -25,13 +26,8 @@ _COMPRESSIONS = (".gz", ".zst", ".zstd", ".lz4")
 
 def kind_of(uri: str, open_raw: Opener) -> FileFormat:
     """The format of a file by its name, else by its first bytes. Raises FormatError when none can be read."""
-    name = _uncompressed(uri)
-    if name.endswith(".parquet"):
-        return "parquet"
-    if name.endswith(".jsonl") or (name.endswith(".json") and name != uri.lower()):
-        return "jsonl"
-    if name.endswith(_WARC_SUFFIXES):
-        return "warc"
+    if (kind := kind_by_name(uri)) is not None:
+        return kind
     head = (next(decoded_chunks(open_raw, Counter()), b"") or b"").lstrip()
     if head.startswith(b"PAR1"):
         return "parquet"
@@ -43,6 +39,16 @@ def kind_of(uri: str, open_raw: Opener) -> FileFormat:
         f"{uri}: neither its name nor its first bytes ({head[:16]!r}) are those of a WARC, WET, ARC, JSONL or Parquet "
         "file. Leave it out of pool.inputs, or rename it to what it is."
     )
+
+
+def kind_by_name(uri: str) -> FileFormat | None:
+    """The format that the name of a file tells, if any."""
+    name = _uncompressed(uri)
+    if name.endswith(".parquet"):
+        return "parquet"
+    if name.endswith(".jsonl") or (name.endswith(".json") and name != uri.lower()):
+        return "jsonl"
+    return "warc" if name.endswith(_WARC_SUFFIXES) else None
 
 
 def is_named_as_pages(uri: str) -> bool:
@@ -102,23 +108,24 @@ def _id(document: warc.WarcDocument) -> str:
 
 
 def read_texts(
-    name: str, kind: FileFormat, open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str]
-) -> Iterator[Row]:
+    name: str, kind: FileFormat, open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str],
+    names: FieldNames,
+) -> Iterator[Row]:  # fmt: skip
     """Rows of a JSONL or Parquet file; `unreadable` ones, numbered from 0, get the error given. Raises FormatError
     where the whole file is of another format."""
     read = _json_documents if kind == "jsonl" else parquet.read_documents
-    documents = read(name, open_raw, notes, unreadable)
+    documents = read(name, open_raw, notes, unreadable, names)
     for document in documents:
         yield Row(
             id=document.id, url=document.url, metadata=document.metadata, warcinfo=document.warcinfo,
-            extra=document.extra, text=document.text, error=document.error,
+            extra=document.extra, source_id=document.source_id, text=document.text, error=document.error,
         )  # fmt: skip
 
 
 def _json_documents(
-    name: str, open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str]
+    name: str, open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str], names: FieldNames
 ) -> Iterator[jsonl.JsonDocument]:
     try:
-        yield from jsonl.read_documents(open_raw, notes, unreadable)
+        yield from jsonl.read_documents(open_raw, notes, unreadable, names)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from None
