@@ -27,6 +27,7 @@ from tamis.store.containers import decoded_chunks
 from tamis.store.fields import USUAL, FieldNames
 from tamis.store.identity import document_id
 from tamis.store.location import Location
+from tamis.store.parts import Part, text_chunks
 
 _FORMATS = {
     "bzip2": "compressed with bzip2, which is not read",
@@ -68,9 +69,9 @@ class JsonDocument:
 
 def read_documents(
     open_raw: Callable[[], BinaryIO], notes: Counter[str], unreadable: Mapping[int, str] = MappingProxyType({}),
-    names: FieldNames = USUAL,
+    names: FieldNames = USUAL, part: Part | None = None,
 ) -> Iterator[JsonDocument]:  # fmt: skip
-    """Stream the records of one file; blank lines are skipped.
+    """Stream the records of one file, or of a part of it; blank lines are skipped.
 
     A line that is not a JSON object, or has no `text`, gives a document whose `error` (`bad_json`, `no_text_field`,
     `too_large`) names the line. What is no JSON but common is repaired, and `notes` counts the records with a repair:
@@ -79,8 +80,9 @@ def read_documents(
     file begins like one of another format.
     """
     count = 0
-    for number, line in split_lines(decoded_chunks(open_raw, notes)):
-        if number == 1 and (found := _FOREIGN.match(line)):
+    chunks = decoded_chunks(open_raw, notes) if part is None else text_chunks(open_raw, part, notes)
+    for number, line in split_lines(chunks):
+        if number == 1 and (part is None or part.start == 0) and (found := _FOREIGN.match(line)):
             raise FormatError(f"{_FORMATS[str(found.lastgroup)]}, not JSON lines")
         if line.strip():
             why = unreadable.get(count)

@@ -17,6 +17,7 @@ from tamis.base.errors import FormatError
 from tamis.stages.pool.parquet_values import json_values
 from tamis.store.fields import USUAL, FieldNames, told_names
 from tamis.store.jsonl import JsonDocument, failed, fits_column, from_record
+from tamis.store.parts import Part
 from tamis.store.shards import open_parquet
 
 MAX_BATCH_ROWS = 256
@@ -40,10 +41,10 @@ class ColumnError(FormatError):
 
 def read_documents(
     name: str, open_raw: Callable[[], BinaryIO], notes: Counter[str], unreadable: Mapping[int, str],
-    names: FieldNames = USUAL,
+    names: FieldNames = USUAL, part: Part | None = None,
 ) -> Iterator[JsonDocument]:  # fmt: skip
-    """Stream the rows of a Parquet file with a column for the text; columns that have no place of their own go to
-    `extra`.
+    """Stream the rows of a Parquet file, or of the row groups of a part of it, with a column for the text; columns that
+    have no place of their own go to `extra`.
 
     A row without a text, or with a value that JSON cannot hold, has `error` set: `no_text_field`, `not_utf8`,
     `bad_value`, or `damaged_row` where it cannot be read. `unreadable` rows, numbered from 0, are not converted and get
@@ -54,10 +55,12 @@ def read_documents(
         check_columns(file.schema_arrow, name, names)
         strings = frozenset((*_STRINGS, names.text, names.url, names.id))
         is_ours = _is_ours(file.schema_arrow)
-        first = 1
-        for group in range(file.num_row_groups):
+        groups = range(file.num_row_groups) if part is None else range(part.start, part.stop)
+        before = sum(max(0, int(file.metadata.row_group(group).num_rows)) for group in range(groups.start))
+        first = before + 1
+        for group in groups:
             for values in _rows_of_group(file, name, group, first, strings):
-                why = unreadable.get(first - 1)
+                why = unreadable.get(first - 1 - before)
                 if why is None:
                     yield _document(values, first, is_ours, notes, names)
                 else:
@@ -65,10 +68,21 @@ def read_documents(
                 first += 1
 
 
-def count_documents(name: str, open_raw: Callable[[], BinaryIO]) -> int:
-    """How many rows a file promises. Raises FormatError when it is not readable Parquet."""
+def count_documents(name: str, open_raw: Callable[[], BinaryIO], part: Part | None = None) -> int:
+    """How many rows a file, or a part of it, promises. Raises FormatError when it is not readable Parquet."""
     with open_raw() as raw, open_parquet(raw, name) as file:
-        return max(0, int(file.metadata.num_rows))
+        if part is None:
+            return max(0, int(file.metadata.num_rows))
+        return sum(max(0, int(file.metadata.row_group(group).num_rows)) for group in range(part.start, part.stop))
+
+
+def group_sizes(name: str, open_raw: Callable[[], BinaryIO]) -> list[int]:
+    """Compressed bytes of each row group. Raises FormatError when the file is not readable Parquet."""
+    with open_raw() as raw, open_parquet(raw, name) as file:
+        groups = (file.metadata.row_group(group) for group in range(file.num_row_groups))
+        return [
+            sum(max(0, group.column(c).total_compressed_size) for c in range(group.num_columns)) for group in groups
+        ]
 
 
 def check_file(name: str, open_raw: Callable[[], BinaryIO], names: FieldNames = USUAL) -> None:

@@ -14,7 +14,7 @@ from tamis.base.errors import ConfigError, FormatError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
 from tamis.base.stage import InputShard, Reading, Source
-from tamis.stages.pool import common_crawl, looking, readers, repositories
+from tamis.stages.pool import common_crawl, looking, readers, repositories, splitting
 from tamis.stages.pool.holdout import is_held_out
 from tamis.stages.pool.mime import is_page
 from tamis.stages.pool.rows import Batcher, Row
@@ -50,6 +50,8 @@ class PoolConfig(Config):
     holdout_by: Literal["host", "url"] = "host"
     part: Literal["train", "heldout"] = "train"
     """Which side of the hold-out this run uses; documents of the other side are removed."""
+    split_bytes: int = Field(default=64 << 20, ge=1 << 20)
+    """Files of more bytes are read in parts of about as many, by several workers, where their format allows it."""
     http_status: Literal["ok", "any"] = "ok"
     """`ok`: remove responses whose status is not 2xx. Not applied in paper mode: DCLM has no such filter."""
     repository_files: int | None = Field(default=None, ge=1)
@@ -74,8 +76,12 @@ class Pool(Source):
         self._remarks: list[str] = []
 
     def card_settings(self) -> dict[str, Any]:
-        """Without the inputs as they were typed; the card's parents are the contents of the files."""
-        return {name: value for name, value in super().card_settings().items() if name not in ("inputs", "exclude")}
+        """Without the inputs as they were typed and divided; the card's parents are the contents of the files."""
+        return {
+            name: value
+            for name, value in super().card_settings().items()
+            if name not in ("inputs", "exclude", "split_bytes")
+        }
 
     def identity(self) -> list[Any]:
         """The settings that decide what is done with a record. Which records there are is part of the shards'
@@ -106,7 +112,11 @@ class Pool(Source):
         repositories = config.repository_files is not None
         self._remarks = [f"'{text}' of pool.exclude matches no file" for text in sorted(exclusion.unused)]
         self._remarks += looking.look_over(shards, self._opener, self.names, repositories)
-        return grouped(shards if config.pages is None else list(self._first(shards, config.pages)))
+        if config.pages is not None:
+            return grouped(list(self._first(shards, config.pages)))
+        found, remarks = splitting.split_large(grouped(shards), self._opener, config.split_bytes)
+        self._remarks += remarks
+        return found
 
     def uris(self, shard: InputShard) -> list[str]:
         return [file.uri for file in files_of(shard)]
@@ -137,7 +147,8 @@ class Pool(Source):
         """How many documents a file has, counted up to `limit`. A file that cannot be read is one row."""
         opener = self._opener(shard)
         try:
-            return readers.count_documents(shard.uri, readers.kind_of(shard.uri, opener), opener, limit)
+            part = shard.part if isinstance(shard, PoolShard) else None
+            return readers.count_documents(shard.uri, readers.kind_of(shard.uri, opener), opener, limit, part)
         except FormatError:
             return 1
 
@@ -166,7 +177,7 @@ class Pool(Source):
                 if record is None:
                     break
                 number += 1
-                if record.error is not None and len(files) > 1:
+                if record.error is not None and (len(files) > 1 or file.part is not None):
                     record.error += f"{'' if ':' in record.error else ':'} (in {file.name})"
                 for row in self._parts(record):
                     yield from batcher.add(row)
@@ -211,7 +222,8 @@ class Pool(Source):
                     return batches, min(1.0, count / max(1, self._count(shard, 1 << 62)))
                 if files[-1].closed:  # it was read to its end
                     return batches, 1.0
-                return batches, min(1.0, max(1, files[-1].tell()) / max(1, shard.size_bytes))
+                start = shard.part.start if isinstance(shard, PoolShard) and shard.part is not None else 0
+                return batches, min(1.0, max(1, files[-1].tell() - start) / max(1, shard.size_bytes))
         return batches, 1.0
 
     @staticmethod
@@ -221,7 +233,7 @@ class Pool(Source):
         except FormatError:
             return False
 
-    def _rows(self, shard: InputShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
+    def _rows(self, shard: PoolShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
         """The rows of a file, one at least unless it is empty or holds only records that are no documents."""
         count = 0
         try:
@@ -231,17 +243,18 @@ class Pool(Source):
         except FormatError as error:
             yield readers.unreadable_file(shard.name, str(error))
             return
-        if count == 0:
+        if count == 0 and shard.part is None:
             yield from readers.nothing_read(shard.name, opener, self._notes)
 
-    def _records(self, shard: InputShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
-        kind = readers.kind_of(shard.uri, opener)
+    def _records(self, shard: PoolShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
+        kind, part = readers.kind_of(shard.uri, opener), shard.part
         if kind == "warc":
-            for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests, unreadable):
+            for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests, unreadable, part):
                 self._decide(row, status)
                 yield row
             return
-        for row in readers.read_texts(shard.name, kind, opener, self._notes, unreadable, self.names):
+        name = shard.file_name or shard.name
+        for row in readers.read_texts(name, kind, opener, self._notes, unreadable, self.names, part):
             if self.settings.repository_files is not None:
                 repositories.accept(row)
             self._decide(row, 0)
