@@ -188,7 +188,7 @@ def _notes(graph: RunGraph) -> list[str]:
     for reason, names in graph.resolved.source.skipped_files().items():
         shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
         notes.append(f"pool: skipped {len(names)} files {reason}: {shown}")
-    return notes + [f"pool: {remark}" for remark in graph.resolved.source.remarks()]
+    return notes
 
 
 def _models_of(

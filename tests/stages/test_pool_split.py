@@ -9,16 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from tamis import commands, flow
 from tamis.base.recipe import Recipe
 from tamis.stages.pool.shards import PoolShard
 from tamis.stages.pool.stage import Pool, build
 from tamis.store import parts
+from tamis.store.location import Location
+from tamis.store.shards import read_shard
 from tamis.store.warc_write import response_record, warcinfo_record
+from tamis.store.workspace import open_workspace
 
 DATE = "2026-01-01T00:00:00Z"
 
@@ -163,6 +168,22 @@ def test_a_plain_warc_file_is_divided_between_records(tmp_path: Path) -> None:
     assert counts["good"] > 10 and counts["holds a file"] > 5
 
 
+@pytest.mark.parametrize("kind", ["zst", "lz4"])
+def test_frames_of_other_formats_are_members_too(tmp_path: Path, kind: str) -> None:
+    pack = zstandard.ZstdCompressor(write_checksum=True).compress if kind == "zst" else lz4.frame.compress
+    count = 60 if kind == "zst" else 300  # a block of LZ4 has up to 4 MiB
+    records = [warcinfo_record("a", {"software": "one"}, DATE), *(pages(n, 1) for n in range(count))]
+    place = tmp_path / f"a.warc.{kind}"
+    place.write_bytes(b"".join(pack(gzip.decompress(record)) for record in records))
+    number, found = compared(place, 500_000 if kind == "zst" else 2_000_000)
+    assert number > 2 and len(found) == count
+
+
+def test_odd_plain_files_of_others_give_the_same_in_parts(shared_data: Path) -> None:
+    for place in sorted((shared_data / "data/robust").glob("*.warc")):
+        compared(place, 3_000)
+
+
 RECORDS = [{"text": f"page {n} " + "é" * (n % 50), "url": f"http://a.org/{n}", "n": n} for n in range(400)]
 
 
@@ -236,6 +257,41 @@ def test_what_is_small_or_counted_is_not_divided(tmp_path: Path) -> None:
     for number in range(40):
         (tmp_path / f"{number}.jsonl").write_bytes(jsonl(RECORDS))
     assert len(pool(tmp_path, 1000).shards()) == 41
+
+
+def finished(folder: Path, inputs: str, split_bytes: int, workers: int) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Accounting of all steps of a run, its documents in order, and what was told before."""
+    told: list[str] = []
+    session = commands.Session(
+        workspace=open_workspace(Location(folder / "workspace")), num_workers=workers,
+        on_event=lambda event: told.append(event.fields["text"]) if event.kind == "note" else None,
+    )  # fmt: skip
+    stages = [
+        {"dedup": {"method": "exact"}},
+        {"cut": {"column": "extra.n", "op": "<", "threshold": 50, "reason": "low"}},
+    ]
+    raw = {"name": "mine", "pool": {"split_bytes": split_bytes}, "stages": stages}
+    run = commands.run_recipe(session, flow.compile_run("mine", flow.resolve(raw, [inputs])))
+    cards = run.cards()
+    accounting = {step: card.to_dict()["counts"] for step, card in cards}
+    shards = run.stage(cards[-1][0]).shards.children("*.parquet")
+    ids = [row for shard in shards for batch in read_shard(shard, ["id"]) for row in batch.column("id").to_pylist()]
+    return accounting, ids, told
+
+
+def test_a_run_in_parts_gives_what_the_whole_file_gives(tmp_path: Path) -> None:
+    source = random.Random(3)
+    texts = [source.randbytes(5000).hex() for _ in range(350)]
+    place = tmp_path / "a.jsonl"
+    place.write_bytes(jsonl([{"text": texts[n % 350], "n": n} for n in range(400)]) + b"no json\n")
+    whole = finished(tmp_path / "whole", str(place), 1 << 30, 1)
+    one = finished(tmp_path / "one", str(place), 1 << 20, 1)
+    two = finished(tmp_path / "two", str(place), 1 << 20, 2)
+    assert whole[:2] == one[:2] == two[:2]
+    assert whole[0]["01_pool"]["quarantined"] == {"bad_json": 1} and len(whole[1]) == 300
+    assert whole[2] == [] and one[2] == two[2] == ["pool: large files are read in parts: a.jsonl in 4"]
+    again = finished(tmp_path / "two", str(place), 1 << 20, 2)
+    assert again[:2] == two[:2]
 
 
 def test_an_error_names_the_part(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class PoolConfig(Config):
     holdout_by: Literal["host", "url"] = "host"
     part: Literal["train", "heldout"] = "train"
     """Which side of the hold-out this run uses; documents of the other side are removed."""
-    split_bytes: int = Field(default=64 << 20, ge=1 << 20)
+    split_bytes: int = Field(default=32 << 20, ge=1 << 20)
     """Files of more bytes are read in parts of about as many, by several workers, where their format allows it."""
     http_status: Literal["ok", "any"] = "ok"
     """`ok`: remove responses whose status is not 2xx. Not applied in paper mode: DCLM has no such filter."""
