@@ -27,8 +27,12 @@ SEARCHED_BYTES = 32 << 20
 """Compressed bytes in which such a place is looked for. The part is longer where there is none."""
 MEMBER_BYTES = 16 << 20
 """A file whose first member is longer is not divided; it is probably the only one."""
-_PIECE_BYTES = 1 << 16
+_DECODED_BYTES = 1 << 30
+"""A member of more decoded bytes is not looked at to its end."""
+_PIECE_BYTES = {"gzip": 1 << 16, "zstd": 1 << 12, "lz4": 1 << 16}
+"""Compressed bytes fed to a decoder at a time; of zstd, a few of them can make a hundred megabytes."""
 _HEAD_BYTES = 4096
+_LONG_HEAD_BYTES = 1 << 16
 _NONE = -1
 
 RECORD_LINE = re.compile(rb"WARC/\d\.\d+[ \t]*\r?\n(?=[!-9;-~]+[ \t]*:)")
@@ -124,15 +128,16 @@ def _follow(
 def _member(raw: BinaryIO, codec: str, start: int, most: int) -> tuple[int, bytes] | None:
     """Where a member ends that begins at `start`, and its first decoded bytes; None where it is damaged, cut off, or
     longer than `most` bytes."""
-    decoder, head, at = CODECS[codec].decoders()(), b"", start
+    decoder, head, at, decoded = CODECS[codec].decoders()(), b"", start, 0
     raw.seek(start)
     try:
         while not decoder.eof:
-            piece = raw.read(_PIECE_BYTES)
+            piece = raw.read(_PIECE_BYTES[codec])
             at += len(piece)
-            if not piece or at - start > most + _PIECE_BYTES:
+            if not piece or at - start > most + len(piece) or decoded > _DECODED_BYTES:
                 return None
             out = decoder.decompress(piece)
+            decoded += len(out)
             if len(head) < _HEAD_BYTES:
                 head += out[: _HEAD_BYTES - len(head)]
     except DAMAGE:
@@ -149,7 +154,7 @@ def record_places(raw: BinaryIO, size: int, count: int) -> list[tuple[int, int]]
         raw.seek(at)
         head = raw.read(_HEAD_BYTES)
         if (end := _HEADER_END.search(head)) is None:
-            head += raw.read(_PIECE_BYTES)
+            head += raw.read(_LONG_HEAD_BYTES)
             end = _HEADER_END.search(head)
         if RECORD_LINE.match(head) is None or end is None:
             break
@@ -196,7 +201,7 @@ def warcinfo_in_force(raw: BinaryIO, part: Part) -> tuple[int, int] | None:
 def _record_end(raw: BinaryIO, place: int) -> int:
     """Where a record of a plain file ends whose header `record_places` has read."""
     raw.seek(place)
-    head = raw.read(_HEAD_BYTES + _PIECE_BYTES)
+    head = raw.read(_HEAD_BYTES + _LONG_HEAD_BYTES)
     end = _HEADER_END.search(head)
     length = _LENGTH.search(head)
     return place + (end.end() if end else 0) + (int(length[1]) if length else 0)
