@@ -25,8 +25,9 @@ AFTER_BYTES = {"gzip": 1 << 16, "zstd": 1 << 17, "lz4": 4 << 20}
 """So many stand behind it: the longest block that the format stores as it is, with any member of a payload in it."""
 SEARCHED_BYTES = 32 << 20
 """Compressed bytes in which such a place is looked for. The part is longer where there is none."""
-MEMBER_BYTES = 16 << 20
-"""A file whose first member is longer is not divided; it is probably the only one."""
+MEMBER_BYTES = 2 << 20
+"""A file whose first member is longer, or damaged, is not divided: it is probably the only one. A plan looks at as many
+bytes of each large file."""
 _DECODED_BYTES = 1 << 30
 """A member of more decoded bytes is not looked at to its end."""
 _PIECE_BYTES = {"gzip": 1 << 16, "zstd": 1 << 12, "lz4": 1 << 16}

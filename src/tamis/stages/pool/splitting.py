@@ -114,7 +114,7 @@ def _line_places(raw: BinaryIO, size: int, count: int) -> list[int]:
         return [size * number // count for number in range(1, count)]
     places = parts.member_places(raw, size, count, None)
     if not places:
-        raise WholeError("because it was compressed in one piece, or in very large ones (`bgzip` makes small ones)")
+        raise WholeError("because it was compressed in one piece, or in pieces of megabytes (`bgzip` makes small ones)")
     return places
 
 
