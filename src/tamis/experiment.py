@@ -55,8 +55,12 @@ class ExperimentGraph:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know before anything starts, each once."""
-        found = [f"{name}: {note}" for name, run in self.runs.items() for note in run.resolved.notes]
+        """What the user should know before anything starts, each once; the pool is that of all runs."""
+        found = [
+            note if note.startswith("pool: ") else f"{name}: {note}"
+            for name, run in self.runs.items()
+            for note in run.resolved.notes
+        ]
         return list(dict.fromkeys(found))
 
 

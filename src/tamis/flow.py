@@ -173,6 +173,7 @@ def compile_run(name: str, resolved: ResolvedRecipe, bindings: Bindings | None =
     """The graph of one run's curation. Raises ConfigError, DataError for an empty pool."""
     bindings = bindings or Bindings()
     recipe, shards = resolved.recipe, list(resolved.source.shards())
+    resolved.notes.extend(f"{resolved.source.name}: {remark}" for remark in resolved.source.remarks())
     makers: dict[str, Node] = {}
     stages: list[Stage] = []
     ends: dict[str, int] = {"pool": 0}

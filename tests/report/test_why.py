@@ -51,6 +51,22 @@ def test_a_duplicate_names_the_page_that_was_kept(run: RunDir) -> None:
     assert found.to_dict()["steps"][-1]["survivor"]["url"] == "http://a.org/2"
 
 
+def test_a_page_is_found_by_the_id_that_the_input_gave_it(tmp_path: Path) -> None:
+    pages = [page("a.org/1", "A page."), page("a.org/2", "Another.", id="doc-2"), page("b.org/1", "A page.", id=17)]
+    run = curate(tmp_path, [{"dedup": {"method": "exact"}}], pages)
+    (kept,), (removed,) = explain(run, "doc-2"), explain(run, "17")
+    assert (kept.url, kept.outcome) == ("http://a.org/2", KEPT)
+    assert (removed.url, removed.outcome) == ("http://b.org/1", REMOVED)
+
+
+def test_an_id_that_two_files_give_names_both_pages(tmp_path: Path) -> None:
+    pages = [page("a.org/1", "A page.", id="1"), page("a.org/2", "B page."), page("b.org/1", "C page.", id="1")]
+    run = curate(tmp_path, [{"dedup": {"method": "exact"}}], pages)
+    found = explain(run, "1")
+    assert sorted(each.url for each in found) == ["http://a.org/1", "http://b.org/1"]
+    assert len({each.id for each in found}) == 2 and len({each.shard for each in found}) == 2
+
+
 def test_a_survivor_that_left_later_says_where(run: RunDir) -> None:
     (found,) = explain(run, "http://b.org/1")
     survivor = found.steps[-1].survivor
@@ -115,7 +131,8 @@ def test_a_rule_for_some_documents_is_told_for_those_alone(tmp_path: Path) -> No
 
 
 def row(key: str, **values: Any) -> dict[str, Any]:
-    return {"id": key, "url": f"http://{key}", "drop_reason": None, "language": None, "num_words": None} | values
+    stored = {"id": key, "url": f"http://{key}", "source_id": None, "drop_reason": None}
+    return stored | {"language": None, "num_words": None} | values
 
 
 def synthetic(

@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_read_is_one_quarantined_row(tmp_path: Path) -> No
 
 def test_what_makes_a_whole_pool_unreadable_is_told_when_it_is_planned(tmp_path: Path) -> None:
     pq.write_table(pa.table({"content": ["x"], **{f"c{i}\n": [1] for i in range(30)}}), tmp_path / "c.parquet")
-    with pytest.raises(DataError, match=r"c\.parquet: has no column 'text' \(it has: content, c0\\n, .*…\)\. Rename"):
+    with pytest.raises(DataError, match=r"c\.parquet: has no column 'text' \(it has: content, c0\\n, .*…\)\. Name"):
         make(inputs=[str(tmp_path)]).shards()
     (tmp_path / "c.parquet").write_bytes(b"PAR1 broken")
     with pytest.raises(DataError, match=r"c\.parquet: not a readable Parquet file \("):

@@ -27,6 +27,10 @@ WARCINFO = "warcinfo"
 EXTRA = "extra"
 """string, nullable, written by pool: JSON object of input fields that have no column here, so that none is lost."""
 
+SOURCE_ID = "source_id"
+"""string, nullable, written by pool: the id that the input gave to the record, in its own `id` or in the field that
+`pool.id_column` names. It need not be unique."""
+
 DROP_REASON = "drop_reason"
 """string, nullable: set by a stage to remove the row; the runner splits on it after every stage."""
 
@@ -51,6 +55,7 @@ POOL_SCHEMA = pa.schema(
         (METADATA, pa.string()),
         (WARCINFO, pa.string()),
         (EXTRA, pa.string()),
+        (SOURCE_ID, pa.string()),
         (CONTENT, pa.large_binary()),
         (CONTENT_TYPE, pa.string()),
         (TEXT, pa.string()),

@@ -244,6 +244,10 @@ class Source(Stage):
         -> paths."""
         return {}
 
+    def remarks(self) -> list[str]:
+        """Sentences about the inputs that the user should read before the run starts, once `shards` was called."""
+        return []
+
     def notes(self) -> dict[str, int]:
         """Numbers, by name, of records that the last `read` skipped because they are not documents (request records,
         for example)."""

@@ -88,12 +88,13 @@ class _Found:
 
 
 def explain(run: RunDir, key: str) -> list[Explanation]:
-    """Every document of the run whose id or url is `key` (a URL can be crawled, and a record given, more than once).
+    """Every document of the run whose id, id in the input, or url is `key` (a URL can be crawled, and a record given,
+    more than once).
 
     Raises DataError when there is none.
     """
     cards = run.cards()
-    match = (pc.field(columns.ID) == key) | (pc.field(columns.URL) == key)
+    match = (pc.field(columns.ID) == key) | (pc.field(columns.URL) == key) | (pc.field(columns.SOURCE_ID) == key)
     found = list(_ends(run, cards, match))
     if not found:
         raise DataError(

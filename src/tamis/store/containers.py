@@ -7,7 +7,7 @@ they had decoded of that block. From there a slower walk member by member takes 
 
 import re
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +17,14 @@ import lz4.frame
 import zstandard
 
 from tamis.base.compression import CHUNK_BYTES, MAGIC, MAGIC_BYTES, codec_of
+from tamis.store.slices import place_in_file
 
 _PIECE_BYTES = 4096
-"""Compressed bytes fed to a decoder at a time once damage was met: what a call had decoded is lost when it fails."""
+"""Compressed bytes fed to a decoder at a time once damage was met: what a call had decoded is lost when it fails.
+Pieces end at multiples of this in the file, so that the same is lost wherever in the file the reading began."""
+_HELD_CHUNKS = 2
+"""Decoded chunks that are kept back until it is known that those after them are whole: of a damaged member, the slower
+walk decides how much is read."""
 _HELD_BYTES = 1 << 18
 """So much of a damaged member, in compressed bytes, is searched for members that it swallowed: a deflate block of
 random bytes takes in up to 64 KiB of what follows a torn member before anything is wrong with it."""
@@ -82,18 +87,22 @@ CODECS = {
     "lz4": Codec(_fastwarc("Lz4Reader"), MAGIC["lz4"], lambda: lz4.frame.LZ4FrameDecompressor),
     "zstd": Codec(_zstandard, MAGIC["zstd"], lambda: zstandard.ZstdDecompressor().decompressobj),
 }
-_DAMAGE = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)
+DAMAGE = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)
 
 
-def decoded_chunks(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Iterator[bytes | None]:
-    """Decoded bytes of a plain, gzip, LZ4 or zstd file of any number of members; None marks a gap of lost bytes.
+def decoded_chunks(
+    open_raw: Callable[[], BinaryIO], notes: Counter[str], is_plain: bool = False
+) -> Iterator[bytes | None]:
+    """Decoded bytes of a plain, gzip, LZ4 or zstd file of any number of members; None marks a gap of lost bytes. With
+    `is_plain`, the file is taken as it is, whatever it begins with.
 
     `notes` counts `damaged_members` and `unreadable_bytes`. A stream that ends inside a member just ends: whoever reads
     it sees that its last record is short.
     """
     delivered = 0
+    held: deque[bytes] = deque()
     with open_raw() as raw:
-        name = codec_of(raw.read(MAGIC_BYTES))
+        name = None if is_plain else codec_of(raw.read(MAGIC_BYTES))
         raw.seek(0)
         if name is None:
             while chunk := raw.read(CHUNK_BYTES):
@@ -102,8 +111,11 @@ def decoded_chunks(open_raw: Callable[[], BinaryIO], notes: Counter[str]) -> Ite
         codec = CODECS[name]
         try:
             for chunk in codec.whole(raw):
-                delivered += len(chunk)
-                yield chunk
+                held.append(chunk)
+                if len(held) > _HELD_CHUNKS:
+                    delivered += len(held[0])
+                    yield held.popleft()
+            yield from held
             return
         except (OSError, zstandard.ZstdError):
             pass
@@ -134,15 +146,19 @@ class _Salvage:
         self._decoder = codec.decoders()
         self._pending = b""
         self._end = 0
-        """Where in the file `_pending` ends."""
+        """Where in the stream `_pending` ends."""
+        self._place = place_in_file(raw)
         self._seen = self._repeated = 0
 
     def _read_more(self) -> bool:
-        piece = self._raw.read(_PIECE_BYTES)
+        piece = self._raw.read(self._left_of_piece(self._end))
         self._pending += piece
         self._end += len(piece)
         self._seen += len(piece)
         return bool(piece)
+
+    def _left_of_piece(self, place: int) -> int:
+        return _PIECE_BYTES - (self._place + place) % _PIECE_BYTES
 
     def _find_member(self) -> int | None:
         """The offset of the next member, which `_pending` then begins with; None at the end of the file."""
@@ -186,9 +202,10 @@ class _Salvage:
                     self._notes["damaged_members"] += 1
                     yield None
                     break
+                fed = self._left_of_piece(self._end - len(self._pending))
                 try:
-                    out = decoder.decompress(self._pending)
-                except _DAMAGE:
+                    out = decoder.decompress(self._pending[:fed])
+                except DAMAGE:
                     self._notes["damaged_members"] += 1
                     # A member that fails at once must not be found again at the same place.
                     if fresh:
@@ -198,6 +215,7 @@ class _Salvage:
                     yield None
                     break
                 fresh = False
-                self._pending = (decoder.unused_data or b"") if decoder.eof else b""
+                unused = (decoder.unused_data or b"") if decoder.eof else b""
+                self._pending = unused + self._pending[fed:]
                 if out:
                     yield out

@@ -71,9 +71,11 @@ class RawRecord:
 
 
 def records(
-    chunks: Iterator[bytes | None], notes: Counter[str], wanted: Callable[[str], bool] = lambda kind: True
-) -> Iterator[RawRecord]:
-    """Every record of a decoded WARC or ARC file, in order. `wanted` says of which kinds the bodies are needed.
+    chunks: Iterator[bytes | None], notes: Counter[str], wanted: Callable[[str], bool] = lambda kind: True,
+    limit: Callable[[], int | None] = lambda: None,
+) -> Iterator[RawRecord]:  # fmt: skip
+    """Every record of a decoded WARC or ARC file, in order. `wanted` says of which kinds the bodies are needed, `limit`
+    at which byte of a part of a file no further record is read, as soon as it is known.
 
     `notes` counts `skipped_bytes` (belonging to no record), `wrong_record_length` and `lost_parts`. A record with
     fewer bytes than it promised has the problem `truncated_record`, a longer one than MAX_RECORD_BYTES `too_large`.
@@ -90,6 +92,8 @@ def records(
             line = _ARC if is_arc else _WARC
             if not line.here.match(window.data, window.pos) and not _resynchronise(window, line, notes):
                 break
+            if (last := limit()) is not None and window.offset() >= last:
+                return
             number += 1
             record, length = (_arc_header if is_arc else _warc_header)(window, number)
             _take_body(window, record, length, line, wanted(record.kind), notes)

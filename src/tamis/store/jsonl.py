@@ -21,10 +21,13 @@ import zstandard
 from tamis.base import columns, exact_json
 from tamis.base.errors import FormatError
 from tamis.base.lines import MAX_LINE_BYTES, split_lines
+from tamis.store import fields as named
 from tamis.store.atomic import Place, publish
 from tamis.store.containers import decoded_chunks
+from tamis.store.fields import USUAL, FieldNames
 from tamis.store.identity import document_id
 from tamis.store.location import Location
+from tamis.store.parts import Part, text_chunks
 
 _FORMATS = {
     "bzip2": "compressed with bzip2, which is not read",
@@ -43,8 +46,8 @@ _FOREIGN = re.compile(
 _ID = re.compile(r"[0-9a-f]{32}")
 _OWN = frozenset((columns.TEXT, columns.URL, columns.METADATA, columns.WARCINFO))
 _NOT_WRITTEN = frozenset(
-    (*_OWN, columns.ID, columns.EXTRA, columns.CONTENT, columns.CONTENT_TYPE, columns.DROP_REASON, columns.ERROR,
-     columns.TOKEN_IDS)
+    (*_OWN, columns.ID, columns.EXTRA, columns.SOURCE_ID, columns.CONTENT, columns.CONTENT_TYPE, columns.DROP_REASON,
+     columns.ERROR, columns.TOKEN_IDS)
 )  # fmt: skip
 
 
@@ -59,27 +62,43 @@ class JsonDocument:
     metadata: dict[str, str] | None = None
     warcinfo: str | None = None
     extra: str | None = None
+    source_id: str | None = None
+    """The id that the input gave to the record, where it is not `id`."""
     error: str | None = None
 
 
 def read_documents(
-    open_raw: Callable[[], BinaryIO], notes: Counter[str], unreadable: Mapping[int, str] = MappingProxyType({})
-) -> Iterator[JsonDocument]:
-    """Stream the records of one file; blank lines are skipped.
+    open_raw: Callable[[], BinaryIO], notes: Counter[str], unreadable: Mapping[int, str] = MappingProxyType({}),
+    names: FieldNames = USUAL, part: Part | None = None,
+) -> Iterator[JsonDocument]:  # fmt: skip
+    """Stream the records of one file, or of a part of it; blank lines are skipped.
 
     A line that is not a JSON object, or has no `text`, gives a document whose `error` (`bad_json`, `no_text_field`,
     `too_large`) names the line. What is no JSON but common is repaired, and `notes` counts the records with a repair:
     see `base.exact_json`. Of a field that a record has twice, the last counts. `unreadable` records, numbered from 0,
-    are not parsed and get the error given. Raises FormatError where the file begins like one of another format.
+    are not parsed and get the error given. `names` are the fields that the recipe names. Raises FormatError where the
+    file begins like one of another format.
     """
     count = 0
-    for number, line in split_lines(decoded_chunks(open_raw, notes)):
-        if number == 1 and (found := _FOREIGN.match(line)):
+    chunks = decoded_chunks(open_raw, notes) if part is None else text_chunks(open_raw, part, notes)
+    for number, line in split_lines(chunks):
+        if number == 1 and (part is None or part.start == 0) and (found := _FOREIGN.match(line)):
             raise FormatError(f"{_FORMATS[str(found.lastgroup)]}, not JSON lines")
         if line.strip():
             why = unreadable.get(count)
-            yield _document(number, line, notes) if why is None else failed(line, f"{why} (line {number})")
+            yield _document(number, line, notes, names) if why is None else failed(line, f"{why} (line {number})")
             count += 1
+
+
+def first_records(open_raw: Callable[[], BinaryIO]) -> Iterator[dict[str, Any]]:
+    """The records of one file as they stand there, without the lines that hold no JSON object."""
+    for _, line in split_lines(decoded_chunks(open_raw, Counter())):
+        try:
+            record = exact_json.loads_leniently(line, Counter()) if line.strip() else None
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            yield record
 
 
 def count_documents(open_raw: Callable[[], BinaryIO], limit: int) -> int:
@@ -92,34 +111,34 @@ def count_documents(open_raw: Callable[[], BinaryIO], limit: int) -> int:
     return count
 
 
-def _document(number: int, line: bytes, notes: Counter[str]) -> JsonDocument:
+def _document(number: int, line: bytes, notes: Counter[str], names: FieldNames) -> JsonDocument:
     if len(line) > MAX_LINE_BYTES:
         return failed(line, f"too_large: line {number} is longer than {MAX_LINE_BYTES} bytes")
     if len(line) > exact_json.LARGE_BYTES and (trouble := exact_json.too_many_values(line)):
         return failed(line, f"too_large: line {number}: {trouble}")
     try:
-        return _parsed(number, line, notes)
+        return _parsed(number, line, notes, names)
     except ValueError as error:
         return failed(line, f"bad_json: line {number}: {error}")
 
 
-def _parsed(number: int, line: bytes, notes: Counter[str]) -> JsonDocument:
+def _parsed(number: int, line: bytes, notes: Counter[str], names: FieldNames) -> JsonDocument:
     where = f"line {number}"
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:
         # Slower, but reads more; raises the error that is reported.
-        return _of_object(exact_json.loads_leniently(line, notes), where)
-    document = _of_object(record, where)
+        return _of_object(exact_json.loads_leniently(line, notes), where, names)
+    document = _of_object(record, where, names)
     if document.extra is not None and exact_json.may_be_rounded(document.extra):
-        return _of_object(exact_json.loads_exactly(line), where)
+        return _of_object(exact_json.loads_exactly(line), where, names)
     return document
 
 
-def _of_object(record: Any, where: str) -> JsonDocument:
+def _of_object(record: Any, where: str, names: FieldNames) -> JsonDocument:
     if not isinstance(record, dict):
         raise ValueError(f"a JSON object was expected, not {type(record).__name__}")
-    return from_record(record, where)
+    return from_record(record, where, names=names)
 
 
 def failed(content: bytes, error: str) -> JsonDocument:
@@ -127,22 +146,34 @@ def failed(content: bytes, error: str) -> JsonDocument:
     return JsonDocument(id=document_id("", "", content), error=error)
 
 
-def from_record(fields: dict[str, Any], where: str, further: Mapping[str, Any] = MappingProxyType({})) -> JsonDocument:
+def from_record(
+    fields: dict[str, Any], where: str, further: Mapping[str, Any] = MappingProxyType({}), names: FieldNames = USUAL
+) -> JsonDocument:
     """Sort a record's fields, which are taken out of `fields`, into columns; what does not fit its column goes to
-    `extra` as it is, and so does `further`. Raises ValueError for values that JSON cannot hold."""
+    `extra` as it is, and so does `further`. `names` are the fields that the recipe names: another one that is called
+    `text` or `url` then gives way to them. Raises ValueError for values that JSON cannot hold."""
+    present = list(fields)
+    source = named.source_id({**fields, **further} if further else fields, names)
+    url = named.chosen_url(fields, names)
+    text = named.take_text(fields, names.text_field)
+    for name, chosen in ((columns.TEXT, names.text), (columns.URL, names.url)):
+        if chosen not in ("", name):
+            named.give_way(fields, name)
     metadata = _take(fields, columns.METADATA)
-    document = JsonDocument(
-        id="", text=_take(fields, columns.TEXT), metadata=metadata, warcinfo=_take(fields, columns.WARCINFO)
-    )
-    headers = metadata or {}
-    document.url = _take(fields, columns.URL) or headers.get("WARC-Target-URI", "")
+    headers = metadata if metadata is not None else fields.get(columns.METADATA)
+    document = JsonDocument(id="", text=text, metadata=metadata, warcinfo=_take(fields, columns.WARCINFO))
+    given_url = _take(fields, columns.URL)
+    document.url = named.usual_url(given_url, headers) if url is None else url
     given = _take(fields, columns.ID)
-    content = (document.text or "").encode()
-    document.id = given or document_id(headers.get("WARC-Record-ID", ""), document.url, content)
+    document.id = given or document_id(named.header(headers, named.RECORD_ID), document.url, (text or "").encode())
+    document.source_id = None if source == given else source
     extra = {**further, **fields} if further else fields
     document.extra = exact_json.dumps(extra) if extra else None
-    if document.text is None:
-        document.error = f"no_text_field: {where} has no field 'text' that holds a string"
+    if text is None:
+        document.error = (
+            f"no_text_field: {where} has no field '{names.text_field}' that holds a string "
+            f"(it has: {named.told_names(present)})"
+        )
     return document
 
 
@@ -178,8 +209,9 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 
 def to_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """DCLM records of a batch: text, url, metadata, warcinfo, then the input's other fields, then the columns that
-    stages added (null and NaN: not measured, not written). `id` is written where it cannot be derived again, because
-    the record has no WARC-Record-ID and its text or url was changed; not where the input had an `id` of its own."""
+    stages added (null and NaN: not measured, not written). A field of the input that has the name of such a column goes
+    on as `source_NAME`. `id` is written where it cannot be derived again, because the record has no WARC-Record-ID and
+    its text or url was changed; not where the input had an `id` of its own."""
     added = [name for name in batch.schema.names if name not in _NOT_WRITTEN]
     read = [name for name in batch.schema.names if name in _OWN or name in (columns.ID, columns.EXTRA)]
     for row in batch.select(read + added).to_pylist():
@@ -192,7 +224,9 @@ def to_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
         if row.get(columns.WARCINFO) is not None:
             record[columns.WARCINFO] = row[columns.WARCINFO]
         if row.get(columns.EXTRA):
-            record |= exact_json.loads(row[columns.EXTRA])
+            further = exact_json.loads(row[columns.EXTRA])
+            clashing = set(added) & further.keys()
+            record |= {named.free_name(k, further) if k in clashing else k: v for k, v in further.items()}
         for name in added:
             value = row[name]
             if value is not None and value == value:
@@ -203,11 +237,9 @@ def to_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 
 
 def _derived_id(record: dict[str, Any]) -> str:
-    metadata = record.get(columns.METADATA)
-    headers: dict[str, str] = metadata if metadata is not None and _is_string_map(metadata) else {}
-    given = record.get(columns.URL)
-    url = (given if isinstance(given, str) else "") or headers.get("WARC-Target-URI", "")
-    return document_id(headers.get("WARC-Record-ID", ""), url, (record[columns.TEXT] or "").encode())
+    metadata, given = record.get(columns.METADATA), record.get(columns.URL)
+    url = named.usual_url(given if isinstance(given, str) else None, metadata)
+    return document_id(named.header(metadata, named.RECORD_ID), url, (record[columns.TEXT] or "").encode())
 
 
 def write_jsonl(path: Place, batches: Iterable[pa.RecordBatch]) -> int:

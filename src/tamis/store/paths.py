@@ -3,9 +3,11 @@
 Everything that is not on this machine goes through fsspec, imported only when a URI is met.
 """
 
+import fnmatch
 import glob
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +22,13 @@ READABLE_SUFFIXES = (
     ".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.zstd", ".json.gz", ".json.zst", ".json.zstd", ".parquet",
 )  # fmt: skip
 """Names that a folder or glob is searched for. A file named outright may have any name: its first bytes decide."""
+_SIDE_FILES = re.compile(
+    r"(readme|licen[cs]e|changelog|notice|citation)([.].*)?|[._]success|_(common_)?metadata|_(committed|started)_.*|"
+    r"(dataset_infos?|dataset_dict|metadata|state)[.]json|[.]gitattributes|[.]gitignore|[.]ds_store|"
+    r".*[.](crc|md5|sha1|sha256|sha512|lock|md)",
+    re.IGNORECASE,
+)
+"""Names of what writers of data sets put beside the data. They are skipped where a shell's `*` named them outright."""
 
 
 OF_NO_KIND = "of no readable kind (named outright, they are read)"
@@ -29,6 +38,8 @@ EMPTY = "that are empty"
 NO_FILE = "that are no regular files (named pipes, devices)"
 NOT_UTF8 = "whose names are not UTF-8 (rename them)"
 FOLDER = "that are folders, of which a pattern reads nothing (end it in /**/* to read what is in them)"
+EXCLUDED = "that pool.exclude leaves out"
+SIDE_FILE = "that accompany data (named alone, they are read)"
 """Why files are skipped, as what follows their number in a message."""
 
 
@@ -42,8 +53,33 @@ class InputFile:
     fingerprint: str
 
 
-def expand(inputs: Iterable[str]) -> list[InputFile]:
-    """All readable files that `inputs` name: in the order of the inputs, sorted within each, each file once.
+class Exclusion:
+    """Patterns of files that are not read: each matches a file's name below its input, the last part of that, its path
+    or URI, or a folder that it lies in."""
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self._patterns = {pattern: pattern.removeprefix("./").rstrip("/") for pattern in patterns}
+        self.unused = set(patterns)
+        """Patterns that matched no file so far."""
+
+    def leaves_out(self, name: str, uri: str) -> bool:
+        found = {pattern for pattern, wanted in self._patterns.items() if _matches(wanted, name, uri)}
+        self.unused -= found
+        return bool(found)
+
+
+def _matches(wanted: str, name: str, uri: str) -> bool:
+    if any(fnmatch.fnmatchcase(place, wanted) for place in (name, name.rpartition("/")[2], uri)):
+        return True
+    return any(fnmatch.fnmatchcase(place, f"{wanted}/*") for place in (name, uri))
+
+
+_NOTHING = Exclusion()
+
+
+def expand(inputs: Iterable[str], exclude: Exclusion = _NOTHING) -> list[InputFile]:
+    """All readable files that `inputs` name and `exclude` does not leave out: in the order of the inputs, sorted
+    within each, each file once.
 
     A local file is the same one under every path that leads to it, through links too. Names are made unique by '-2',
     '-3', ... in that order. Fingerprints are a blake2b hash of the bytes for local files, of what the server tells
@@ -54,7 +90,9 @@ def expand(inputs: Iterable[str]) -> list[InputFile]:
     found: dict[object, InputFile] = {}
     taken: set[str] = set()
     for text in inputs:
-        for key, name, uri, size, mark in _expand_remote(text) if _is_remote(text) else _expand_local(text):
+        alone = len(inputs) == 1
+        entries = _expand_remote(text, exclude) if _is_remote(text) else _expand_local(text, alone, exclude)
+        for key, name, uri, size, mark in entries:
             if key in found:
                 continue
             unique = _unique(name, taken)
@@ -64,14 +102,15 @@ def expand(inputs: Iterable[str]) -> list[InputFile]:
         raise DataError(
             f"the pool is empty: no readable file in {', '.join(map(repr, inputs)) or 'an empty list of inputs'}. "
             "Readable are WARC, WET and ARC files, JSONL (plain, gz, zst) and Parquet: "
-            f"names ending in {', '.join(READABLE_SUFFIXES)}.{_told(inputs)}"
+            f"names ending in {', '.join(READABLE_SUFFIXES)}.{_told(inputs, exclude)}"
         )
     return list(found.values())
 
 
-def _told(inputs: list[str]) -> str:
+def _told(inputs: list[str], exclude: Exclusion) -> str:
     """What was found instead of readable files."""
-    skipped = [f" Skipped {len(names)} files {reason}: {names[0]}" for reason, names in skipped_files(inputs).items()]
+    found = skipped_files(inputs, exclude)
+    skipped = [f" Skipped {len(names)} files {reason}: {names[0]}" for reason, names in found.items()]
     return "".join(f"{text}{'' if text.endswith('.') else '.'}" for text in skipped)
 
 
@@ -84,14 +123,19 @@ def _unique(name: str, taken: set[str]) -> str:
     return unique
 
 
-def skipped_files(inputs: Iterable[str]) -> dict[str, list[str]]:
+def skipped_files(inputs: Iterable[str], exclude: Exclusion = _NOTHING) -> dict[str, list[str]]:
     """What `expand` finds in local folders and patterns and leaves: reason -> sorted paths. Hidden files and markers
     (`.name`, `_NAME`) are not meant."""
+    inputs = list(inputs)
     skipped: dict[str, set[str]] = {}
     for text in inputs:
         if not _is_remote(text):
-            for reason, path in _find_local(text)[1]:
+            files, left = _find_local(text, len(inputs) == 1)
+            for reason, path in left:
                 skipped.setdefault(reason, set()).add(_printable(path))
+            for name, path in files:
+                if exclude.leaves_out(name, str(path)):
+                    skipped.setdefault(EXCLUDED, set()).add(_printable(path))
     return {reason: sorted(paths) for reason, paths in sorted(skipped.items())}
 
 
@@ -126,18 +170,21 @@ def _is_remote(text: str) -> bool:
     return is_remote(text)
 
 
-def _expand_local(text: str) -> list[_Entry]:
-    return [_local(path, name) for name, path in _find_local(text)[0]]
+def _expand_local(text: str, alone: bool, exclude: Exclusion) -> list[_Entry]:
+    found = _find_local(text, alone)[0]
+    return [_local(path, name) for name, path in found if not exclude.leaves_out(name, str(path))]
 
 
-def _find_local(text: str) -> _Found:
-    """Raises ConfigError where there is nothing."""
+def _find_local(text: str, alone: bool) -> _Found:
+    """`alone`: whether `text` is the only input. Raises ConfigError where there is nothing."""
     path = _typed_path(text)
     if path.is_dir():
         return _sorted_out(((p.relative_to(path).as_posix(), p) for p in _walk(path)), is_pattern=False)
     if path.is_file():
         if _printable(path) != str(path):
             raise ConfigError(f"pool.inputs: the name '{_printable(path)}' is not UTF-8. Rename the file.")
+        if not alone and _SIDE_FILES.fullmatch(path.name):
+            return [], [(SIDE_FILE, path)]
         return [(path.name, path)], []
     matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute patterns
     if matches and not glob.has_magic(text):
@@ -232,11 +279,12 @@ def _nearest_parent(path: Path) -> Path:
     return next((parent for parent in path.parents if parent.is_dir()), Path())
 
 
-def _expand_remote(text: str) -> list[_Entry]:
+def _expand_remote(text: str, exclude: Exclusion) -> list[_Entry]:
     fs = filesystem(text)
     try:
         with remote_errors(text):
-            return [_remote(fs, uri, name) for uri, name in _named_remote(fs, text)]
+            found = [(uri, name) for uri, name in _named_remote(fs, text) if not exclude.leaves_out(name, uri)]
+            return [_remote(fs, uri, name) for uri, name in found]
     except FileNotFoundError:
         raise ConfigError(
             f"pool.inputs: '{text}' does not exist. Check the address, or name local files with --pool FILES."

@@ -17,6 +17,7 @@ from tamis.base.lines import not_utf8
 from tamis.store.containers import decoded_chunks
 from tamis.store.framing import MAX_HEADER_BYTES, RawRecord, decode_header, parse_fields, records
 from tamis.store.http_body import BodyError, decode_body
+from tamis.store.parts import Part, PartChunks, opener_of, warcinfo_in_force
 
 _STATUS = re.compile(rb"\s*HTTP/\d(?:\.\d+)?[ \t]+(\d{3})")
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
@@ -52,9 +53,10 @@ class WarcDocument:
 
 def read_documents(
     open_raw: Callable[[], BinaryIO], notes: Counter[str], verify_digests: bool = False,
-    unreadable: Mapping[int, str] = MappingProxyType({}),
+    unreadable: Mapping[int, str] = MappingProxyType({}), part: Part | None = None,
 ) -> Iterator[WarcDocument]:  # fmt: skip
-    """Stream the documents of one file (plain, gzip, LZ4, zstd; WARC, WET or ARC, told apart by their bytes).
+    """Stream the documents of one file, or of a part of it (plain, gzip, LZ4, zstd; WARC, WET or ARC, told apart by
+    their bytes).
 
     `open_raw` must give the same bytes each time it is called: damage makes the reader begin again. `notes` counts
     records that are not documents by WARC-Type (`request`, `revisit`, ...; `other_types` beyond 32 of them), and what
@@ -64,10 +66,10 @@ def read_documents(
     archives are full of digests taken before the body was decoded. `unreadable` documents, numbered from 0, are not
     decoded and get the error given.
     """
-    warcinfo: str | None = None
     types: set[str] = set()
     number = 0
-    for record in records(decoded_chunks(open_raw, notes), notes, _WANTED.__contains__):
+    found, warcinfo = _records_of(open_raw, part, notes)
+    for record in found:
         if verify_digests and record.body and not _digest_matches(record):
             notes["bad_digest"] += 1
         if record.kind in ("response", "conversion"):
@@ -81,6 +83,23 @@ def read_documents(
             if record.problem:
                 notes[record.problem.split(":")[0]] += 1
             notes[_type_name(record.kind, types)] += 1
+
+
+def _records_of(
+    open_raw: Callable[[], BinaryIO], part: Part | None, notes: Counter[str]
+) -> tuple[Iterator[RawRecord], str | None]:
+    """The records of a file or a part of it, and the text of the `warcinfo` record in force at its beginning."""
+    if part is None:
+        return records(decoded_chunks(open_raw, notes), notes, _WANTED.__contains__), None
+    with open_raw() as raw:
+        found = warcinfo_in_force(raw, part)
+    warcinfo = None
+    if found is not None:
+        # A member can hold several records, of which the last `warcinfo` counts.
+        for record in records(decoded_chunks(opener_of(open_raw, *found), Counter()), Counter()):
+            warcinfo = _warcinfo(record, Counter()) if record.kind == "warcinfo" else warcinfo
+    chunks = PartChunks(open_raw, part, notes)
+    return records(iter(chunks), notes, _WANTED.__contains__, lambda: chunks.limit), warcinfo
 
 
 def _type_name(kind: str, types: set[str]) -> str:

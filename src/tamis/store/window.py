@@ -20,6 +20,11 @@ class Window:
         """Whether all bytes of this part are loaded."""
         self.data = b""
         self.pos = 0
+        self._loaded = 0
+
+    def offset(self) -> int:
+        """Number of bytes of the whole file before the position."""
+        return self._loaded - self.left()
 
     def left(self) -> int:
         """Number of loaded bytes after the position."""
@@ -41,6 +46,7 @@ class Window:
             else:
                 pieces.append(chunk)
                 missing -= len(chunk)
+                self._loaded += len(chunk)
         self.data, self.pos = b"".join(pieces), 0
         return len(self.data) >= num_bytes
 
@@ -65,6 +71,7 @@ class Window:
         chunk = next(self._chunks, _END)
         if isinstance(chunk, bytes):
             self.data, self.pos = chunk, 0
+            self._loaded += len(chunk)
             return True
         if chunk is None:
             self.data, self.pos, self.part_ended = b"", 0, True

@@ -6,7 +6,7 @@ accounted for.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 from tamis.base import columns, exact_json
 from tamis.base.errors import FormatError
 from tamis.stages.pool.parquet_values import json_values
+from tamis.store.fields import USUAL, FieldNames, told_names
 from tamis.store.jsonl import JsonDocument, failed, fits_column, from_record
+from tamis.store.parts import Part
 from tamis.store.shards import open_parquet
 
 MAX_BATCH_ROWS = 256
@@ -28,8 +30,8 @@ MAX_LOST_ROWS = 1 << 20
 group that promises more of them is not believed, and one quarantined row stands for the rest."""
 
 _STRINGS = (columns.TEXT, columns.URL, columns.WARCINFO, columns.ID)
+"""Columns of which bytes are taken for strings."""
 _TAMIS_COLUMNS = (columns.ID, columns.URL, columns.METADATA, columns.WARCINFO, columns.EXTRA, columns.TEXT)
-_NAMES_SHOWN = 20
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
@@ -38,52 +40,89 @@ class ColumnError(FormatError):
 
 
 def read_documents(
-    name: str, open_raw: Callable[[], BinaryIO], notes: Counter[str], unreadable: Mapping[int, str]
-) -> Iterator[JsonDocument]:
-    """Stream the rows of a Parquet file with a column `text`; columns that have no place of their own go to `extra`.
+    name: str, open_raw: Callable[[], BinaryIO], notes: Counter[str], unreadable: Mapping[int, str],
+    names: FieldNames = USUAL, part: Part | None = None,
+) -> Iterator[JsonDocument]:  # fmt: skip
+    """Stream the rows of a Parquet file, or of the row groups of a part of it, with a column for the text; columns that
+    have no place of their own go to `extra`.
 
     A row without a text, or with a value that JSON cannot hold, has `error` set: `no_text_field`, `not_utf8`,
     `bad_value`, or `damaged_row` where it cannot be read. `unreadable` rows, numbered from 0, are not converted and get
     the error given. `notes` counts `not_finite_numbers`, which become null. Raises FormatError where the file is not
-    readable Parquet, or has no column `text`.
+    readable Parquet, or has no column for the text.
     """
     with open_raw() as raw, open_parquet(raw, name) as file:
-        check_columns(file.schema_arrow, name)
+        check_columns(file.schema_arrow, name, names)
+        strings = frozenset((*_STRINGS, names.text, names.url, names.id))
         is_ours = _is_ours(file.schema_arrow)
-        first = 1
-        for group in range(file.num_row_groups):
-            for values in _rows_of_group(file, name, group, first):
-                why = unreadable.get(first - 1)
+        groups = range(file.num_row_groups) if part is None else range(part.start, part.stop)
+        before = sum(max(0, int(file.metadata.row_group(group).num_rows)) for group in range(groups.start))
+        first = before + 1
+        for group in groups:
+            for values in _rows_of_group(file, name, group, first, strings):
+                why = unreadable.get(first - 1 - before)
                 if why is None:
-                    yield _document(values, first, is_ours, notes)
+                    yield _document(values, first, is_ours, notes, names)
                 else:
                     yield failed(f"{name} {first}".encode(), f"{why} (row {first})")
                 first += 1
 
 
-def count_documents(name: str, open_raw: Callable[[], BinaryIO]) -> int:
-    """How many rows a file promises. Raises FormatError when it is not readable Parquet."""
+def count_documents(name: str, open_raw: Callable[[], BinaryIO], part: Part | None = None) -> int:
+    """How many rows a file, or a part of it, promises. Raises FormatError when it is not readable Parquet."""
     with open_raw() as raw, open_parquet(raw, name) as file:
-        return max(0, int(file.metadata.num_rows))
+        if part is None:
+            return max(0, int(file.metadata.num_rows))
+        return sum(max(0, int(file.metadata.row_group(group).num_rows)) for group in range(part.start, part.stop))
 
 
-def check_file(name: str, open_raw: Callable[[], BinaryIO]) -> None:
+def group_sizes(name: str, open_raw: Callable[[], BinaryIO]) -> list[int]:
+    """Compressed bytes of each row group. Raises FormatError when the file is not readable Parquet."""
+    with open_raw() as raw, open_parquet(raw, name) as file:
+        groups = (file.metadata.row_group(group) for group in range(file.num_row_groups))
+        return [
+            sum(max(0, group.column(c).total_compressed_size) for c in range(group.num_columns)) for group in groups
+        ]
+
+
+def check_file(name: str, open_raw: Callable[[], BinaryIO], names: FieldNames = USUAL) -> None:
     """Raises FormatError where a file is not readable Parquet, or does not have the columns that are needed."""
     with open_raw() as raw, open_parquet(raw, name) as file:
-        check_columns(file.schema_arrow, name)
+        check_columns(file.schema_arrow, name, names)
 
 
-def check_columns(schema: pa.Schema, name: str) -> None:
-    """Raises ColumnError where a file has no column `text`, or two columns of one name."""
+def check_columns(schema: pa.Schema, name: str, names: FieldNames = USUAL) -> None:
+    """Raises ColumnError where a file has no column for the text, or two columns of one name."""
     twice = [column for column, count in Counter(schema.names).items() if count > 1]
     if twice:
         raise ColumnError(f"{name}: has two columns {twice[0]!r}. Write it again with one column of each name.")
-    if columns.TEXT not in schema.names:
-        found = ", ".join(repr(column)[1:-1] for column in schema.names[:_NAMES_SHOWN]) or "no column at all"
-        more = ", …" if len(schema.names) > _NAMES_SHOWN else ""
+    wanted = names.text_field
+    if wanted in schema.names:
+        return
+    outer, _, inner = wanted.partition(".")
+    known = _known_fields(schema)
+    is_nested = bool(inner) and outer in schema.names
+    if not is_nested or (pa.types.is_struct(schema.field(outer).type) and wanted not in known):
         raise ColumnError(
-            f"{name}: has no column 'text' (it has: {found}{more}). Rename the column that holds the texts to 'text'."
+            f"{name}: has no column '{wanted}' (it has: {told_names(known, 'column')}). Name the column that holds "
+            "the texts: --set pool.text_column=NAME"
         )
+
+
+def _known_fields(schema: pa.Schema) -> list[str]:
+    """The names of all columns, those of the fields of structs with dots."""
+    found: list[str] = []
+
+    def add(item: pa.Field, before: str) -> None:
+        if pa.types.is_struct(item.type) and item.type.num_fields:
+            for number in range(item.type.num_fields):
+                add(item.type.field(number), f"{before}{item.name}.")
+        else:
+            found.append(f"{before}{item.name}")
+
+    for item in schema:
+        add(item, "")
+    return found
 
 
 def _is_ours(schema: pa.Schema) -> bool:
@@ -94,7 +133,9 @@ def _is_ours(schema: pa.Schema) -> bool:
     )
 
 
-def _rows_of_group(file: pq.ParquetFile, name: str, group: int, first: int) -> Iterator[dict[str, Any] | str]:
+def _rows_of_group(
+    file: pq.ParquetFile, name: str, group: int, first: int, strings: Collection[str]
+) -> Iterator[dict[str, Any] | str]:
     """The rows of a row group, each as a JSON record, or as the error for which it is quarantined."""
     promised = max(0, int(file.metadata.row_group(group).num_rows))
     reason = ""
@@ -103,7 +144,7 @@ def _rows_of_group(file: pq.ParquetFile, name: str, group: int, first: int) -> I
         batch_rows = _batch_rows(file.metadata.row_group(group))
         # Without threads, so that of two damaged columns the same one is told each time.
         for batch in file.iter_batches(batch_size=batch_rows, row_groups=[group], use_threads=False):
-            for row in _records(batch):
+            for row in _records(batch, strings):
                 yield row
                 done += 1
     except _DAMAGE as error:
@@ -125,12 +166,12 @@ def _batch_rows(group: pq.RowGroupMetaData) -> int:
     return max(1, min(fitting, MIN_BATCH_ROWS if one_may_be_large else MAX_BATCH_ROWS))
 
 
-def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
+def _records(batch: pa.RecordBatch, strings: Collection[str]) -> Iterator[dict[str, Any] | str]:
     """The rows of a batch; where a value of one cannot be converted, the rows are converted one by one."""
     names = batch.schema.names
     try:
         values = [
-            json_values(name, column, as_text=name in _STRINGS)
+            json_values(name, column, as_text=name in strings)
             for name, column in zip(names, batch.columns, strict=True)
         ]
     except ValueError as error:
@@ -138,13 +179,15 @@ def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
             yield str(error)
             return
         for row in range(batch.num_rows):
-            yield from _records(batch.slice(row, 1))
+            yield from _records(batch.slice(row, 1), strings)
         return
     for record in zip(*values, strict=True):
         yield {name: value for name, value in zip(names, record, strict=True) if value is not None}
 
 
-def _document(values: dict[str, Any] | str, number: int, is_ours: bool, notes: Counter[str]) -> JsonDocument:
+def _document(
+    values: dict[str, Any] | str, number: int, is_ours: bool, notes: Counter[str], names: FieldNames
+) -> JsonDocument:
     """The document of one row: null columns are absent fields, null entries of `metadata` absent headers."""
     if isinstance(values, str):
         return failed(values.encode(), values)
@@ -156,8 +199,10 @@ def _document(values: dict[str, Any] | str, number: int, is_ours: bool, notes: C
     metadata = values.get(columns.METADATA)
     if isinstance(metadata, dict):
         values[columns.METADATA] = {key: value for key, value in metadata.items() if value is not None}
+    given = values.pop(columns.SOURCE_ID, None) if is_ours else None
     try:
-        document = from_record(values, f"row {number}", further)
+        document = from_record(values, f"row {number}", further, names)
+        document.source_id = document.source_id or given
         if document.extra is not None and "null" in document.extra and exact_json.holds_not_finite(values):
             notes[exact_json.NOT_FINITE] += 1
     except ValueError as error:

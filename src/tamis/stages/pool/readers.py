@@ -11,7 +11,9 @@ from tamis.stages.pool import parquet
 from tamis.stages.pool.rows import Row
 from tamis.store import jsonl, warc
 from tamis.store.containers import decoded_chunks
+from tamis.store.fields import FieldNames
 from tamis.store.identity import document_id
+from tamis.store.parts import Part
 
 FileFormat = Literal["warc", "jsonl", "parquet"]
 Opener = Callable[[], BinaryIO]
@@ -25,13 +27,8 @@ _COMPRESSIONS = (".gz", ".zst", ".zstd", ".lz4")
 
 def kind_of(uri: str, open_raw: Opener) -> FileFormat:
     """The format of a file by its name, else by its first bytes. Raises FormatError when none can be read."""
-    name = _uncompressed(uri)
-    if name.endswith(".parquet"):
-        return "parquet"
-    if name.endswith(".jsonl") or (name.endswith(".json") and name != uri.lower()):
-        return "jsonl"
-    if name.endswith(_WARC_SUFFIXES):
-        return "warc"
+    if (kind := kind_by_name(uri)) is not None:
+        return kind
     head = (next(decoded_chunks(open_raw, Counter()), b"") or b"").lstrip()
     if head.startswith(b"PAR1"):
         return "parquet"
@@ -43,6 +40,16 @@ def kind_of(uri: str, open_raw: Opener) -> FileFormat:
         f"{uri}: neither its name nor its first bytes ({head[:16]!r}) are those of a WARC, WET, ARC, JSONL or Parquet "
         "file. Leave it out of pool.inputs, or rename it to what it is."
     )
+
+
+def kind_by_name(uri: str) -> FileFormat | None:
+    """The format that the name of a file tells, if any."""
+    name = _uncompressed(uri)
+    if name.endswith(".parquet"):
+        return "parquet"
+    if name.endswith(".jsonl") or (name.endswith(".json") and name != uri.lower()):
+        return "jsonl"
+    return "warc" if name.endswith(_WARC_SUFFIXES) else None
 
 
 def is_named_as_pages(uri: str) -> bool:
@@ -58,10 +65,11 @@ def _uncompressed(uri: str) -> str:
     return name
 
 
-def count_documents(uri: str, kind: FileFormat, open_raw: Opener, limit: int) -> int:
-    """How many documents a file has, counted up to `limit`. Raises FormatError when it is not readable Parquet."""
+def count_documents(uri: str, kind: FileFormat, open_raw: Opener, limit: int, part: Part | None = None) -> int:
+    """How many documents a file has, or for Parquet a part of it, counted up to `limit`. Raises FormatError when it is
+    not readable Parquet."""
     if kind == "parquet":
-        return min(limit, parquet.count_documents(uri, open_raw))
+        return min(limit, parquet.count_documents(uri, open_raw, part))
     return (warc if kind == "warc" else jsonl).count_documents(open_raw, limit)
 
 
@@ -83,11 +91,12 @@ def nothing_read(name: str, open_raw: Opener, notes: Counter[str]) -> Iterator[R
 
 
 def read_warc(
-    open_raw: Opener, notes: Counter[str], verify_digests: bool, unreadable: Mapping[int, str]
-) -> Iterator[tuple[Row, int]]:
+    open_raw: Opener, notes: Counter[str], verify_digests: bool, unreadable: Mapping[int, str],
+    part: Part | None = None,
+) -> Iterator[tuple[Row, int]]:  # fmt: skip
     """Yield each row with its HTTP status, which is 0 where it has none. `unreadable` rows, numbered from 0, are not
     decoded and get the error given."""
-    for document in warc.read_documents(open_raw, notes, verify_digests, unreadable):
+    for document in warc.read_documents(open_raw, notes, verify_digests, unreadable, part):
         row = Row(
             id=_id(document), url=document.url, metadata=document.metadata, warcinfo=document.warcinfo,
             content=document.body, content_type=document.content_type, text=document.text, error=document.error,
@@ -102,23 +111,25 @@ def _id(document: warc.WarcDocument) -> str:
 
 
 def read_texts(
-    name: str, kind: FileFormat, open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str]
-) -> Iterator[Row]:
+    name: str, kind: FileFormat, open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str],
+    names: FieldNames, part: Part | None = None,
+) -> Iterator[Row]:  # fmt: skip
     """Rows of a JSONL or Parquet file; `unreadable` ones, numbered from 0, get the error given. Raises FormatError
     where the whole file is of another format."""
     read = _json_documents if kind == "jsonl" else parquet.read_documents
-    documents = read(name, open_raw, notes, unreadable)
+    documents = read(name, open_raw, notes, unreadable, names, part)
     for document in documents:
         yield Row(
             id=document.id, url=document.url, metadata=document.metadata, warcinfo=document.warcinfo,
-            extra=document.extra, text=document.text, error=document.error,
+            extra=document.extra, source_id=document.source_id, text=document.text, error=document.error,
         )  # fmt: skip
 
 
 def _json_documents(
-    name: str, open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str]
-) -> Iterator[jsonl.JsonDocument]:
+    name: str, open_raw: Opener, notes: Counter[str], unreadable: Mapping[int, str], names: FieldNames,
+    part: Part | None,
+) -> Iterator[jsonl.JsonDocument]:  # fmt: skip
     try:
-        yield from jsonl.read_documents(open_raw, notes, unreadable)
+        yield from jsonl.read_documents(open_raw, notes, unreadable, names, part)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from None

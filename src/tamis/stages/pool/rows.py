@@ -31,6 +31,7 @@ class Row:
     metadata: dict[str, str] | None = None
     warcinfo: str | None = None
     extra: str | None = None
+    source_id: str | None = None
     content: bytes | memoryview | None = None
     content_type: str | None = None
     text: str | None = None
@@ -40,7 +41,7 @@ class Row:
     def size_bytes(self) -> int:
         """Bytes of content, and of all strings in UTF-8; of short ones among them (URL, headers), characters."""
         size = len(self.content or b"") + _about(self.url)
-        for value in (self.text, self.extra, self.warcinfo):
+        for value in (self.text, self.extra, self.warcinfo, self.source_id):
             if value:
                 size += len(value) if value.isascii() else utf8_bytes(value)
         if self.metadata:

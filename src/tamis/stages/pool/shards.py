@@ -13,6 +13,7 @@ from tamis.base.errors import DataError
 from tamis.base.hashing import fingerprint
 from tamis.base.stage import InputShard
 from tamis.store.digests import input_mark
+from tamis.store.parts import Part
 
 SMALL_BYTES = 1 << 20
 """Only smaller files are grouped: reading a larger one takes longer than its task costs."""
@@ -27,8 +28,11 @@ GROUP_FILES = 512
 
 @dataclass(frozen=True, kw_only=True)
 class PoolShard(InputShard):
-    """A file, or its first `max_documents` documents; or a group of files, its `members`."""
+    """A file, or its first `max_documents` documents; or a group of files, its `members`; or a `part` of a file."""
 
+    part: Part | None = None
+    file_name: str = ""
+    """Of a part, the name of the file."""
     max_documents: int | None = None
     mark: str = ""
     """What changes when the bytes of the file do (`input_mark`); '' where that is not checked."""

@@ -14,12 +14,13 @@ from tamis.base.errors import ConfigError, FormatError
 from tamis.base.hashing import fingerprint
 from tamis.base.recipe import Recipe
 from tamis.base.stage import InputShard, Reading, Source
-from tamis.stages.pool import common_crawl, parquet, readers, repositories
+from tamis.stages.pool import common_crawl, looking, readers, repositories, splitting
 from tamis.stages.pool.holdout import is_held_out
 from tamis.stages.pool.mime import is_page
 from tamis.stages.pool.rows import Batcher, Row
 from tamis.stages.pool.shards import PoolShard, check_unchanged, files_of, grouped
-from tamis.store.paths import expand, has_readable_name, open_input, skipped_files
+from tamis.store.fields import FieldNames
+from tamis.store.paths import Exclusion, expand, open_input, skipped_files
 
 
 class PoolConfig(Config):
@@ -27,6 +28,15 @@ class PoolConfig(Config):
 
     inputs: list[str] = Field(default_factory=list)
     """Files, folders, globs or URIs (s3://, gs://, https://, hf://) of WARC, WET, ARC, JSONL or Parquet files."""
+    exclude: list[str] = Field(default_factory=list)
+    """Inputs to leave out: file names, patterns or folders, as `*/README.jsonl` or `drafts/`."""
+    text_column: str | None = Field(default=None, min_length=1)
+    """The field of JSONL records, or the column of Parquet files, that holds the text; `text` where it is not set. A
+    nested one is named with dots: `document.body`."""
+    url_column: str | None = Field(default=None, min_length=1)
+    """The field that holds the URL; where it is not set, `url`, or in `metadata`, `WARC-Target-URI` or `url`."""
+    id_column: str | None = Field(default=None, min_length=1)
+    """The field that holds the input's own id, which goes to the column `source_id`; `id` where it is not set."""
     crawl: str | None = Field(default=None, pattern=r"^CC-MAIN-[0-9A-Za-z-]+$")
     """Id of a Common Crawl crawl, as CC-MAIN-2022-49: the first `pages` pages of its first WARC file are fetched."""
     base_url: str = common_crawl.BASE_URL
@@ -40,6 +50,8 @@ class PoolConfig(Config):
     holdout_by: Literal["host", "url"] = "host"
     part: Literal["train", "heldout"] = "train"
     """Which side of the hold-out this run uses; documents of the other side are removed."""
+    split_bytes: int = Field(default=32 << 20, ge=1 << 20)
+    """Files of more bytes are read in parts of about as many, by several workers, where their format allows it."""
     http_status: Literal["ok", "any"] = "ok"
     """`ok`: remove responses whose status is not 2xx. Not applied in paper mode: DCLM has no such filter."""
     repository_files: int | None = Field(default=None, ge=1)
@@ -59,16 +71,23 @@ class Pool(Source):
         super().__init__(config)
         self.settings = config
         self.paper = paper
+        self.names = FieldNames(text=config.text_column or "", url=config.url_column or "", id=config.id_column or "")
         self._notes: Counter[str] = Counter()
+        self._remarks: list[str] = []
 
     def card_settings(self) -> dict[str, Any]:
-        """Without the inputs as they were typed; the card's parents are the contents of the files."""
-        return {name: value for name, value in super().card_settings().items() if name != "inputs"}
+        """Without the inputs as they were typed and divided; the card's parents are the contents of the files."""
+        return {
+            name: value
+            for name, value in super().card_settings().items()
+            if name not in ("inputs", "exclude", "split_bytes")
+        }
 
     def identity(self) -> list[Any]:
         """The settings that decide what is done with a record. Which records there are is part of the shards'
         fingerprints."""
         chosen = {"holdout_fraction", "holdout_by", "part", "http_status", "verify_digests", "repository_files"}
+        chosen |= {"text_column", "url_column", "id_column"}
         return [self.name, self.version, self.settings.model_dump(mode="json", include=chosen), self.paper]
 
     def shards(self) -> Sequence[InputShard]:
@@ -82,42 +101,34 @@ class Pool(Source):
             return [PoolShard(
                 name=file.name, uri=file.url, size_bytes=file.size_bytes, fingerprint=mark, max_documents=pages,
             )]  # fmt: skip
+        exclusion = Exclusion(config.exclude)
         shards = [
             PoolShard(
                 name=file.name, uri=file.uri, size_bytes=file.size_bytes, fingerprint=file.fingerprint,
                 mark=file.fingerprint,
             )
-            for file in expand(config.inputs)[: config.max_shards]
+            for file in expand(config.inputs, exclusion)[: config.max_shards]
         ]  # fmt: skip
-        self._check_formats(shards)
-        return grouped(shards if config.pages is None else list(self._first(shards, config.pages)))
+        repositories = config.repository_files is not None
+        self._remarks = [f"'{text}' of pool.exclude matches no file" for text in sorted(exclusion.unused)]
+        self._remarks += looking.look_over(shards, self._opener, self.names, repositories)
+        if config.pages is not None:
+            return grouped(list(self._first(shards, config.pages)))
+        found, remarks = splitting.split_large(grouped(shards), self._opener, config.split_bytes)
+        self._remarks += remarks
+        return found
 
     def uris(self, shard: InputShard) -> list[str]:
         return [file.uri for file in files_of(shard)]
-
-    def _check_formats(self, shards: list[PoolShard]) -> None:
-        """Raises FormatError for the mistakes that would make a whole pool unreadable: a file of another kind that was
-        named outright, a single file that is no Parquet, and Parquet without a column for the text, of which the first
-        file is looked at."""
-        for shard in shards:
-            if not has_readable_name(shard.uri):
-                readers.kind_of(shard.uri, self._opener(shard))
-        first = next((shard for shard in shards if shard.uri.lower().endswith(".parquet")), None)
-        if first is None:
-            return
-        try:
-            parquet.check_file(first.uri, self._opener(first))
-        except parquet.ColumnError:
-            raise
-        except FormatError:
-            if len(shards) == 1:
-                raise  # of several files, it is quarantined when it is read
 
     def holds_pages(self, shard: InputShard) -> bool:
         return any(readers.is_named_as_pages(uri) for uri in self.uris(shard))
 
     def skipped_files(self) -> dict[str, list[str]]:
-        return skipped_files(self.settings.inputs)
+        return skipped_files(self.settings.inputs, Exclusion(self.settings.exclude))
+
+    def remarks(self) -> list[str]:
+        return self._remarks
 
     def _first(self, shards: list[PoolShard], pages: int) -> Iterator[PoolShard]:
         """The shards that hold the first `pages` documents; the last of them is read only in part."""
@@ -136,7 +147,8 @@ class Pool(Source):
         """How many documents a file has, counted up to `limit`. A file that cannot be read is one row."""
         opener = self._opener(shard)
         try:
-            return readers.count_documents(shard.uri, readers.kind_of(shard.uri, opener), opener, limit)
+            part = shard.part if isinstance(shard, PoolShard) else None
+            return readers.count_documents(shard.uri, readers.kind_of(shard.uri, opener), opener, limit, part)
         except FormatError:
             return 1
 
@@ -165,7 +177,7 @@ class Pool(Source):
                 if record is None:
                     break
                 number += 1
-                if record.error is not None and len(files) > 1:
+                if record.error is not None and (len(files) > 1 or file.part is not None):
                     record.error += f"{'' if ':' in record.error else ':'} (in {file.name})"
                 for row in self._parts(record):
                     yield from batcher.add(row)
@@ -210,7 +222,8 @@ class Pool(Source):
                     return batches, min(1.0, count / max(1, self._count(shard, 1 << 62)))
                 if files[-1].closed:  # it was read to its end
                     return batches, 1.0
-                return batches, min(1.0, max(1, files[-1].tell()) / max(1, shard.size_bytes))
+                start = shard.part.start if isinstance(shard, PoolShard) and shard.part is not None else 0
+                return batches, min(1.0, max(1, files[-1].tell() - start) / max(1, shard.size_bytes))
         return batches, 1.0
 
     @staticmethod
@@ -220,7 +233,7 @@ class Pool(Source):
         except FormatError:
             return False
 
-    def _rows(self, shard: InputShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
+    def _rows(self, shard: PoolShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
         """The rows of a file, one at least unless it is empty or holds only records that are no documents."""
         count = 0
         try:
@@ -230,17 +243,18 @@ class Pool(Source):
         except FormatError as error:
             yield readers.unreadable_file(shard.name, str(error))
             return
-        if count == 0:
+        if count == 0 and shard.part is None:
             yield from readers.nothing_read(shard.name, opener, self._notes)
 
-    def _records(self, shard: InputShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
-        kind = readers.kind_of(shard.uri, opener)
+    def _records(self, shard: PoolShard, opener: readers.Opener, unreadable: Mapping[int, str]) -> Iterator[Row]:
+        kind, part = readers.kind_of(shard.uri, opener), shard.part
         if kind == "warc":
-            for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests, unreadable):
+            for row, status in readers.read_warc(opener, self._notes, self.settings.verify_digests, unreadable, part):
                 self._decide(row, status)
                 yield row
             return
-        for row in readers.read_texts(shard.name, kind, opener, self._notes, unreadable):
+        name = shard.file_name or shard.name
+        for row in readers.read_texts(name, kind, opener, self._notes, unreadable, self.names, part):
             if self.settings.repository_files is not None:
                 repositories.accept(row)
             self._decide(row, 0)
