@@ -18,7 +18,7 @@ from tamis.api.chain import Chain
 from tamis.api.documents import Documents, Names, Reader
 from tamis.api.frames import ArrowFrame, Change, Frame, ListFrame, frame_of, is_a
 from tamis.base import columns
-from tamis.base.errors import ConfigError, DataError
+from tamis.base.errors import ConfigError, DataError, did_you_mean
 from tamis.base.lookup import stored_column
 from tamis.base.stage import Group, Stage
 
@@ -166,6 +166,7 @@ class Call:
             self.names.check(frame.names if frame.num_rows or frame.names else [self.names.body])
         reader = Reader(frame, self.names, needed, skips_removed=self.removes)
         if self._chain is None:
+            self._check_needed(frame, reader)
             self._chain = Chain(self.stages, self.seed, reader.present())
         outcome = self._outcome(frame, reader, first)
         added = self.resolve(frame, outcome) if self.resolve is not None else outcome.added
@@ -185,6 +186,14 @@ class Call:
         )  # fmt: skip
         trouble = Counter(error for error in outcome.errors.to_pylist() if error is not None)
         return frame.changed(change), trouble
+
+    def _check_needed(self, frame: Frame, reader: Reader) -> None:
+        """Raises ConfigError where a stage needs a column of the data that is not there."""
+        present = {*reader.present(), *(name for stage in self.stages for name in stage.adds.names)}
+        for name in (name for stage in self.stages for name in stage.reads):
+            if name not in present:
+                near = did_you_mean(name, frame.names)
+                raise ConfigError(f"{self.what}: the data have no column '{name}'{near}, which a setting names")
 
     @property
     def _shows_status(self) -> bool:
