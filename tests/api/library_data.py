@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,10 @@ def write_tokenizer(folder: Path) -> Path:
     return place
 
 
-def run_step(stages: list[Any], pool: Path, mode: str = "fixed") -> str:
-    """Run a recipe of these stages in a workspace in memory; the URI of the run."""
-    workspace = open_workspace(Location(f"memory://{uuid.uuid4()}"))
-    session = Session(workspace=workspace, num_workers=1, on_event=lambda event: None)
-    raw = {"name": "run", "mode": mode, "stages": stages, "quarantine_budget": 1.0}
+def run_step(stages: Sequence[Any], pool: Path, workspace: str | None = None) -> str:
+    """Run a recipe of these stages in a workspace, by default one in memory; the path or URI of the run."""
+    opened = open_workspace(Location(workspace or f"memory://{uuid.uuid4()}"))
+    session = Session(workspace=opened, num_workers=1, on_event=lambda event: None)
+    raw = {"name": "run", "stages": list(stages), "quarantine_budget": 1.0}
     run_recipe(session, flow.compile_run("run", flow.resolve(raw, [str(pool)])))
-    return str(workspace.root / "run")
+    return str(opened.root / "run")

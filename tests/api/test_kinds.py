@@ -1,5 +1,7 @@
 """Every kind of data comes back in its kind, with its other columns, types and order as they were."""
 
+import datetime
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,7 +107,8 @@ def test_an_index_and_types_of_pandas_stay() -> None:
     frame = pandas.DataFrame(ROWS, index=[7, 3, 5]).astype({"name": "category"})
     found = tamis.exact_duplicates(frame, result="kept")
     assert found.index.tolist() == [7, 5] and found["name"].dtype == frame["name"].dtype
-    marked = tamis.detect_language(pandas.DataFrame({"text": [GOOD, None]}, index=["x", "y"]))
+    with pytest.warns(tamis.QuarantineWarning, match="1 rows could not be processed"):
+        marked = tamis.detect_language(pandas.DataFrame({"text": [GOOD, None]}, index=["x", "y"]))
     assert marked.index.tolist() == ["x", "y"] and frame.columns.tolist() == ["name", "text", "weight"]
 
 
@@ -159,6 +162,10 @@ def test_rules_and_ranks_may_use_columns_of_the_data() -> None:
         {"column": "extra.weight", "op": ">", "threshold": 2.0, "reason": "heavy"}
     ], **NONE)  # fmt: skip
     assert [row["name"] for row in same] == ["one"]
+    old = {"column": "extra.day", "op": "matches", "threshold": "^2020", "reason": "old"}
+    days = [{"text": "a", "day": datetime.date(2020, 1, 2)}, {"text": "b", "day": datetime.date(2021, 1, 2)}]
+    for data in (days, pa.Table.from_pylist(days), pandas.DataFrame(days), polars.DataFrame(days)):
+        assert len(tamis.filter(data, own_rules=[old], **NONE)) == 1
     heavy = tamis.exact_duplicates(polars.DataFrame(ROWS), keep="highest:weight", result="kept")
     assert heavy["name"].to_list() == ["two", "three"]
 
@@ -193,6 +200,17 @@ def test_a_stream_of_large_texts_is_cut_by_their_size() -> None:
 def test_an_iterable_dataset_can_be_read_twice() -> None:
     found = tamis.detect_language(datasets.Dataset.from_list(ROWS).to_iterable_dataset())
     assert [row["language"] for row in found] == [row["language"] for row in found] == ["en", "en", "en"]
+
+
+def test_an_answer_travels_to_the_workers_of_a_data_loader() -> None:
+    found = tamis.detect_language(datasets.Dataset.from_list(ROWS).to_iterable_dataset())
+    first = list(found)
+    assert list(pickle.loads(pickle.dumps(found))) == first
+
+
+def test_a_column_alone_is_a_list() -> None:
+    for column in (arrow()["text"], arrow()["text"].chunk(0), pandas.Series([GOOD] * 2), polars.Series([GOOD] * 2)):
+        assert tamis.filter(column, **NONE)[:2] == [GOOD, GOOD]
 
 
 def test_any_source_of_arrow_data_is_a_stream(tmp_path: Path) -> None:

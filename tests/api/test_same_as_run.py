@@ -23,6 +23,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library_data.write_pool(folder)
     library_data.write_tokenizer(folder)
     (folder / "own.py").write_text(SCORER)
+    (folder / "good.txt").write_text("".join(f"a fine garden of {n} flowers and hedges\n" for n in range(60)))
     return folder
 
 
@@ -65,12 +66,16 @@ CASES: dict[str, tuple[dict[str, Any], Library]] = {
         {"quality": {"scorer": "{place}/own.py:length", "annotate": True}},
         lambda data, at: tamis.score(data, scorer=f"{at}/own.py:length"),
     ),
+    "trained score": (
+        {"quality": {"positives": "{place}/good.txt", "annotate": True, "epoch": 25, "lr": 1.0}},
+        lambda data, at: tamis.score(data, positives=f"{at}/good.txt", epoch=25, lr=1.0),
+    ),
     "tokenize": (
         {"tokenize": {"tokenizer": "{place}/tokenizer.json"}},
         lambda data, at: tamis.tokenize(data, f"{at}/tokenizer.json"),
     ),
 }  # fmt: skip
-STREAMED = sorted(name for name, (step, _) in CASES.items() if "dedup" not in step)
+STREAMED = sorted(name for name, (step, _) in CASES.items() if "dedup" not in step and name != "trained score")
 
 
 def settings_of(name: str, place: Path) -> list[Any]:

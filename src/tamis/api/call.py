@@ -78,6 +78,10 @@ class Call:
         if self.result not in RESULTS:
             raise ConfigError(f"result: {self.result!r} is none of {', '.join(RESULTS)}")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A call travels to the worker processes of a data loader; what is open stays."""
+        return vars(self) | {"_chain": None}
+
     # Kinds of data.
 
     def on(self, data: Any) -> Any:

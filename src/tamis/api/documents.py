@@ -14,6 +14,7 @@ import pyarrow as pa
 from tamis.api.frames import Frame
 from tamis.base import columns, exact_json
 from tamis.base.errors import ConfigError, DataError
+from tamis.stages.pool.parquet_values import json_values
 from tamis.store.jsonl import from_record
 
 NO_TEXT_FIELD = "no_text_field"
@@ -122,14 +123,29 @@ class Reader:
 
     def _values(self, start: int, stop: int) -> dict[str, list[Any]]:
         named = {ours: self._frame.values(name, start, stop) for ours, name in self._fields.items()}
-        return {name: self._frame.values(name, start, stop) for name in self._others} | named
+        return {name: self._json(name, start, stop) for name in self._others} | named
+
+    def _json(self, name: str, start: int, stop: int) -> list[Any]:
+        """The values of a further column as the pool has them in `extra`. Raises DataError for values that JSON cannot
+        hold."""
+        array = self._frame.array(name, start, stop)
+        try:
+            return (
+                json_values(name, array, as_text=False) if array is not None else self._frame.values(name, start, stop)
+            )
+        except ValueError as error:
+            raise DataError(f"the column '{name}' cannot be read: {error}. Leave it out of the data.") from None
 
     def _record(self, body: Any, fields: dict[str, Any], number: int) -> dict[str, Any]:
         """One document, column by column. Raises ValueError with the error of a row that is none."""
         given = {name: _repaired(value) for name, value in fields.items() if value is not None}
         content_type = given.pop(columns.CONTENT_TYPE, None)
-        if isinstance(given.get(columns.METADATA), list):  # a map, as Arrow gives it
-            given[columns.METADATA] = dict(given[columns.METADATA])
+        metadata = given.get(columns.METADATA)
+        if isinstance(metadata, list):  # a map, as Arrow gives it
+            given[columns.METADATA] = dict(metadata)
+        for name, kind in ((columns.ID, str), (columns.URL, str), (columns.METADATA, dict)):
+            if not isinstance(given.get(name), kind):
+                given.pop(name, None)
         if self._names.html is None:
             text, content = _text(body, self._names.body, number), None
         else:
@@ -137,7 +153,7 @@ class Reader:
             content_type = UTF8_PAGE if isinstance(body, str) else content_type
         try:
             document = from_record({**given, columns.TEXT: text}, f"row {number}")
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(f"bad_value: row {number}: {error}") from None
         return {
             columns.ID: document.id, columns.URL: document.url, columns.EXTRA: document.extra,

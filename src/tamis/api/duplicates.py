@@ -38,8 +38,9 @@ def near_duplicates(
 ) -> Any:  # fmt: skip
     """Which documents are nearly the same as another one, which is kept.
 
-    `method`: "minhash" (similar texts), "semantic" (similar meaning, by embeddings) or "bloom" (mostly the same
-    n-grams). `settings`: those of that method, such as `bands=14, rows=8, keep="longest"`.
+    `method`: "minhash" (similar texts), "semantic" (similar meaning, by embeddings) or "bloom" (mostly n-grams that
+    occurred before; it names no other document). `settings`: those of that method, such as
+    `bands=14, rows=8, keep="longest"`.
 
     `result`: "all" gives every row; `drop_reason` is `near_duplicate` for those that a run would remove,
     `duplicate_of` names the document that is kept instead, and `num_copies` counts the copies of a kept one. "kept"
@@ -114,6 +115,10 @@ def _named_documents(names: Names, frame: Frame, outcome: Outcome) -> pa.Table:
     """The new columns with the documents that they name as the user knows them: by id, else by row."""
     id_column = names.id or (columns.ID if columns.ID in frame.names else None)
     known = list(range(frame.num_rows)) if id_column is None else frame.values(id_column, 0, frame.num_rows)
+    try:
+        kind = pa.array(known, pa.int64() if id_column is None else None).type
+    except (pa.ArrowException, OverflowError):  # ids of several types
+        known, kind = [None if name is None else str(name) for name in known], pa.string()
     rows_of: dict[str, list[int]] = defaultdict(list)
     kept = outcome.kept.tolist()
     for row, name in enumerate(outcome.ids.to_pylist()):
@@ -122,7 +127,6 @@ def _named_documents(names: Names, frame: Frame, outcome: Outcome) -> pa.Table:
     survivor = {name: next((row for row in rows if kept[row]), rows[0]) for name, rows in rows_of.items()}
     added = outcome.added
     originals = [None if name is None else known[survivor[name]] for name in added.column(DUPLICATE_OF).to_pylist()]
-    kind = pa.array(known).type if known else pa.int64()
     added = added.set_column(
         added.column_names.index(DUPLICATE_OF), DUPLICATE_OF, pa.chunked_array([pa.array(originals, kind)])
     )

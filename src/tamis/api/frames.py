@@ -44,6 +44,10 @@ class Frame(ABC):
     def values(self, name: str, start: int, stop: int) -> list[Any]:
         """The values of a column in the rows from `start` to `stop`, as Python objects; None where there is none."""
 
+    def array(self, name: str, start: int, stop: int) -> pa.Array | None:
+        """The same values as Arrow has them; None where they are Python objects."""
+        return None
+
     @abstractmethod
     def changed(self, change: Change) -> Any:
         """The rows after a change, in the kind in which they were given."""
@@ -61,6 +65,9 @@ class ArrowFrame(Frame):
 
     def values(self, name: str, start: int, stop: int) -> list[Any]:
         return list(self._table.column(name).slice(start, stop - start).to_pylist())
+
+    def array(self, name: str, start: int, stop: int) -> pa.Array:
+        return _one_piece(self._table.column(name).slice(start, stop - start))
 
     def changed(self, change: Change) -> Any:
         table = self._table
@@ -82,6 +89,10 @@ def _replaced(field: pa.Field, old: pa.ChunkedArray, new: pa.ChunkedArray) -> tu
     return pa.field(field.name, kind), pc.coalesce(new.cast(kind), old.cast(kind))
 
 
+def _one_piece(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([pa.nulls(0, column.type), *column.chunks])
+
+
 def as_batch(table: pa.Table) -> pa.RecordBatch:
     """A table as one record batch."""
     batches = table.combine_chunks().to_batches()
@@ -101,6 +112,12 @@ class PandasFrame(Frame):
     def values(self, name: str, start: int, stop: int) -> list[Any]:
         part = self._frame[name].iloc[start:stop]
         return [None if lost else value for value, lost in zip(part.tolist(), part.isna().tolist(), strict=True)]
+
+    def array(self, name: str, start: int, stop: int) -> pa.Array | None:
+        try:
+            return _one_piece(pa.chunked_array([pa.array(self._frame[name].iloc[start:stop], from_pandas=True)]))
+        except (pa.ArrowException, OverflowError):  # Python objects of several types
+            return None
 
     def changed(self, change: Change) -> Any:
         pandas = sys.modules["pandas"]
@@ -126,6 +143,9 @@ class PolarsFrame(Frame):
     def values(self, name: str, start: int, stop: int) -> list[Any]:
         return list(self._frame[name].slice(start, stop - start).to_list())
 
+    def array(self, name: str, start: int, stop: int) -> pa.Array:
+        return self._frame[name].slice(start, stop - start).to_arrow()
+
     def changed(self, change: Change) -> Any:
         polars = sys.modules["polars"]
         frame = self._frame
@@ -148,8 +168,11 @@ class DatasetFrame(Frame):
         self.num_rows, self.names = dataset.num_rows, list(dataset.column_names)
 
     def values(self, name: str, start: int, stop: int) -> list[Any]:
+        return list(self.array(name, start, stop).to_pylist())
+
+    def array(self, name: str, start: int, stop: int) -> pa.Array:
         part = self._dataset.select_columns([name]).with_format("arrow")[start:stop]
-        return list(part.column(name).to_pylist())
+        return _one_piece(part.column(name))
 
     def changed(self, change: Change) -> Any:
         datasets = sys.modules["datasets"]
@@ -231,6 +254,8 @@ def frame_of(data: Any, column: str) -> Frame | None:
     if is_a(data, "datasets", "Dataset"):
         return DatasetFrame(data)
     _refuse(data)
+    if isinstance(data, pa.Array | pa.ChunkedArray):
+        return ListFrame(data.to_pylist(), column)
     if isinstance(data, pa.RecordBatchReader) or is_a(data, "datasets", "IterableDataset"):
         return None
     if hasattr(data, "__len__"):
