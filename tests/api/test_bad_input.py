@@ -215,3 +215,12 @@ def test_a_column_of_several_types_that_a_rule_compares() -> None:
     rule = {"column": "n", "op": ">", "threshold": 0.0, "reason": "large"}
     with pytest.raises(tamis.DataError, match="the column 'n' holds values of several types"):
         tamis.filter(rows, own_rules=[rule], **NONE)
+
+
+def test_a_row_that_cannot_be_sketched_costs_itself() -> None:
+    """`keep` compares a field whose value is no number in one row."""
+    rows = [{"text": "a", "n": 1}, {"text": "a", "n": "two"}, {"text": "a", "n": 3}]
+    found = tamis.exact_duplicates(rows, keep="highest:extra.n")
+    assert [row["error"] is None for row in found] == [True, False, True]
+    assert "n is 'two', which is not a number" in found[1]["error"]
+    assert [row["duplicate_of"] for row in found] == [2, None, None] and found[2]["num_copies"] == 2

@@ -247,13 +247,14 @@ class Call:
         count = documents.num_rows
         index = np.full(count, -1)
         index[documents.places] = np.arange(len(documents.places))
-        taken = pa.array(index, mask=index < 0)
+        taken = pa.array(index, mask=index < 0) if len(documents.places) < count else None
         source = {_ID: columns.ID, _TEXT: columns.TEXT, self.names.text: columns.TEXT}
         arrays = []
         for field in fields:
             name = source.get(field.name, field.name)
             if name in table.column_names:
-                arrays.append(table.column(name).take(taken).cast(field.type))
+                column = table.column(name)
+                arrays.append((column if taken is None else column.take(taken)).cast(field.type))
             else:
                 arrays.append(pa.chunked_array([pa.nulls(count, field.type)]))
         aligned = pa.Table.from_arrays(arrays, schema=fields)

@@ -145,7 +145,11 @@ def _is_deep(value: Any) -> bool:
 
 def without_lone_surrogates(text: str) -> str:
     """`text` with U+FFFD in place of what no UTF-8 can hold."""
-    return text if text.isascii() else _SURROGATE.sub("�", text)
+    try:
+        text.encode()  # much faster than a search
+    except UnicodeEncodeError:
+        return _SURROGATE.sub("�", text)
+    return text
 
 
 def _without_surrogates(value: Any, notes: Counter[str]) -> Any:
