@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "tamis"
 ORDER = (
-    "flow.py", "experiment.py", "products.py", "commands.py", "answers.py", "recipes", "base", "kernels", "store",
-    "stages", "stages/pool", "stages/extract", "stages/filter", "stages/dedup", "stages/quality", "stages/cut",
+    "flow.py", "api", "experiment.py", "products.py", "commands.py", "answers.py", "recipes", "base", "kernels",
+    "store", "stages", "stages/pool", "stages/extract", "stages/filter", "stages/dedup", "stages/quality", "stages/cut",
     "stages/decontaminate", "stages/tokenize",
     "runner", "train", "evaluate", "report", "export", "fetch.py", "documentation", "console", "cli",
 )  # fmt: skip

@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "experiment": {"base", "store", "runner", "recipes", "flow", "products", "fetch", "train", "evaluate"},
     "commands": {"base", "kernels", "store", "runner", "flow", "products", "experiment", "train", "report"},
     "answers": {"base", "store", "runner", "report", "evaluate", "commands", "products"},
+    "api": {"base", "store", "runner", "stages", "flow", "fetch"},
     "cli": {
         "base",
         "store",
@@ -47,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
         "export",
     },
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"api", "base.errors"},
 }
 """Package -> what it may import of tamis. Everyone may import itself and the package root (`__version__`)."""
 

@@ -143,10 +143,19 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
+def without_lone_surrogates(text: str) -> str:
+    """`text` with U+FFFD in place of what no UTF-8 can hold."""
+    try:
+        text.encode()  # much faster than a search
+    except UnicodeEncodeError:
+        return _SURROGATE.sub("�", text)
+    return text
+
+
 def _without_surrogates(value: Any, notes: Counter[str]) -> Any:
     """`value` with lone surrogates replaced; counted once per record."""
     encoded = json.dumps(value, ensure_ascii=False)
     if not _SURROGATE.search(encoded):
         return value
     notes[LONE_SURROGATES] += 1
-    return json.loads(_SURROGATE.sub("�", encoded))
+    return json.loads(without_lone_surrogates(encoded))

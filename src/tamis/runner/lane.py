@@ -13,7 +13,7 @@ from tamis.runner.calls import POSITION, Heartbeat, ShardPlace, StageCalls, stag
 from tamis.runner.ledger import Record, describe_outputs, write_record
 from tamis.runner.plan import Pass, Step
 from tamis.runner.sources import SourceTally, is_gone
-from tamis.runner.split import Split, apply_guarded, error_of, text_bytes, with_errors
+from tamis.runner.split import Split, apply_guarded, error_of, sketch_guarded, text_bytes, with_errors
 from tamis.store.jsonl import write_jsonl
 from tamis.store.location import Location
 from tamis.store.shards import ShardWriter, read_shard, read_table, write_table
@@ -184,20 +184,9 @@ class Sink:
         self._row += batch.num_rows
 
     def _sketch(self, step: Step, batch: pa.RecordBatch, heartbeat: Heartbeat) -> None:
-        """Rows on which the group raises have no sketch: they are quarantined when the group marks its rows."""
         rows = pa.array(np.arange(self._row, self._row + batch.num_rows, dtype=np.int64))
-        try:
-            self._store(self._calls.sketch(step, batch, rows))
-            return
-        except BaseException as error:  # noqa: BLE001 - the stage may fail in any way; the rows are tried one by one
-            error_of(error)
-        for index in range(batch.num_rows):
-            heartbeat.alive()
-            try:
-                table = self._calls.sketch(step, batch.slice(index, 1), rows.slice(index, 1))
-            except BaseException as error:  # noqa: BLE001 - this is the row that costs itself, and no more
-                self._unsketched[self._row + index] = error_of(error)
-                continue
+        sketch = partial(self._calls.sketch, step)
+        for table in sketch_guarded(sketch, batch, rows, self._unsketched, heartbeat.alive):
             self._store(table)
 
     def _store(self, table: pa.Table) -> None:

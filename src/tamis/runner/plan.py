@@ -158,9 +158,7 @@ def _number(
     for number, (stage, renamed) in enumerate(zip(stages, renames, strict=True), start=1):
         assets = stage.assets()
         marks = {
-            name: _asset_mark(stage, name, text)
-            for name, text in assets.items()
-            if not text.startswith(ARTEFACT_SCHEME)
+            name: asset_mark(stage, name, text) for name, text in assets.items() if not text.startswith(ARTEFACT_SCHEME)
         }
         digests = {name: _asset_digest(text, marks.get(name)) for name, text in assets.items()}
         chain = fingerprint(chain, stage.full_identity(), digests, renamed)
@@ -174,8 +172,8 @@ def _number(
     return steps
 
 
-def _asset_mark(stage: Stage, name: str, text: str) -> str:
-    """Raises ConfigError when there is no such file."""
+def asset_mark(stage: Stage, name: str, text: str) -> str:
+    """What changes when a file that a stage needs does. Raises ConfigError when there is no such file."""
     if not Location(text).is_file():
         raise ConfigError(
             f"{stage.name}.{name}: the file {text} does not exist. "

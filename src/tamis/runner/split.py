@@ -5,7 +5,7 @@ Here the accounting is kept; it is also the one place where an exception becomes
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,29 @@ def _row_by_row(stage: Stage, apply: Apply, batch: pa.RecordBatch, on_row: Calla
         _check(stage, row, out)
         done.append(out)
     return _merge(stage, batch, done, failures)
+
+
+def sketch_guarded(
+    sketch: Callable[[pa.RecordBatch, pa.Array], pa.Table], batch: pa.RecordBatch, rows: pa.Array,
+    failed: dict[int, str], on_row: Callable[[], None],
+) -> Iterator[pa.Table]:  # fmt: skip
+    """The sketch of a batch; when it raises, the sketches of its rows one by one. Rows that raise then have none: their
+    errors go into `failed`, by position, and they are quarantined when the group marks its rows."""
+    try:
+        table = sketch(batch, rows)
+    except BaseException as error:  # noqa: BLE001 - the stage may fail in any way; the rows are tried one by one
+        error_of(error)
+    else:
+        yield table
+        return
+    for index in range(batch.num_rows):
+        on_row()
+        try:
+            table = sketch(batch.slice(index, 1), rows.slice(index, 1))
+        except BaseException as error:  # noqa: BLE001 - this is the row that costs itself, and no more
+            failed[rows[index].as_py()] = error_of(error)
+            continue
+        yield table
 
 
 def _merge(

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from tamis.base.errors import DataError, FormatError
 from tamis.store.atomic import Place, publish
 from tamis.store.location import Location
+from tamis.store.remote import filesystem
 
 ROW_GROUP_BYTES = 32 << 20
 """Row groups end after the row that reaches this size, which bounds the memory of writer and reader. Rows are measured
@@ -165,6 +166,20 @@ def read_table(path: Place, columns: Sequence[str] | None = None, where: pc.Expr
     wanted = None if columns is None else list(columns)
     with _readable(path) as source:
         return pq.read_table(source, columns=wanted, filters=where, partitioning=None)
+
+
+def dataset_of(places: Sequence[Place], schema: pa.Schema) -> Any:
+    """Shards of one schema as a `pyarrow.dataset.Dataset`, which reads them when it is asked for rows."""
+    from pyarrow import dataset
+
+    found = [Location(place) for place in places]
+    if not found:
+        return dataset.dataset(schema.empty_table())
+    texts = [str(place) for place in found]
+    if not found[0].is_remote:
+        return dataset.dataset(texts, schema, "parquet")
+    fs = filesystem(texts[0])
+    return dataset.dataset([str(fs._strip_protocol(text)) for text in texts], schema, "parquet", fs)
 
 
 def write_table(path: Place, table: pa.Table) -> None:
