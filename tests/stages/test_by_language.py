@@ -140,7 +140,7 @@ def test_language_codes_of_every_kind() -> None:
         "de", "zh", "no", "ar", "fa", "bar",
     ]  # fmt: skip
     labels = ["deu_Latn", "srp_Cyrl", "srp_Latn", "cmn_Hani"]
-    assert chosen_labels(["sr", "de"], labels, "glotlid", "x") == labels[:3]
+    assert chosen_labels(["sr", "de"], labels, "glotlid", "x") == ["srp_Cyrl", "srp_Latn", "deu_Latn"]
     assert chosen_labels(["srp_Latn"], labels, "glotlid", "x") == ["srp_Latn"]
     with pytest.raises(
         ConfigError, match=r"filter\.keep_languages\.0: py3langid does not tell the scripts of 'srp_Latn'"

@@ -65,22 +65,22 @@ def short_code(code: str) -> str:
 
 
 def chosen_labels(wanted: Sequence[str], labels: Sequence[str], detector: str, setting: str) -> list[str]:
-    """Those of a detector's `labels` that the codes `wanted` name, in the order of `labels`.
+    """Those of a detector's `labels` that the codes `wanted` name, in the order of the codes.
 
     Raises ConfigError for a code that names none of them, with the nearest one.
     """
-    chosen: set[str] = set()
+    chosen: dict[str, None] = {}
     for number, code in enumerate(wanted):
         language = language_of(code)
-        found = {
+        found = [
             label
             for label in labels
             if label == code or (language is not None and (of := language_of(label)) and language.includes(of))
-        }
+        ]
         if not found:
             raise ConfigError(f"{setting}.{number}: {_unknown(code, language, labels, detector)}")
-        chosen |= found
-    return [label for label in labels if label in chosen]
+        chosen |= dict.fromkeys(found)
+    return list(chosen)
 
 
 def _unknown(code: str, language: Language | None, labels: Sequence[str], detector: str) -> str:
