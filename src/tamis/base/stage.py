@@ -341,3 +341,7 @@ class Group(Stage):
     def cost(self, corpus: Corpus) -> Cost | None:
         """What a decision on such a corpus needs; None where that is negligible."""
         return None
+
+    def expectation(self) -> str:
+        """What to tell a user of the settings before a run: what they can be expected to find. '' for nothing."""
+        return ""
