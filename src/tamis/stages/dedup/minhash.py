@@ -53,6 +53,9 @@ RefinedWeb report that a quarter to a half is removed)."""
 DECIDE_BYTES, READING_BYTES, COMBINE_START_BYTES = 30, 12 << 20, 48 << 20
 """Bytes of memory per key (key and line, their order, sorted keys, marks), and those of the buffers of the files that
 are read."""
+SHINGLES_PER_BYTE, VERIFY_BYTES, CANDIDATE_BYTES = 1 / 6, 24, 120
+"""Shingles per byte of text; bytes of memory per shingle of a block while it is verified, and per document with a
+partner while candidates are sorted."""
 
 MAX_LINES = 2**32 - 1
 """Lines are numbered in 32 bits; the last number means none."""
@@ -337,11 +340,18 @@ class MinHashDedup(DocumentDedup):
         links = int(removed * LINKED_BANDS_FRACTION * self.config.bands)
         combine = combine_bytes(corpus.num_documents, int(removed * MEMBERS_PER_REMOVED), links)
         share = -(-corpus.num_documents // self.config.num_parts)
-        line_bytes = 8.1 * self.config.bands + 22
+        memory, line_bytes, members = DECIDE_BYTES * share, 8.1 * self.config.bands + 22, REMOVED_FRACTION
+        members *= MEMBERS_PER_REMOVED
+        collected = 0
+        if self.verifies:
+            collected = int(members * corpus.text_bytes * SHINGLES_PER_BYTE)
+            memory = max(memory, VERIFY_BYTES * min(collected, 2 * verified.MAX_BLOCK))
+            combine += int(CANDIDATE_BYTES * members * corpus.num_documents)
+            line_bytes += 11
         return Cost(
-            memory_bytes=DECIDE_BYTES * share + READING_BYTES,
+            memory_bytes=memory + READING_BYTES,
             combine_memory_bytes=combine,
-            sketch_bytes=int(corpus.num_documents * line_bytes),
+            sketch_bytes=int(corpus.num_documents * line_bytes) + 8 * collected,
         )
 
 
