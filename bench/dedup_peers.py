@@ -9,7 +9,7 @@ import gzip
 import json
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,6 +31,81 @@ def datasketch_duplicates(texts: dict[str, str]) -> set[str]:
             removed.add(key)
         index.insert(key, sketch)
     return removed
+
+
+def shingles_of(text: str) -> list[str]:
+    words = re.findall(r"\w+", text.lower())
+    return [" ".join(words[i : i + NGRAM]) for i in range(max(1, len(words) - NGRAM + 1))]
+
+
+def linked_duplicates(keys: Sequence[str], bands: Sequence[Sequence[Hashable]]) -> set[str]:
+    """All but the first of documents that are connected by a band in common, directly or through others."""
+    parents = list(range(len(keys)))
+
+    def root(place: int) -> int:
+        while parents[place] != place:
+            parents[place] = parents[parents[place]]
+            place = parents[place]
+        return place
+
+    first: dict[tuple[int, Hashable], int] = {}
+    for place, own in enumerate(bands):
+        for band, value in enumerate(own):
+            one, other = sorted((root(first.setdefault((band, value), place)), root(place)))
+            parents[other] = one
+    return {key for place, key in enumerate(keys) if root(place) != place}
+
+
+def rensa_sketches(texts: Sequence[str]) -> list[list[int]]:
+    """rensa's RMinHash of every text, from the string."""
+    from rensa import RMinHash
+
+    made = RMinHash.from_token_sets([shingles_of(text) for text in texts], BANDS * ROWS, 42)
+    return [sketch.digest() for sketch in made]
+
+
+def fastsketch_sketches(texts: Sequence[str]) -> Sequence[Sequence[int]]:
+    """FastSketchLSH's fast similarity sketch of every text, from the string, on one thread. It has a power of two of
+    values, of which the first 112 are used."""
+    from FastSketchLSH import FastSimilaritySketch
+
+    sketch = FastSimilaritySketch(128, 42)
+    made: Sequence[Sequence[int]] = sketch.batch([shingles_of(text) for text in texts], False, 1)
+    return made
+
+
+def _banded(sketches: Sequence[Sequence[int]]) -> list[list[Hashable]]:
+    return [[tuple(sketch[b * ROWS : (b + 1) * ROWS]) for b in range(BANDS)] for sketch in sketches]
+
+
+def rensa_duplicates(texts: dict[str, str]) -> set[str]:
+    return linked_duplicates(list(texts), _banded(rensa_sketches(list(texts.values()))))
+
+
+def fastsketch_duplicates(texts: dict[str, str]) -> set[str]:
+    return linked_duplicates(list(texts), _banded(fastsketch_sketches(list(texts.values()))))
+
+
+def textdedup_duplicates(texts: dict[str, str]) -> set[str]:
+    """text-dedup's `minhash`: its embedding of every text, and its union-find over shared bands."""
+    import numpy as np
+    from text_dedup.minhash import embed_func
+    from text_dedup.utils.hashfunc import xxh3_32hash
+
+    rng, most, prime = np.random.RandomState(42), np.uint32((1 << 32) - 1), np.uint32((1 << 32) - 5)
+    number = BANDS * ROWS
+    permutations = (
+        rng.randint(1, prime, size=(number,), dtype=np.uint32), rng.randint(0, prime, size=(number,), dtype=np.uint32)
+    )  # fmt: skip
+    bands = [
+        embed_func(
+            text, place, num_perm=number, ngram_size=NGRAM, min_length=0,
+            hashranges=[(b * ROWS, (b + 1) * ROWS) for b in range(BANDS)], permutations=permutations,
+            hash_func=xxh3_32hash, dtype=np.uint32, max_hash=most, modulo_prime=prime,
+        )["__signatures__"]
+        for place, text in enumerate(texts.values())
+    ]  # fmt: skip
+    return linked_duplicates(list(texts), bands)
 
 
 def datatrove_duplicates(texts: dict[str, str]) -> set[str]:

@@ -33,7 +33,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 import zstandard
-from dedup_peers import datasketch_duplicates, datatrove_duplicates, dolma_left
+from dedup_peers import (
+    datasketch_duplicates,
+    datatrove_duplicates,
+    dolma_left,
+    fastsketch_duplicates,
+    rensa_duplicates,
+    textdedup_duplicates,
+)
 
 from tamis import flow
 from tamis.commands import Session, run_recipe
@@ -47,8 +54,11 @@ Survivors = dict[str, str]
 PEERS: dict[str, Callable[[Texts], set[str]]] = {
     "datasketch": datasketch_duplicates,
     "datatrove": datatrove_duplicates,
+    "rensa": rensa_duplicates,
+    "fastsketch": fastsketch_duplicates,
+    "text-dedup": textdedup_duplicates,
 }
-CONTAINED = 0.8
+CONTAINED, ALIKE = 0.8, 0.8
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -144,6 +154,30 @@ def precision(left: Texts, truth: list[dict[str, Any]], pairs: list[dict[str, An
     }
 
 
+def alike(texts: Texts, left: Texts, survivors: Survivors | None, pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    """By exact similarity of at least ALIKE: removed documents that are like some document that stayed, and (where the
+    method names it) like the one named; documents that a perfect method removes, which goes through them in order and
+    keeps what is unlike all it kept; and documents that stayed although they are like another that did."""
+    near: dict[str, set[str]] = defaultdict(set)
+    for pair in pairs:
+        if pair["jaccard5"] >= ALIKE:
+            near[pair["a"]].add(pair["b"])
+            near[pair["b"]].add(pair["a"])
+    removed = [key for key in texts if key not in left]
+    kept = set[str]()
+    for key in texts:
+        if not near[key] & kept:
+            kept.add(key)
+    found: dict[str, Any] = {
+        "removed_like_a_kept_one": sum(not near[key].isdisjoint(left) for key in removed),
+        "perfect_removals": len(texts) - len(kept),
+        "kept_like_another": sum(not near[key].isdisjoint(left.keys() - {key}) for key in left),
+    }
+    if survivors is not None:
+        found["removed_like_the_named_one"] = sum(survivors[key] in near[key] for key in removed)
+    return found
+
+
 def own_text(texts: Texts, left: Texts, truth: list[dict[str, Any]], boilerplate: Path) -> dict[str, float]:
     """Of boilerplate sharers, by characters: lines of their own that are left, shared lines that are gone."""
     shared = {
@@ -191,6 +225,7 @@ def main() -> None:
             left, survivors, details = run_tamis(options.docs, settings, options.workers, Path(folder))
     result: dict[str, Any] = {"method": options.method, "settings": options.settings, "documents": len(texts)}
     result |= {"seconds": round(time.perf_counter() - started, 1)} | precision(left, truth, pairs)
+    result |= alike(texts, left, survivors, pairs)
     if options.boilerplate:
         result |= own_text(texts, left, truth, options.boilerplate)
     result["kinds"] = by_kind(texts, left, survivors, truth)

@@ -1,6 +1,7 @@
 """MinHash compared with other libraries on the same documents: milliseconds per document, and the pairs that are found.
 
-    python bench/minhash.py --docs FILE.jsonl.zst [--datasketch] [--datatrove] [--bands 14] [--rows 8] [--seeds 5]
+    python bench/minhash.py --docs FILE.jsonl.zst [--datasketch] [--datatrove] [--rensa] [--fastsketch]
+                            [--bands 14] [--rows 8] [--seeds 5]
     python bench/minhash.py --memory 1000000
 
 Time: processor time from 300 texts to band keys, best of three. Pairs: with FILE.pairs.jsonl and FILE.truth.jsonl
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import zstandard
+from dedup_peers import fastsketch_sketches, rensa_sketches
 
 from tamis.base.stage import Corpus, StageContext
 from tamis.kernels.reference.text.ngrams import words_of
@@ -45,7 +47,7 @@ Keys = Callable[[list[str], int], np.ndarray]
 
 
 def opened(bands: int, rows: int, seed: int) -> MinHashDedup:
-    stage = MinHashDedup(MinHashConfig(bands=bands, rows=rows))
+    stage = MinHashDedup(MinHashConfig(bands=bands, rows=rows, verify="none"))
     stage.open(StageContext(seed=seed))
     return stage
 
@@ -91,6 +93,16 @@ def datatrove_keys(bands: int, rows: int) -> Keys:
     return keys
 
 
+def rensa_keys(texts: list[str], seed: int) -> np.ndarray:
+    """14 x 8 values of rensa's RMinHash, from strings."""
+    return np.array(rensa_sketches(texts), np.uint64)
+
+
+def fastsketch_keys(texts: list[str], seed: int) -> np.ndarray:
+    """128 values of FastSketchLSH's fast similarity sketch, from strings."""
+    return np.array(fastsketch_sketches(texts), np.uint64)
+
+
 def milliseconds(keys: Keys, texts: list[str]) -> float:
     keys(texts[:20], 0)
     times = []
@@ -133,7 +145,7 @@ def compare_recall(docs: Path, methods: dict[str, Keys], seeds: dict[str, int], 
     column = pa.array(texts)
     for name, (pairs, jaccard) in groups_of_pairs(docs).items():
         left, right = (np.array([place[pair[side]] for pair in pairs]) for side in (0, 1))
-        own = stage.jaccard(column.take(pa.array(left)), column.take(pa.array(right)))
+        own = stage.likeness(column.take(pa.array(left)), column.take(pa.array(right)))
         row: dict[str, Any] = {"pairs": name, "number": len(pairs), "jaccard": round(float(jaccard.mean()), 3)}
         row["s_curve"] = round(float(match_probability(jaccard, bands, rows).mean()), 3)
         row["s_curve_of_our_words"] = round(float(match_probability(own, bands, rows).mean()), 3)
@@ -167,7 +179,7 @@ def write_sketches(stage: MinHashDedup, folder: StageDir, number: int) -> int:
 
 def measure_memory(number: int, bands: int, rows: int, num_parts: int) -> dict[str, Any]:
     """Bytes of sketches, of one decision and of combining, and those predicted."""
-    stage = MinHashDedup(MinHashConfig(bands=bands, rows=rows, num_parts=num_parts))
+    stage = MinHashDedup(MinHashConfig(bands=bands, rows=rows, num_parts=num_parts, verify="none"))
     cost = stage.cost(Corpus(num_documents=number, text_bytes=500 * number))
     with tempfile.TemporaryDirectory() as scratch:
         sketch_bytes = write_sketches(stage, StageDir(Path(scratch)), number)
@@ -187,11 +199,11 @@ def grow(part: str, folder: str, number: str, bands: str, num_parts: str) -> Non
     """In a fresh process: do one part, print by how many bytes the resident set grew at most, and the seconds."""
     import pyarrow.parquet as pq
 
-    stage = MinHashDedup(MinHashConfig(bands=int(bands), num_parts=int(num_parts)))
+    stage = MinHashDedup(MinHashConfig(bands=int(bands), num_parts=int(num_parts), verify="none"))
     context = StageContext(seed=0)
     stage.open(context)
     where = StageDir(Path(folder))
-    sketches = StoredSketches(where, -(-int(number) // 50_000))
+    sketches = StoredSketches(where, -(-int(number) // 50_000), where)
     np.argsort(next(iter(sketches.batches(["band_00"], [0]))).column(0).to_numpy())
     pq.read_table(where.sketch(0), columns=["row"])
     Path("/proc/self/clear_refs").write_text("5")
@@ -223,6 +235,8 @@ def main() -> None:
     parser.add_argument("--docs", type=Path)
     parser.add_argument("--datasketch", action="store_true")
     parser.add_argument("--datatrove", action="store_true")
+    parser.add_argument("--rensa", action="store_true", help="time alone, from strings")
+    parser.add_argument("--fastsketch", action="store_true", help="time alone, from strings")
     parser.add_argument("--bands", type=int, default=14)
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=5)
@@ -239,11 +253,16 @@ def main() -> None:
         for name, make in (("datasketch", datasketch_keys), ("datatrove", datatrove_keys)):
             if getattr(options, name):
                 methods[name], seeds[name] = make(*shape), options.seeds
+        timed = methods | {
+            name: keys
+            for name, keys in (("rensa", rensa_keys), ("fastsketch", fastsketch_keys))
+            if getattr(options, name)
+        }
         texts = [document["text"] for document in read_jsonl(options.docs)]
         result["mean_words"] = round(sum(len(text.split()) for text in texts[:300]) / len(texts[:300]))
         result["milliseconds"] = {
             name: round(milliseconds(keys, texts if name == "tamis" else texts[:300]), 4)
-            for name, keys in methods.items()
+            for name, keys in timed.items()
         }
         result["recall"] = compare_recall(options.docs, methods, seeds, *shape)
     if options.memory:

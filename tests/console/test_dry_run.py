@@ -28,6 +28,13 @@ class CostlyUnique(Unique):
         return Cost(memory_bytes=1000 * corpus.num_documents, sketch_bytes=10 * corpus.num_documents)
 
 
+class TellingUnique(Unique):
+    """A group that tells what can be expected of its settings."""
+
+    def expectation(self) -> str:
+        return "finds every second copy"
+
+
 class NeedsModel(Measure):
     """Reads a file that another node of the graph makes."""
 
@@ -187,6 +194,19 @@ def test_a_recipe_that_is_part_of_another_has_nothing_of_its_own_to_do(workspace
     found = graph_cost([*recipe_nodes("mine"), *raw], workspace, 1)
     assert states(found)["raw: pool + shout"] == SHARED
     assert states(graph_cost(raw, workspace, 1))["raw: pool + shout"] == TO_DO
+
+
+def test_a_group_tells_what_can_be_expected_of_its_settings(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ToyPool(ToyPool.Settings(shards=toy_docs(3, 20)))
+    plan = make_plan(toy_recipe(), source, [TellingUnique(Unique.Settings())], source.shards())
+    nodes = in_order(plan_nodes("raw", plan, {}).values())
+    print_graph(nodes, workspace, 1, as_json=False)
+    assert "finds every second copy" in capsys.readouterr().out
+    finish(nodes, workspace)
+    print_graph(nodes, workspace, 1, as_json=False)
+    assert "finds every second copy" not in capsys.readouterr().out
 
 
 def test_memory_is_not_guessed_where_a_model_of_the_first_pass_is_not_made_yet(

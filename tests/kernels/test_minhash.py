@@ -25,13 +25,14 @@ def check_keys(documents: list[str], ngram: int, bands: int, rows: int) -> None:
     a, b = functions(bands * rows)
     for hashes, hashes_twin in ((word_hashes, word_hashes_twin), (character_hashes, twin.character_hashes)):
         units, offsets = hashes(*views(pa.array(documents, pa.string())), fold_table())
-        keys, empty = band_keys(units, offsets, ngram, a, b, bands)
+        keys, empty, digests = band_keys(units, offsets, ngram, a, b, bands)
         for document, text in enumerate(documents):
             expected_units = hashes_twin(text)
             assert units[offsets[document] : offsets[document + 1]].tolist() == expected_units
             expected = twin.band_keys(expected_units, ngram, a.tolist(), b.tolist(), bands)
             assert empty[document] == (expected is None)
             assert keys[:, document].tolist() == (expected or [0] * bands)
+            assert digests[document] == twin.digest(expected_units, ngram)
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,7 +67,7 @@ def test_recall_follows_the_s_curve_at_every_similarity(bands: int, rows: int) -
         for seed in range(seeds):
             words, jaccard = similar_pairs(wanted, pairs, size, np.random.default_rng(1000 + seed))
             offsets = np.arange(0, words.size + 1, size)
-            keys, _ = band_keys(words.ravel(), offsets, 1, *functions(bands * rows, seed), bands)
+            keys, _, _ = band_keys(words.ravel(), offsets, 1, *functions(bands * rows, seed), bands)
             found += int((keys[:, ::2] == keys[:, 1::2]).any(axis=0).sum())
         expected = 1 - (1 - jaccard**rows) ** bands
         assert abs(found / (seeds * pairs) - expected) < 0.02, (wanted, found, expected)
@@ -78,7 +79,7 @@ def test_each_function_agrees_as_often_as_documents_are_alike(size: int) -> None
     num_functions, pairs = 1024, 200
     a, b = functions(num_functions, 7)
     words, jaccard = similar_pairs(0.8, pairs, size, np.random.default_rng(3))
-    keys, _ = band_keys(words.ravel(), np.arange(0, words.size + 1, size), 1, a, b, num_functions)
+    keys, _, _ = band_keys(words.ravel(), np.arange(0, words.size + 1, size), 1, a, b, num_functions)
     equal = (keys[:, ::2] == keys[:, 1::2]).mean(axis=0)
     assert abs(equal.mean() - jaccard) < 0.005
     if 0 < jaccard < 1:

@@ -18,7 +18,7 @@ from tamis.base.errors import TamisError
 from tamis.base.recipe import OutputConfig
 from tamis.base.stage import Map, Sketches, Stage, StageContext
 from tamis.runner.calls import DirectCalls, Heartbeat
-from tamis.runner.jobs import ALL, Decide, run_decide
+from tamis.runner.jobs import Decide, run_decide
 from tamis.runner.ledger import read_record, write_record
 from tamis.runner.split import EXCERPT_CHARACTERS
 from tamis.runner.task import Task, run_task
@@ -208,7 +208,7 @@ def test_a_decision_says_how_many_lines_it_was_made_from(tmp_path: Path) -> None
     sketched = read_json(run_at(tmp_path).stage("03_measure").card)["counts"]["kept"]
     decided = [event.fields for event in events if event.kind == "task_finished" and "bucket" in event.fields]
     assert [(each["bucket"], each["rows"]) for each in decided] == [(0, sketched), (1, sketched), ("all", sketched)]
-    job = Decide(plan=plan, workspace=open_workspace(Location(tmp_path)), number=1, bucket=ALL)
+    job = Decide(plan=plan, workspace=open_workspace(Location(tmp_path)), number=1, round_number=1, bucket=-1)
     assert job.is_done() and run_decide(job, {}) == {"rows": sketched}
 
 

@@ -7,14 +7,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.base.stage import Group, Sketches, StageContext
+from tamis.base.stage import Findings, Group, Sketches, StageContext
 
 
 class TableSketches(Sketches):
-    """Sketches of each shard as a table, streamed in batches of `batch_lines`."""
+    """Sketches of each shard as a table, streamed in batches of `batch_lines`, and what was sketched."""
 
-    def __init__(self, shards: list[pa.Table], batch_lines: int = 50) -> None:
-        self._shards, self._batch_lines = shards, batch_lines
+    def __init__(
+        self, shards: list[pa.Table], batch_lines: int = 50, documents: Sequence[Sequence[pa.RecordBatch]] = ()
+    ) -> None:
+        self._shards, self._batch_lines, self._documents = shards, batch_lines, documents
         self.num_shards = len(shards)
         self.num_lines = sum(shard.num_rows for shard in shards)
 
@@ -25,6 +27,23 @@ class TableSketches(Sketches):
 
     def schema(self, columns: Sequence[str]) -> pa.Schema:
         return self._shards[0].select(list(columns)).schema
+
+    def documents(self, shard: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from (batch.select(list(columns)) for batch in self._documents[shard])
+
+
+class TableFindings(Findings):
+    """The findings of each round as one table."""
+
+    def __init__(self, rounds: list[pa.Table]) -> None:
+        self._rounds = rounds
+
+    def table(
+        self, round_number: int, columns: Sequence[str] | None = None, where: tuple[str, int] | None = None
+    ) -> pa.Table:
+        table = self._rounds[round_number]
+        chosen = table if where is None else table.filter(pc.equal(table[where[0]], where[1]))
+        return chosen if columns is None else chosen.select(list(columns))
 
 
 def to_batch(documents: list[dict[str, Any]]) -> pa.RecordBatch:
@@ -43,17 +62,19 @@ def sketch_all(
     stage: Group, shards: list[list[dict[str, Any]]], batch_rows: int = 7
 ) -> tuple[TableSketches, list[tuple[int, pa.Array, pa.RecordBatch]]]:
     """The sketches, and (shard, rows, batch) of every batch."""
-    tables, batches = [], []
+    tables, batches, sketched = [], [], []
     for shard, documents in enumerate(shards):
         parts = []
+        sketched.append(list[pa.RecordBatch]())
         for start in range(0, max(len(documents), 1), batch_rows):
             batch = to_batch(documents[start : start + batch_rows])
             rows = pa.array(range(start, start + batch.num_rows), pa.int64())
             batches.append((shard, rows, batch))
+            sketched[shard].append(batch)
             lines = stage.sketch(batch, rows)
             parts.append(lines.append_column("shard", pa.array([shard] * lines.num_rows, pa.int32())))
         tables.append(pa.concat_tables(parts))
-    return TableSketches(tables), batches
+    return TableSketches(tables, documents=sketched), batches
 
 
 def decide_all(stage: Group, sketches: Sketches, context: StageContext) -> tuple[pa.Table, dict[str, Any]]:
@@ -64,7 +85,13 @@ def decide_all(stage: Group, sketches: Sketches, context: StageContext) -> tuple
     details: dict[str, Any] = {}
     for table in found:
         details |= json.loads((table.schema.metadata or {}).get(b"details", b"{}"))
-    return (found[-1] if stage.combines else pa.concat_tables(found)), details
+    last, rounds = (found[-1:] if stage.combines else found), [pa.concat_tables(found[: stage.num_buckets]), found[-1]]
+    for number, (_, jobs) in enumerate(stage.later_rounds(sketches.num_shards), start=2):
+        findings = TableFindings(rounds)
+        last = [stage.decide_later(number, job, findings, sketches, context) for job in range(jobs)]
+        rounds.append(pa.concat_tables(last))
+        details |= json.loads((last[-1].schema.metadata or {}).get(b"details", b"{}"))
+    return pa.concat_tables(last), details
 
 
 def drive(

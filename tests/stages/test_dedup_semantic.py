@@ -126,7 +126,7 @@ def _centroids(stage: SemanticDedup, documents: list[dict[str, Any]]) -> np.ndar
 
     stage.open(StageContext(seed=0))
     sketches, _ = sketch_all(stage, [documents], 100)
-    lines = SketchLines.read(sketches, ranked=stage.config.keep == "highest:score")
+    lines = SketchLines.read(sketches, stage.keep.rank_names)
     first, _ = _distinct(lines, np.flatnonzero(lines.embedded))
     return _cluster(sketches, first, stage._method(), named_rng(0, "dedup", "semantic")).centroids
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tamis.base import columns
 from tamis.base.hashing import fingerprint
-from tamis.base.stage import Group, Map, Sketches, Stage, StageContext
+from tamis.base.stage import Findings, Group, Map, Sketches, Stage, StageContext
 from tamis.runner.calls import POSITION
 from tamis.runner.plan import asset_mark
 from tamis.runner.split import apply_guarded, sketch_guarded, with_errors
@@ -107,7 +107,9 @@ class MemorySketches(Sketches):
 
     num_shards = 1
 
-    def __init__(self, tables: Sequence[pa.Table]) -> None:
+    def __init__(self, tables: Sequence[pa.Table], batches: Sequence[pa.RecordBatch]) -> None:
+        """`batches` hold the rows that were sketched: row k of the sketches is row k of them all."""
+        self._documents = batches
         self._table = pa.concat_tables(tables).combine_chunks()
         self._table = self._table.append_column("shard", pa.array(np.zeros(self._table.num_rows, np.int32)))
         self.num_lines = self._table.num_rows
@@ -119,16 +121,40 @@ class MemorySketches(Sketches):
     def schema(self, columns: Sequence[str]) -> pa.Schema:
         return pa.schema([self._table.schema.field(name).remove_metadata() for name in columns])
 
+    def documents(self, shard: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from (batch.select(list(columns)) for batch in self._documents)
+
+
+class MemoryFindings(Findings):
+    """What the rounds of a decision found so far, in memory."""
+
+    def __init__(self) -> None:
+        self._tables: dict[int, pa.Table] = {}
+
+    def add(self, round_number: int, tables: Sequence[pa.Table]) -> pa.Table:
+        """Keep the findings of all jobs of a round; returns them as one table."""
+        self._tables[round_number] = pa.concat_tables(tables)
+        return self._tables[round_number]
+
+    def table(
+        self, round_number: int, columns: Sequence[str] | None = None, where: tuple[str, int] | None = None
+    ) -> pa.Table:
+        table = self._tables[round_number]
+        if where is not None:
+            table = table.filter(pc.equal(table[where[0]], where[1]))
+        return table if columns is None else table.select(list(columns))
+
 
 def _decide_and_mark(group: Group, context: StageContext, parts: Sequence[_Part]) -> None:
     """Let a group decide over the kept rows of all parts, and mark them."""
     tables, failed, first = list[pa.Table](), dict[int, str](), 0
+    batches = [part.kept for part in parts if part.kept.num_rows]
     for part in parts:
         rows = pa.array(np.arange(first, first + part.kept.num_rows, dtype=np.int64))
         for made in sketch_guarded(group.sketch, part.kept, rows, failed, _nothing) if len(rows) else ():
             tables.append(made)
         first += len(rows)
-    decisions = _decisions(group, MemorySketches(tables), context) if tables else None
+    decisions = _decisions(group, MemorySketches(tables, batches), context) if tables else None
     first = 0
     for part in parts:
         count = part.kept.num_rows
@@ -139,8 +165,12 @@ def _decide_and_mark(group: Group, context: StageContext, parts: Sequence[_Part]
 
 def _decisions(group: Group, sketches: Sketches, context: StageContext) -> pa.Table:
     """What was decided, ordered by row."""
-    decided = [group.decide(bucket, sketches, context) for bucket in range(group.num_buckets)]
-    table = group.combine(decided, sketches, context) if group.combines else pa.concat_tables(decided)
+    decided, found = [group.decide(bucket, sketches, context) for bucket in range(group.num_buckets)], MemoryFindings()
+    table = found.add(0, decided)
+    if group.combines:
+        table = found.add(1, [group.combine(decided, sketches, context)])
+    for number, (_, jobs) in enumerate(group.later_rounds(sketches.num_shards), start=2):
+        table = found.add(number, [group.decide_later(number, job, found, sketches, context) for job in range(jobs)])
     return table.sort_by("row") if "row" in table.column_names else table
 
 

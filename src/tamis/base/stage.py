@@ -301,13 +301,28 @@ class Sketches(ABC):
     def schema(self, columns: Sequence[str]) -> pa.Schema:
         """The types of `columns`, which are also known when there are no lines."""
 
+    @abstractmethod
+    def documents(self, shard: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Stream some columns of the documents of a shard that were sketched; document k is row k of the sketch."""
+
+
+class Findings(ABC):
+    """What the earlier rounds of a group's decision found, read from disk."""
+
+    @abstractmethod
+    def table(
+        self, round_number: int, columns: Sequence[str] | None = None, where: tuple[str, int] | None = None
+    ) -> pa.Table:
+        """The findings of all jobs of a round (0 is `decide`, 1 `combine`) in their order, with all columns or some of
+        them; `where` is a column and the value that it has in the rows that are wanted."""
+
 
 class Group(Stage):
     """Needs the whole corpus: `sketch` per shard -> `decide` per bucket -> (`combine` once) -> `mark` per shard.
 
     Buckets are decided independently and in parallel. Each of them can read all sketches, and uses the columns, shards
     or lines that belong to it. What a bucket cannot decide alone is decided by `combine` from the findings of all
-    buckets.
+    buckets. A group whose decision takes more steps than these two names the jobs of its `later_rounds`.
     """
 
     compares_documents = True
@@ -330,6 +345,19 @@ class Group(Stage):
         """The decision, from the findings of every bucket in order; shaped as `decide` says."""
         raise NotImplementedError(f"{self.name} does not combine")
 
+    def later_rounds(self, num_shards: int) -> Sequence[tuple[str, int]]:
+        """Name and number of jobs of each round of decisions that follows `combine`. If there is one, `mark` gets the
+        findings of the last."""
+        return ()
+
+    def decide_later(
+        self, round_number: int, job: int, findings: Findings, sketches: Sketches, context: StageContext
+    ) -> pa.Table:
+        """The findings of one job of a later round; the first of these rounds is number 2. If
+        `schema.metadata[b"partition"]` names a column, rows with different values of it can be read apart: each value
+        must have its rows in one piece."""
+        raise NotImplementedError(f"{self.name} has no later rounds")
+
     @abstractmethod
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
         """As `Map.apply`; `rows` (int64) are the positions that `sketch` saw, `decisions` those for this shard, ordered
@@ -338,3 +366,7 @@ class Group(Stage):
     def cost(self, corpus: Corpus) -> Cost | None:
         """What a decision on such a corpus needs; None where that is negligible."""
         return None
+
+    def expectation(self) -> str:
+        """What to tell a user of the settings before a run: what they can be expected to find. '' for nothing."""
+        return ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tamis.base import columns
-from tamis.base.stage import Corpus
+from tamis.base.stage import Corpus, Group
 from tamis.console.formats import count_text, duration_text, size_text, work_label
 from tamis.console.terminal import echo, echo_json
 from tamis.runner.curation import DecideNode, PassNode
@@ -169,6 +169,7 @@ def _decision_entry(node: DecideNode, forecast: Forecast) -> dict[str, Any]:
         "tasks_done": len(jobs) - waiting,
         "estimated_seconds": None if waiting else 0.0,
         "memory": cost.to_dict() if cost is not None else None,
+        "expectation": node.step.stage.expectation() if isinstance(node.step.stage, Group) else "",
         "new_sketches": node.step.artefact in forecast.new_sketches,
     }
 
@@ -207,6 +208,8 @@ def print_graph(
         return
     for entry in cost["nodes"]:
         echo(f"  {_label(entry)}: {', '.join(_facts(entry))}")
+        if entry.get("expectation") and entry["state"] not in (DONE, SHARED):
+            echo(f"    {entry['expectation']}")
     for line in extra:
         echo(line)
     waiting = [entry for entry in cost["nodes"] if entry["state"] not in (DONE, SHARED)]

@@ -15,6 +15,7 @@ from tamis.base.stage import Group, InputShard, Map, Source, Stage
 from tamis.runner.ledger import verify
 from tamis.runner.plan import Plan, Step
 from tamis.runner.reading import NumberedReading, ReadingError, read_guarded, without_first
+from tamis.runner.rounds import Round, rounds_of
 from tamis.runner.split import error_of
 from tamis.runner.verification import verified_assets
 from tamis.store.rundir import StageDir
@@ -117,7 +118,8 @@ class DirectCalls(StageCalls):
         stage = self._stage(step)
         if isinstance(stage, Group) and self._place.marks(step):
             folder = stage_dir(self._place.workspace, step)
-            self._decisions[step.fingerprint] = _read_decisions(stage, folder, self._place.index)
+            final = rounds_of(stage, len(self._place.plan.shards))[-1]
+            self._decisions[step.fingerprint] = _read_decisions(final, folder, self._place.index)
 
     def apply(self, step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         stage = self._stage(step)
@@ -153,13 +155,12 @@ class DirectCalls(StageCalls):
         return dict(source.notes())
 
 
-def _read_decisions(group: Group, folder: StageDir, index: int) -> pa.Table:
+def _read_decisions(final: Round, folder: StageDir, index: int) -> pa.Table:
     """What the group decided that concerns this shard, ordered by row; or all of it, where it concerns every shard."""
-    paths = [folder.combined] if group.combines else [folder.decisions(b) for b in range(group.num_buckets)]
-    records = [folder.combine_task] if group.combines else [folder.decide_task(b) for b in range(group.num_buckets)]
     tables = []
-    for path, record in zip(paths, records, strict=True):
-        verify(folder.root, record)
+    for bucket in final.buckets:
+        path = final.findings(folder, bucket)
+        verify(folder.root, final.record(folder, bucket))
         by_shard = "shard" in schema_of(path).names
         tables.append(read_table(path, where=pc.field("shard") == index if by_shard else None))
     table = pa.concat_tables(tables)

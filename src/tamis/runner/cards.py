@@ -11,6 +11,7 @@ from tamis.base.stage import Group, Stage
 from tamis.runner.jobs import decision_details
 from tamis.runner.ledger import Record, read_record, verify
 from tamis.runner.plan import Plan, Step
+from tamis.runner.rounds import rounds_of
 from tamis.runner.source_accounts import source_accounts
 from tamis.runner.split import EXAMPLES_PER_REASON
 from tamis.runner.task import Task
@@ -38,7 +39,7 @@ def write_card(plan: Plan, step: Step, tasks: Sequence[Task]) -> Card:
         "sources": source_accounts(plan.shards, records, [folder.sources(task.index) for task in tasks], accounting),
     }
     if isinstance(step.stage, Group):
-        _merge_decisions(folder, step, details)
+        _merge_decisions(folder, step, len(plan.shards), details)
     card = Card(
         kind="stage",
         name=step.stage.name,
@@ -93,15 +94,14 @@ def _merge_examples(records: list[Record]) -> list[dict[str, Any]]:
     return [{k: v for k, v in example.items() if k != "rank"} for group in best for example in group]
 
 
-def _merge_decisions(folder: StageDir, step: Step, details: dict[str, Any]) -> None:
+def _merge_decisions(folder: StageDir, step: Step, num_shards: int, details: dict[str, Any]) -> None:
     """Thresholds and other findings of a group's decision; rules it decided join the stage's own."""
     assert isinstance(step.stage, Group)
-    group = step.stage
-    paths = [folder.decisions(bucket) for bucket in range(group.num_buckets)]
-    for path in [*paths, folder.combined] if group.combines else paths:
-        found = decision_details(path)
-        details["rules"] = details["rules"] + found.pop("rules", [])
-        details.setdefault("decisions", {}).update(found)
+    for this in rounds_of(step.stage, num_shards):
+        for bucket in this.buckets:
+            found = decision_details(this.findings(folder, bucket))
+            details["rules"] = details["rules"] + found.pop("rules", [])
+            details.setdefault("decisions", {}).update(found)
 
 
 def check_budget(plan: Plan, step: Step, card: Card, tasks: Sequence[Task]) -> None:

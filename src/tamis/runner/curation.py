@@ -14,10 +14,11 @@ from tamis.runner.engine import Engine
 from tamis.runner.estimate import group_cost, measured_corpus, memory_warning
 from tamis.runner.graph import Context, Node, OnEvent
 from tamis.runner.inline_engine import InlineEngine
-from tamis.runner.jobs import ALL, DAMAGED, Decide, Job
+from tamis.runner.jobs import DAMAGED, Decide, Job
 from tamis.runner.ledger import Damage, DamagedError, read_record, verify, write_record
 from tamis.runner.local_engine import LocalEngine
 from tamis.runner.plan import ARTEFACT_SCHEME, Pass, Plan, Step, asset_location
+from tamis.runner.rounds import ALL, rounds_of
 from tamis.runner.source_alarm import check_sources
 from tamis.runner.task import FALLBACK, Task, first_step_to_do, stored_input
 from tamis.store.atomic import delete_leftovers
@@ -139,11 +140,13 @@ class DecideNode(Node):
     def jobs(self, workspace: Workspace) -> list[list[Decide]]:
         """Jobs in rounds: those of a round can be done at once."""
         assert isinstance(self.step.stage, Group)
-        rounds = [list(range(self.step.stage.num_buckets))] + ([[ALL]] if self.step.stage.combines else [])
         number = self.this_pass.number
         return [
-            [Decide(plan=self.plan, workspace=workspace, number=number, bucket=bucket) for bucket in buckets]
-            for buckets in rounds
+            [
+                Decide(plan=self.plan, workspace=workspace, number=number, bucket=bucket, round_number=this.number)
+                for bucket in this.buckets
+            ]
+            for this in rounds_of(self.step.stage, len(self.plan.shards))
         ]
 
     def is_done(self, workspace: Workspace) -> bool:
@@ -313,8 +316,11 @@ def _about(jobs: Sequence[Task] | Sequence[Decide], starts: Sequence[int], this_
     steps), and what a job is called."""
     first = jobs[0]
     if isinstance(first, Decide):
-        verb = "combine" if first.combines else "decide"
-        return {"stages": [f"{first.step.label} ({verb})"], "unit": "decisions", "rows_are": "sketched rows"}
+        return {
+            "stages": [f"{first.step.label} ({first.round.name})"],
+            "unit": "decisions",
+            "rows_are": "sketched rows",
+        }
     steps = this_pass.steps[min(starts, default=0) :] or this_pass.steps[-1:]
     reads = (
         this_pass.steps[min(starts) - 1].label
@@ -328,5 +334,5 @@ def _about(jobs: Sequence[Task] | Sequence[Decide], starts: Sequence[int], this_
 
 def _describe(job: Job) -> dict[str, Any]:
     if not isinstance(job, Task):
-        return {"bucket": "all" if job.combines else job.bucket}
+        return {"bucket": "all" if job.bucket == ALL else job.bucket}
     return {"shard": job.shard.name, "input_bytes": job.shard.size_bytes}

@@ -2,8 +2,9 @@
 
 import io
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -22,26 +23,28 @@ from tamis.runner.ledger import (
     write_record,
 )
 from tamis.runner.plan import Plan, Step
+from tamis.runner.rounds import Round, StoredFindings, rounds_of
 from tamis.runner.task import Task, run_task
 from tamis.store.location import Location
 from tamis.store.rundir import StageDir
-from tamis.store.shards import num_rows_of, read_row_groups, read_table, schema_of, write_table
+from tamis.store.shards import num_rows_of, read_row_groups, read_table, schema_of, write_partitioned, write_table
 from tamis.store.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decide:
-    """One bucket of the group that pass `number` feeds, or, as bucket ALL, the decision from what all buckets found."""
+    """One bucket of a round of decisions of the group that pass `number` feeds; `combine` is bucket ALL of round 1."""
 
     plan: Plan
     workspace: Workspace
     number: int
     bucket: int
+    round_number: int = 0
 
     @property
     def key(self) -> tuple[object, ...]:
         """Tells it from every other job."""
-        return (self.plan.key, "decide", self.number, self.bucket)
+        return (self.plan.key, "decide", self.number, self.round_number, self.bucket)
 
     @property
     def step(self) -> Step:
@@ -50,8 +53,13 @@ class Decide:
         return step
 
     @property
-    def combines(self) -> bool:
-        return self.bucket == ALL
+    def rounds(self) -> list[Round]:
+        assert isinstance(self.step.stage, Group)
+        return rounds_of(self.step.stage, len(self.plan.shards))
+
+    @property
+    def round(self) -> Round:
+        return next(one for one in self.rounds if one.number == self.round_number)
 
     @property
     def folder(self) -> StageDir:
@@ -59,29 +67,44 @@ class Decide:
 
     @property
     def record_place(self) -> Location:
-        return self.folder.combine_task if self.combines else self.folder.decide_task(self.bucket)
+        return self.round.record(self.folder, self.bucket)
 
     @property
     def fingerprint(self) -> str:
-        return self.plan.decide_fingerprint(self.step, self.bucket)
+        return self.plan.decide_fingerprint(self.step, self.round_number, self.bucket)
 
     def is_done(self) -> bool:
         return complete_record(self.folder.root, self.record_place, self.fingerprint) is not None
 
 
-ALL = -1
 DAMAGED = "damaged"
 """Field of a job's answer: what it found damaged of its inputs."""
 Job = Task | Decide
 
 
 class StoredSketches(Sketches):
-    """The sketch files of one group."""
+    """The sketch files of one group, and in `documents` what was sketched. `check` is called before the first sketch is
+    read."""
 
-    def __init__(self, folder: StageDir, num_shards: int) -> None:
-        self._places = [folder.sketch(index) for index in range(num_shards)]
+    def __init__(
+        self, folder: StageDir, num_shards: int, documents: StageDir, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self._folder, self._documents, self._check = folder, documents, check
         self.num_shards = num_shards
-        self.num_lines = sum(num_rows_of(place) for place in self._places if place.exists())
+
+    @cached_property
+    def _places(self) -> list[Location]:
+        self._check()
+        return [self._folder.sketch(index) for index in range(self.num_shards)]
+
+    @cached_property
+    def num_lines(self) -> int:  # type: ignore[override]
+        return sum(num_rows_of(place) for place in self._places if place.exists())
+
+    def documents(self, shard: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        verify(self._documents.root, self._documents.task(shard), ("shards/",))
+        if self._documents.shard(shard).exists():
+            yield from read_row_groups(self._documents.shard(shard), columns)
 
     def batches(self, columns: Sequence[str], shards: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
         for index in range(self.num_shards) if shards is None else shards:
@@ -136,26 +159,32 @@ def load_job(data: bytes, plan: Plan | bytes) -> Job:
 
 
 def run_decide(job: Decide, cache: Opened) -> dict[str, Any]:
-    """Let the group decide, publish. Returns the lines it had to decide on as `rows`."""
-    folder, seed = job.folder, job.plan.recipe.seed
+    """Let the group decide, publish. Returns the lines it had to decide on (in a later round, found) as `rows`."""
+    folder, seed, name = job.folder, job.plan.recipe.seed, f"bucket {job.bucket}"
     group = opened(job.step, seed, job.workspace, cache)
     assert isinstance(group, Group)
-    _check_sketches(job, folder)
-    sketches = StoredSketches(folder, len(job.plan.shards))
+    documents = stage_dir(job.workspace, job.plan.passes[job.number - 1].output)
+    sketches = StoredSketches(folder, len(job.plan.shards), documents, lambda: _check_sketches(job, folder))
     context = job.step.context(seed, job.workspace)
-    if job.combines:
-        path, name = folder.combined, "all buckets"
-        for bucket in range(group.num_buckets):
-            verify(folder.root, folder.decide_task(bucket))
-        found = [read_table(folder.decisions(bucket)) for bucket in range(group.num_buckets)]
+    if job.round_number == 0:
+        decisions = group.decide(job.bucket, sketches, context)
+    elif job.round_number == 1:
+        name, first = "all buckets", job.rounds[0]
+        for bucket in first.buckets:
+            verify(folder.root, first.record(folder, bucket))
+        found = [read_table(first.findings(folder, bucket)) for bucket in first.buckets]
         decisions = group.combine(found, sketches, context)
     else:
-        path, name = folder.decisions(job.bucket), f"bucket {job.bucket}"
-        decisions = group.decide(job.bucket, sketches, context)
-    write_table(path, decisions)
+        findings = StoredFindings(folder, job.rounds)
+        decisions = group.decide_later(job.round_number, job.bucket, findings, sketches, context)
+    path, partition = job.round.findings(folder, job.bucket), (decisions.schema.metadata or {}).get(b"partition")
+    if partition is None:
+        write_table(path, decisions)
+    else:
+        write_partitioned(path, decisions, partition.decode())
     outputs = describe_outputs(folder.root, [path])
     write_record(job.record_place, Record(fingerprint=job.fingerprint, shard=name, outputs=outputs))
-    return {"rows": sketches.num_lines}
+    return {"rows": sketches.num_lines if job.round_number < 2 else decisions.num_rows}
 
 
 def _check_sketches(job: Decide, folder: StageDir) -> None:

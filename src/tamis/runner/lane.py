@@ -13,7 +13,7 @@ from tamis.runner.calls import POSITION, Heartbeat, ShardPlace, StageCalls, stag
 from tamis.runner.ledger import Record, describe_outputs, write_record
 from tamis.runner.plan import Pass, Step
 from tamis.runner.sources import SourceTally, is_gone
-from tamis.runner.split import Split, apply_guarded, error_of, sketch_guarded, text_bytes, with_errors
+from tamis.runner.split import Split, apply_guarded, sketch_guarded, text_bytes, with_errors
 from tamis.store.jsonl import write_jsonl
 from tamis.store.location import Location
 from tamis.store.shards import ShardWriter, read_shard, read_table, write_table

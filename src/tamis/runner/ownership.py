@@ -9,8 +9,9 @@ from tamis.store.locks import LOCK
 _STAGE = re.compile(r".+-[0-9a-f]{12}-[0-9a-f]{8}")
 _PRODUCT = re.compile(r".+-[0-9a-f]{20}")
 _STAGE_FILE = re.compile(
-    r"card\.json|(shards|removed|quarantine|sources|sketches)/\d{5,}\.parquet|decisions/(\d{5,}|combined)\.parquet|"
-    r"tasks/((sketch-|decide-)?\d{5,}|combine)\.json|jsonl/\d{5,}\.jsonl\.\w+|"
+    r"card\.json|(shards|removed|quarantine|sources|sketches)/\d{5,}\.parquet|"
+    r"decisions/((round\d-)?\d{5,}|combined)\.parquet|"
+    r"tasks/((sketch-|decide-|decide-round\d-)?\d{5,}|combine)\.json|jsonl/\d{5,}\.jsonl\.\w+|"
     r"tokens/(\d{5,}\.(bin|offsets)|manifest\.json|tokenizer\.json)"
 )
 """The files that `StageDir` names."""

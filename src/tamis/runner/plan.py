@@ -125,8 +125,8 @@ class Plan:
         assert this_pass.sketch is not None
         return fingerprint("sketch", this_pass.sketch.fingerprint, self.task_fingerprint(this_pass.output, shard))
 
-    def decide_fingerprint(self, step: Step, bucket: int) -> str:
-        return fingerprint("decide", step.fingerprint, self.corpus_fingerprint, bucket)
+    def decide_fingerprint(self, step: Step, round_number: int, bucket: int) -> str:
+        return fingerprint("decide", step.fingerprint, self.corpus_fingerprint, round_number, bucket)
 
 
 def corpus_fingerprint(shards: Iterable[InputShard]) -> str:

@@ -82,6 +82,13 @@ class StageDir:
     def decide_task(self, bucket: int) -> Location:
         return self.root / "tasks" / f"decide-{bucket:05d}.json"
 
+    def later_decision(self, round_number: int, job: int) -> Location:
+        """The findings of a job of a round after `combine`."""
+        return self.root / "decisions" / f"round{round_number}-{job:05d}.parquet"
+
+    def later_task(self, round_number: int, job: int) -> Location:
+        return self.root / "tasks" / f"decide-round{round_number}-{job:05d}.json"
+
     @property
     def combined(self) -> Location:
         return self.root / "decisions" / "combined.parquet"

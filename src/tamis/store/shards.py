@@ -188,6 +188,19 @@ def write_table(path: Place, table: pa.Table) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
+def write_partitioned(path: Place, table: pa.Table, column: str) -> None:
+    """Publish a table of hashes, which no compression makes smaller. Each run of rows with one value of `column` is a
+    row group, so that `read_table` reads the rows of one value without the others."""
+    values = table[column].to_numpy()
+    starts = np.flatnonzero(np.diff(values, prepend=values[:1] - 1))
+    with (
+        publish(path) as temporary,
+        pq.ParquetWriter(temporary, table.schema, compression="none", use_dictionary=False) as writer,
+    ):
+        for start, size in zip(starts, np.diff(starts, append=len(values)), strict=True):
+            writer.write_table(table.slice(start, size), row_group_size=size)
+
+
 def read_shard(
     path: Place, columns: Sequence[str] | None = None, batch_rows: int = 1024, skip: int = 0
 ) -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,7 @@ inside the loop over shingles, which LLVM turns into vector instructions (vpmull
 
 import numpy as np
 
-from tamis.kernels.dedup import components
+from tamis.kernels.dedup import components, verify
 from tamis.kernels.jit import kernel
 from tamis.kernels.text.ngrams import decode_character, fold_table, run_hashes, word_hashes
 
@@ -106,19 +106,20 @@ def band_keys(
     multipliers: np.ndarray,
     increments: np.ndarray,
     num_bands: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """`(keys uint64[num_bands, n], empty bool[n])` of n documents, whose words' (or characters') hashes are `units`
-    (uint64) at `unit_offsets` (int64).
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`(keys uint64[num_bands, n], empty bool[n], digests uint64[n])` of n documents, whose words' (or characters')
+    hashes are `units` (uint64) at `unit_offsets` (int64).
 
     A shingle is a run of `ngram` units; fewer than that are one shingle. A document without units is `empty` and its
-    keys are 0. `multipliers` (odd) and `increments`, uint64[num_bands * rows], are the hash functions, those of a band
-    side by side.
+    keys and digest are 0. The digest is the sum of the hashes of all shingles: documents of as many units that have the
+    same one have the same shingles. `multipliers` (odd) and `increments`, uint64[num_bands * rows], are the hash
+    functions, those of a band side by side.
     """
     # The minima of one document at a time, and a key for each band.
     num_documents = len(unit_offsets) - 1
     rows = len(multipliers) // num_bands
     keys = np.zeros((num_bands, num_documents), np.uint64)
-    empty = np.zeros(num_documents, np.bool_)
+    empty, digests = np.zeros(num_documents, np.bool_), np.zeros(num_documents, np.uint64)
     minima = np.empty(len(multipliers), np.uint64)
     scratch = np.empty(3 * FUNCTIONS_PER_BLOCK, np.uint64)
     for document in range(num_documents):
@@ -133,7 +134,9 @@ def band_keys(
         for start in range(first, end - length + 1, SHINGLES_PER_BLOCK):
             # Hash a limited number of shingles at a time, so that they stay in the cache.
             stop = min(start + SHINGLES_PER_BLOCK + length - 1, end)
-            lower_minima(run_hashes(units[start:stop], length), multipliers, increments, minima, scratch)
+            shingles = run_hashes(units[start:stop], length)
+            digests[document] += shingles.sum()
+            lower_minima(shingles, multipliers, increments, minima, scratch)
         for band in range(num_bands):
             # The key of a band is a hash of its minima.
             key = _KEY_START
@@ -141,12 +144,13 @@ def band_keys(
                 key = (key ^ minima[f]) * _KEY_STEP
                 key ^= key >> np.uint64(32)
             keys[band, document] = key
-    return keys, empty
+    return keys, empty, digests
 
 
 def warm() -> None:
-    """Compile or load this module and the connected components that follow it."""
+    """Compile or load this module, and the connected components and the verification that follow it."""
     components.warm()
+    verify.warm()
     ones, offsets = np.ones(1, np.uint64), np.zeros(1, np.int64)
     for hashes in (word_hashes, character_hashes):
         units, unit_offsets = hashes(np.zeros(0, np.uint8), offsets, fold_table())

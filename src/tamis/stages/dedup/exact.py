@@ -20,7 +20,7 @@ from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.stage import Corpus, Cost, Sketches, StageContext
 from tamis.base.words import normalize
-from tamis.stages.dedup.survivors import RANK, DocumentDedup, Keep, choose, decision_table
+from tamis.stages.dedup.survivors import LONGEST, DocumentDedup, Keep, choose, decision_table
 
 Normalizer = Literal["none", "standard", "dclm", "ccnet"]
 
@@ -37,7 +37,8 @@ class ExactConfig(Config):
     `dclm`: as DCLM's exact dedup, texts lower-cased and stripped; URLs without scheme, `www.`, tracking query and last
     slashes. `ccnet` (texts): also without punctuation, accents and digits' values."""
     keep: str = "first"
-    """Which copy is kept: first, longest, highest:COLUMN or lowest:COLUMN."""
+    """Which copy is kept: first, longest, id, highest:COLUMN or lowest:COLUMN; several with commas between, or quality,
+    for `highest:quality_score, longest, id`."""
     num_buckets: int = Field(default=1, ge=1, le=4096)
     """Keys are split into this many parts, decided in parallel: more parts, less memory each. The result does not
     depend on it."""
@@ -103,7 +104,7 @@ class ExactDedup(DocumentDedup):
     def __init__(self, config: ExactConfig) -> None:
         super().__init__(config, Keep(config.keep), f"duplicate_{config.key}")
         self.column = columns.TEXT if config.key == "text" else columns.URL
-        text = (columns.TEXT,) if config.keep == "longest" else ()
+        text = (columns.TEXT,) if LONGEST in self.keep.criteria else ()
         self.reads = tuple(dict.fromkeys((*self.reads, self.column, *text)))
         self.num_buckets = config.num_buckets
 
@@ -119,8 +120,7 @@ class ExactDedup(DocumentDedup):
             columns.ID: batch.column(columns.ID),
             "row": rows,
         }
-        ranks = self.keep.rank(batch)
-        return pa.table(lines if ranks is None else lines | {RANK: ranks})
+        return pa.table(lines | self.keep.ranks(batch))
 
     def _key(self, value: str | None) -> bytes:
         """The key of each document: 16 bytes, which are all 0 for a document that is never a duplicate."""
@@ -130,7 +130,7 @@ class ExactDedup(DocumentDedup):
         return hashlib.blake2b(value.encode(), digest_size=16).digest()
 
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
-        names = ["low", "high", *([RANK] if self.keep.setting != "first" else [])]
+        names = ["low", "high", *self.keep.rank_names]
         parts, start = [(np.zeros(0, np.int64), *(np.zeros(0, np.uint64) for _ in names))], 0
         for batch in sketches.batches(names):
             low = batch.column("low").fill_null(0).to_numpy()
@@ -140,7 +140,7 @@ class ExactDedup(DocumentDedup):
         lines, low, high, *ranks = map(np.concatenate, zip(*parts, strict=True))
         groups = equal_groups(low, high)
         shared = np.flatnonzero(np.bincount(groups, minlength=len(groups))[groups] > 1)
-        keepers = choose(lines[shared], groups[shared], ranks[0][shared] if ranks else None)
+        keepers = choose(lines[shared], groups[shared], [rank[shared] for rank in ranks])
         return decision_table(sketches, lines[shared], keepers)
 
     def cost(self, corpus: Corpus) -> Cost:

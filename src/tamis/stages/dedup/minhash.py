@@ -1,10 +1,11 @@
 """Near-duplicate documents by MinHash with locality-sensitive hashing, over the whole corpus.
 
 Each document is represented by the set of its word n-grams. A signature of bands x rows minima of that set becomes one
-64-bit key per band; documents that share the key of any band are linked, and of every connected component one document
-is kept. Two documents of Jaccard similarity J share a key with probability 1 - (1 - J^rows)^bands. Links are not
-verified, as in the pipelines of RefinedWeb, DCLM and FineWeb. As links form chains, two documents of a component may be
-less similar than two linked ones.
+64-bit key per band; documents that share the key of any band are linked. Two documents of Jaccard similarity J share a
+key with probability 1 - (1 - J^rows)^bands, so that links are candidates only: `verified` compares the sets of linked
+documents, and one leaves only for a kept document that it really resembles. With `verify: none`, as in the pipelines of
+RefinedWeb, DCLM and FineWeb, one document of every connected component is kept; as links form chains, two documents of
+a component may be less similar than two linked ones.
 
 Every band is decided independently, and `num_parts` splits a band's keys further, so memory grows with documents /
 parts.
@@ -12,32 +13,38 @@ parts.
 
 import json
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+import pyarrow.compute as pc
 
 from tamis.base import columns
-from tamis.base.config import Config
 from tamis.base.errors import DataError
 from tamis.base.seeds import named_rng
-from tamis.base.stage import Corpus, Cost, Sketches, StageContext
+from tamis.base.signals import Rule, Signal
+from tamis.base.stage import Corpus, Cost, Findings, Sketches, StageContext
+from tamis.stages.dedup import verified
 from tamis.stages.dedup.merge import add_merged, merged_texts
+from tamis.stages.dedup.minhash_config import MinHashConfig, describe_curve, expected_curve, match_probability
 from tamis.stages.dedup.planted import RATE, add_copies, plant, recall_by_rate
 from tamis.stages.dedup.survivors import (
-    FIRST,
     MERGED_FROM,
-    RANK,
+    SIMILARITY,
     DocumentDedup,
     Keep,
     choose,
     decision_table,
     pick,
+    taken,
 )
 
+REASON = "near_duplicate"
+DIGEST, UNITS = "digest", "units"
+"""uint64 and int32 sketch columns: the sum of the hashes of all shingles, and the number of units."""
 JACCARD = "jaccard"
-"""float32 sketch column: exact similarity of a planted copy to the document it was made from; null = a real one."""
+"""float32 sketch column: exact similarity of a planted copy to the document it was made from, by the measure that is
+verified; null = a real one."""
 
 REMOVED_FRACTION, MEMBERS_PER_REMOVED, LINKED_BANDS_FRACTION = 0.3, 1.5, 0.7
 """What `cost` assumes of web pages that passed quality filters: the share of documents that are removed, the number of
@@ -46,53 +53,33 @@ RefinedWeb report that a quarter to a half is removed)."""
 DECIDE_BYTES, READING_BYTES, COMBINE_START_BYTES = 30, 12 << 20, 48 << 20
 """Bytes of memory per key (key and line, their order, sorted keys, marks), and those of the buffers of the files that
 are read."""
+SHINGLES_PER_BYTE, VERIFY_BYTES, CANDIDATE_BYTES = 1 / 6, 24, 120
+"""Shingles per byte of text; bytes of memory per shingle of a block while it is verified, and per document with a
+partner while candidates are sorted."""
 
 MAX_LINES = 2**32 - 1
 """Lines are numbered in 32 bits; the last number means none."""
 
 
-class MinHashConfig(Config):
-    """Settings of `dedup` with `method: minhash`."""
-
-    method: Literal["minhash"] = "minhash"
-    bands: int = Field(default=14, ge=1, le=1024)
-    """Keys per document; one in common links two documents. The defaults, 14 x 8, are FineWeb's (arXiv 2406.17557);
-    DCLM's early experiments took 93 x 15, near RefinedWeb's 450 x 20."""
-    rows: int = Field(default=8, ge=1, le=1024)
-    """Minima that make one key: all must be equal."""
-    ngram: int = Field(default=5, ge=1, le=1000)
-    """Number of units in a shingle. A text of fewer units is one shingle; a text without units is never a duplicate."""
-    unit: Literal["word", "character"] = "word"
-    """The units of a shingle: words (lower-cased runs of letters and digits), or the characters of these words with one
-    blank between words, for languages that are written without blanks; then `ngram` should be 15 to 25."""
-    keep: str = "first"
-    """Which copy is kept: first, longest, highest:COLUMN or lowest:COLUMN."""
-    num_parts: int = Field(default=1, ge=1, le=4096)
-    """Keys of a band are split into this many parts, decided in parallel: more parts, less memory each. The result does
-    not depend on it."""
-    merge: bool = False
-    """Add to the survivor the paragraphs of the removed documents that it lacks. The sketches then hold the texts."""
-    self_check: float = Field(default=0.0, ge=0, le=1)
-    """Fraction of documents of which a near-copy is planted, to measure recall on this corpus; nothing is removed for
-    it."""
-
-
-def match_probability(similarity: np.ndarray, bands: int, rows: int) -> np.ndarray:
-    """`float64[n]`: probability that documents of Jaccard `similarity` share a key, the S-curve of LSH banding."""
-    return np.asarray(1 - (1 - np.asarray(similarity, np.float64) ** rows) ** bands)
-
-
 class MinHashDedup(DocumentDedup):
-    """Removes documents that are linked to one that is kept, as `near_duplicate`."""
+    """Removes documents that resemble one that is kept, as `near_duplicate`."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kernels = ("minhash",)
     combines = True
     config: MinHashConfig
 
     def __init__(self, config: MinHashConfig) -> None:
-        super().__init__(config, Keep(config.keep), "near_duplicate")
+        super().__init__(config, Keep(config.keep), REASON)
+        self.verifies = config.verify != "none"
         self.reads = tuple(dict.fromkeys((*self.reads, columns.TEXT)))
+        if self.verifies:
+            self.adds = self.adds.append(pa.field(SIMILARITY, pa.float32()))
+            source = f"{config.verify} similarity of shingles to the document that is kept"
+            self.rules = (
+                Rule(reason=REASON, column=SIMILARITY, op=">=", threshold=config.min_similarity, source=source),
+            )
+            self.signals = (Signal(column=SIMILARITY, label="similarity to the document kept", low=0, high=1.0001),)
         if config.merge:
             self.adds = self.adds.append(pa.field(MERGED_FROM, pa.list_(pa.string())))
         self.num_buckets = config.bands * config.num_parts
@@ -109,26 +96,28 @@ class MinHashDedup(DocumentDedup):
         self._multipliers, self._increments = drawn[0] | np.uint64(1), drawn[1]
 
     def sketch(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.Table:
-        """One line per document: `band_00`, `band_01`, ... (uint64; null = no word in it), `id`, `row`; and `rank`,
-        where it decides which copy is kept. With `self_check` also `rate` and `jaccard`, and a planted copy's line
-        after its document's."""
-        ranks = self.keep.rank(batch)
+        """One line per document: `band_00`, `band_01`, ... (uint64; null = no word in it), `id`, `row`; `digest` and
+        `units`, where candidates are verified; and ranks, where they decide which copy is kept. With `self_check` also
+        `rate` and `jaccard`, and a planted copy's line after its document's."""
         lines = self.keys(batch.column(columns.TEXT)) | {columns.ID: batch.column(columns.ID), "row": rows}
-        if ranks is not None:
-            lines[RANK] = ranks
+        lines |= self.keep.ranks(batch)
         if self.config.merge:
             lines[columns.TEXT] = batch.column(columns.TEXT)
         return self._with_planted(batch, pa.table(lines)) if self.config.self_check else pa.table(lines)
 
     def keys(self, texts: pa.Array) -> dict[str, pa.Array]:
-        """`uint64[n]` per band, by column name, for n texts; null = no word in it."""
+        """`uint64[n]` per band, by column name, for n texts; null = no word in it. Where candidates are verified, also
+        the `digest` and the number of `units`."""
         from tamis.kernels.dedup.minhash import band_keys
 
         units, offsets = self._units(texts)
         functions = (self._multipliers, self._increments, self.config.bands)
-        keys, empty = band_keys(units, offsets, self.config.ngram, *functions)
+        keys, empty, digests = band_keys(units, offsets, self.config.ngram, *functions)
         nulls = empty if empty.any() else None
-        return {name: pa.array(keys[band], mask=nulls) for band, name in enumerate(self._band_names)}
+        found = {name: pa.array(keys[band], mask=nulls) for band, name in enumerate(self._band_names)}
+        if self.verifies:
+            found |= {DIGEST: pa.array(digests), UNITS: pa.array(np.diff(offsets), pa.int32())}
+        return found
 
     def _units(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         from tamis.kernels.dedup.minhash import character_hashes
@@ -143,22 +132,28 @@ class MinHashDedup(DocumentDedup):
         plants = plant(batch, self.config.self_check, self._seed)
         texts = pa.array(plants.texts, batch.schema.field(columns.TEXT).type)
         origins = batch.column(columns.TEXT).take(pa.array(plants.places))
-        likeness = pa.array(self.jaccard(origins, texts))
+        likeness = pa.array(self.likeness(origins, texts))
         return add_copies(lines, plants, self.keys(texts) | {JACCARD: likeness})
 
-    def jaccard(self, left: pa.Array, right: pa.Array) -> np.ndarray:
-        """`float32[n]`: exact similarity of the shingle sets of each pair of texts; 0 where neither has any."""
-        from tamis.kernels.text.ngrams import run_hashes
+    def sets(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """The sorted sets of shingles of texts, as they are compared: `(uint64[k], int64[n + 1])`."""
+        from tamis.kernels.dedup.verify import shingle_sets
 
-        likeness = np.zeros(len(left), np.float32)
-        (units, starts), (other_units, other_starts) = self._units(left), self._units(right)
+        found: tuple[np.ndarray, np.ndarray] = shingle_sets(
+            *self._units(texts), self.config.verify_ngram or self.config.ngram
+        )
+        return found
+
+    def likeness(self, left: pa.Array, right: pa.Array) -> np.ndarray:
+        """`float32[n]`: exact similarity of each pair of texts, by the measure that is verified (Jaccard, where none
+        is); 0 where neither has a shingle."""
+        from tamis.kernels.dedup.verify import resemblance
+
+        likeness, contained = np.zeros(len(left), np.float32), self.config.verify == "contained"
+        (kept, starts), (gone, other_starts) = self.sets(left), self.sets(right)
         for pair in range(len(left)):
-            first = units[starts[pair] : starts[pair + 1]]
-            other = other_units[other_starts[pair] : other_starts[pair + 1]]
-            if len(first) and len(other):
-                one, two = (np.unique(run_hashes(each, min(self.config.ngram, len(each)))) for each in (first, other))
-                common = len(np.intersect1d(one, two, assume_unique=True))
-                likeness[pair] = common / (len(one) + len(two) - common)
+            one, other = kept[starts[pair] : starts[pair + 1]], gone[other_starts[pair] : other_starts[pair + 1]]
+            likeness[pair] = max(0.0, resemblance(other, one, 0.0, contained))
         return likeness
 
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
@@ -225,23 +220,87 @@ class MinHashDedup(DocumentDedup):
         removed = np.flatnonzero(parents != np.arange(len(parents), dtype=np.uint32))
         labels, sizes = np.unique(parents[removed], return_counts=True)
         members = np.sort(np.append(removed, labels.astype(np.int64)))
-        ranks = pick(sketches, [RANK], members)[RANK].to_numpy() if self.keep.setting != FIRST else None
-        keepers = choose(members, parents[members].astype(np.int64), ranks)
-        table = decision_table(sketches, members, keepers)
         details: dict[str, Any] = {
             "components": len(labels),
             "largest_component": int(sizes.max()) + 1 if len(sizes) else 0,
-            "duplicates": len(removed),
             "edges": num_links,
             "match_probability": self._curve(),
         }
         if self.config.self_check:
             details["self_check"] = self._recall(rates, likeness, caught)
+        if self.verifies:
+            return self._candidates(sketches, members, parents[members].astype(np.int64), details)
+        ranks = [column.to_numpy() for column in pick(sketches, self.keep.rank_names, members)]
+        keepers = choose(members, parents[members].astype(np.int64), ranks)
+        return self._decision(sketches, members, keepers, details | {"duplicates": len(removed)})
+
+    def _candidates(
+        self, sketches: Sketches, members: np.ndarray, groups: np.ndarray, details: dict[str, Any]
+    ) -> pa.Table:
+        known = pick(sketches, ["shard", "row", DIGEST, UNITS, *self.keep.rank_names], members)
+        linked = verified.Members(
+            lines=members,
+            groups=groups,
+            ranks=[known[name].to_numpy() for name in self.keep.rank_names],
+            digests=known[DIGEST].to_numpy(),
+            units=known[UNITS].to_numpy().astype(np.int64),
+        )
+        table = verified.candidates(linked, known, self._parts)
+        return table.replace_schema_metadata(table.schema.metadata | {b"details": json.dumps(details).encode()})
+
+    def _decision(
+        self, sketches: Sketches, members: np.ndarray, keepers: np.ndarray, details: dict[str, Any]
+    ) -> pa.Table:
+        table = decision_table(sketches, members, keepers)
         if self.config.merge:
             merged = merged_texts(sketches, members, keepers)
             table = add_merged(table, np.searchsorted(members, merged.lines), merged)
             details["merge"] = merged.details
         return table.replace_schema_metadata({"details": json.dumps(details)})
+
+    @property
+    def _parts(self) -> int:
+        return verified.PARTS * self.config.num_parts
+
+    def later_rounds(self, num_shards: int) -> Sequence[tuple[str, int]]:
+        return (("collect", num_shards), ("verify", self._parts), ("conclude", 1)) if self.verifies else ()
+
+    def decide_later(
+        self, round_number: int, job: int, findings: Findings, sketches: Sketches, context: StageContext
+    ) -> pa.Table:
+        if round_number == 2:
+            return verified.collect(job, findings, sketches, self.sets)
+        if round_number == 3:
+            return verified.verify(job, findings, self.config)
+        settled = verified.conclude(findings)
+        removed = settled.keepers != settled.lines
+        stays = np.isin(settled.lines, settled.keepers[removed])
+        members = settled.lines[removed | stays]
+        sizes = np.unique(settled.keepers[removed], return_counts=True)[1]
+        details = {
+            "duplicates": int(removed.sum()),
+            "groups": len(sizes),
+            "largest_group": int(sizes.max()) + 1 if len(sizes) else 0,
+            "linked_but_kept": len(settled.lines) - int(removed.sum()) - len(sizes),
+            "compared": settled.num_compared,
+            "not_compared_with_all": settled.num_limited,
+        }
+        table = self._decision(sketches, members, settled.keepers[removed | stays], details)
+        likeness = settled.similarity[removed | stays]
+        return table.append_column(
+            pa.field(SIMILARITY, pa.float32()), pa.array(likeness, mask=np.isnan(likeness), type=pa.float32())
+        )
+
+    def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
+        marked = super().mark(batch, rows, decisions)
+        if not self.verifies:
+            return marked
+        decided = decisions.combine_chunks()
+        found = pc.index_in(rows, value_set=decided["row"])
+        return marked.append_column(decided.schema.field(SIMILARITY), taken(decided, SIMILARITY, found))
+
+    def expectation(self) -> str:
+        return describe_curve(self.config)
 
     def _planted(self, sketches: Sketches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`(lines int64[k] ascending, rates float32[k], similarities float32[k])` of planted copies."""
@@ -254,6 +313,10 @@ class MinHashDedup(DocumentDedup):
         lines, rates, likeness = map(np.concatenate, zip(*parts, strict=True))
         return lines, rates, likeness
 
+    def _passes(self, likeness: np.ndarray) -> np.ndarray:
+        """bool: whether documents that are as alike would be taken for duplicates, once they are linked."""
+        return likeness >= np.float32(self.config.min_similarity) if self.verifies else np.ones(len(likeness), bool)
+
     def _curve(self) -> dict[str, float]:
         """Similarity -> probability of a link, for the card."""
         at = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
@@ -263,7 +326,7 @@ class MinHashDedup(DocumentDedup):
     def _recall(self, rates: np.ndarray, likeness: np.ndarray, caught: np.ndarray) -> list[dict[str, Any]]:
         """Per rate the recall on planted copies, and the recall that the S-curve predicts for copies of their
         similarity."""
-        expected = match_probability(likeness, self.config.bands, self.config.rows)
+        caught, expected = self._passes(likeness) & caught, expected_curve(self.config, likeness)
         found = recall_by_rate(rates, caught)
         for entry in found:
             these = rates == np.float32(entry["rate"])
@@ -277,11 +340,18 @@ class MinHashDedup(DocumentDedup):
         links = int(removed * LINKED_BANDS_FRACTION * self.config.bands)
         combine = combine_bytes(corpus.num_documents, int(removed * MEMBERS_PER_REMOVED), links)
         share = -(-corpus.num_documents // self.config.num_parts)
-        line_bytes = 8.1 * self.config.bands + 22
+        memory, line_bytes, members = DECIDE_BYTES * share, 8.1 * self.config.bands + 22, REMOVED_FRACTION
+        members *= MEMBERS_PER_REMOVED
+        collected = 0
+        if self.verifies:
+            collected = int(members * corpus.text_bytes * SHINGLES_PER_BYTE)
+            memory = max(memory, VERIFY_BYTES * min(collected, 2 * verified.MAX_BLOCK))
+            combine += int(CANDIDATE_BYTES * members * corpus.num_documents)
+            line_bytes += 11
         return Cost(
-            memory_bytes=DECIDE_BYTES * share + READING_BYTES,
+            memory_bytes=memory + READING_BYTES,
             combine_memory_bytes=combine,
-            sketch_bytes=int(corpus.num_documents * line_bytes),
+            sketch_bytes=int(corpus.num_documents * line_bytes) + 8 * collected,
         )
 
 

@@ -28,7 +28,7 @@ def band_keys(
     functions = zip(multipliers, increments, strict=True)
     minima = [min((a * x + b) & _ONES for x in shingles) for a, b in functions]
     rows = len(minima) // num_bands
-    keys = []
+    keys: list[int] = []
     for start in range(0, len(minima), rows):
         key = 0x9E3779B97F4A7C15
         for least in minima[start : start + rows]:
@@ -36,3 +36,8 @@ def band_keys(
             key ^= key >> 32
         keys.append(key)
     return keys
+
+
+def digest(units: Sequence[int], ngram: int) -> int:
+    """The sum of the hashes of all shingles."""
+    return sum(run_hashes(units, min(ngram, len(units)))) & _ONES if units else 0

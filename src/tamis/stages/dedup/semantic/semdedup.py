@@ -6,7 +6,7 @@ clusters at a time. Equal embeddings are compared only once.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from tamis.base.stage import Sketches
 from tamis.stages.dedup.semantic.clusters import compare_earlier, cut, greatest_similarity, group
 from tamis.stages.dedup.semantic.kmeans import Clustering, assign, spherical_kmeans
 from tamis.stages.dedup.semantic.vectors import DIGEST, lengths_of, read_vectors, stream_vectors
-from tamis.stages.dedup.survivors import RANK
+from tamis.stages.dedup.survivors import survivor_order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +30,24 @@ class SketchLines:
     rank: np.ndarray | None
 
     @classmethod
-    def read(cls, sketches: Sketches, ranked: bool) -> "SketchLines":
+    def read(cls, sketches: Sketches, ranks: Sequence[str]) -> "SketchLines":
+        """`ranks` are the sketch columns that say which document is kept, the one that decides first at first."""
         digest, embedded = np.zeros(sketches.num_lines, np.uint64), np.zeros(sketches.num_lines, bool)
         planted = np.zeros(sketches.num_lines, bool)
-        rank = np.zeros(sketches.num_lines) if ranked else None
+        found = np.zeros((len(ranks), sketches.num_lines))
         start = 0
-        for batch in sketches.batches([DIGEST, "row", *([RANK] if ranked else [])]):
+        for batch in sketches.batches([DIGEST, "row", *ranks]):
             here = slice(start, start + batch.num_rows)
             digest[here] = batch.column(DIGEST).fill_null(0).to_numpy()
             embedded[here] = batch.column(DIGEST).is_valid().to_numpy(zero_copy_only=False)
             planted[here] = batch.column("row").to_numpy() < 0
-            if rank is not None:
-                rank[here] = batch.column(RANK).fill_null(-np.inf).to_numpy(zero_copy_only=False)
+            for place, name in enumerate(ranks):
+                found[place, here] = batch.column(name).fill_null(-np.inf).to_numpy(zero_copy_only=False)
             start += batch.num_rows
+        rank = found[0] if len(ranks) == 1 else None
+        if len(ranks) > 1:
+            rank, lines = np.empty(sketches.num_lines), np.arange(sketches.num_lines)
+            rank[survivor_order(lines, np.zeros(len(lines), np.int64), list(found))] = -lines
         return cls(digest=digest, embedded=embedded, planted=planted, rank=rank)
 
     def first_rank(self, lines: np.ndarray) -> np.ndarray:

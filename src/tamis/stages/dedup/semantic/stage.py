@@ -30,7 +30,7 @@ from tamis.stages.dedup.survivors import (
     FIRST,
     MERGED_FROM,
     NUM_COPIES,
-    RANK,
+    SIMILARITY,
     DocumentDedup,
     Keep,
     decision_table,
@@ -38,8 +38,6 @@ from tamis.stages.dedup.survivors import (
     taken,
 )
 
-SIMILARITY = "similarity"
-"""float32, nullable: greatest cosine similarity to an earlier document of the cluster; null = not embedded."""
 CLUSTER = "cluster"
 """int32, nullable: number of the document's cluster; null = not embedded."""
 CENTROID = "centroid"
@@ -153,7 +151,7 @@ class SemanticDedup(DocumentDedup):
         plants = planted.plant(batch, self.config.self_check, self._seed)
         vectors, valid = self._vectors([*texts, *plants.texts])
         own, copied = slice(0, len(texts)), slice(len(texts), None)
-        known = _rows_of(batch, rows, self.keep.rank(batch), self.config.merge)
+        known = _rows_of(batch, rows, self.keep.ranks(batch), self.config.merge)
         lines = pa.table(to_columns(vectors[own], valid[own]) | known)
         if not self.config.self_check:
             return lines
@@ -177,7 +175,7 @@ class SemanticDedup(DocumentDedup):
 
     def decide(self, bucket: int, sketches: Sketches, context: StageContext) -> pa.Table:
         config = self.config
-        lines = SketchLines.read(sketches, ranked=self.keep.setting != FIRST)
+        lines = SketchLines.read(sketches, self.keep.rank_names)
         found = find_similar(sketches, lines, self._method(), named_rng(context.seed, self.name, "semantic"))
         grouped = (found.keeper != found.lines) | np.isin(found.lines, found.keeper[found.keeper != found.lines])
         members, keepers = found.lines[grouped], found.keeper[grouped]
@@ -247,10 +245,8 @@ def _keep(setting: str) -> Keep:
         raise ConfigError(f"{error}, or centroid") from None
 
 
-def _rows_of(batch: pa.RecordBatch, rows: pa.Array, ranks: pa.Array | None, text: bool) -> dict[str, pa.Array]:
-    lines = {columns.ID: batch.column(columns.ID), "row": rows}
-    if ranks is not None:
-        lines[RANK] = ranks
+def _rows_of(batch: pa.RecordBatch, rows: pa.Array, ranks: dict[str, pa.Array], text: bool) -> dict[str, pa.Array]:
+    lines = {columns.ID: batch.column(columns.ID), "row": rows} | ranks
     return lines | {columns.TEXT: batch.column(columns.TEXT)} if text else lines
 
 
