@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tamis.report.formats import THIN, count, escape, real, shortened, tick
+from tamis.base.words import shortened
+from tamis.report.formats import THIN, count, escape, real, tick
 
 ONE_LINE = 42
 """Characters of a name and a value that fit side by side on a phone, in the type of a forest plot."""

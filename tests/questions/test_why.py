@@ -9,7 +9,9 @@ from real_runs import curate
 from synthetic_run import card
 
 from tamis.base.errors import DataError
-from tamis.report.why import KEPT, REMOVED, explain
+from tamis.questions.stored import KEPT, REMOVED
+from tamis.questions.why import explain
+from tamis.runner.ledger import Record, describe_outputs, write_record
 from tamis.store.atomic import write_json
 from tamis.store.location import Location
 from tamis.store.rundir import RunDir
@@ -130,4 +132,6 @@ def synthetic(
     write_json(folder.card, card("step", taken, gone, {}, {"rules": rules}))
     write_table(folder.shard(0), pa.Table.from_pylist(kept).drop_columns(["drop_reason"]))
     write_table(folder.removed(0), pa.Table.from_pylist(removed))
+    outputs = describe_outputs(folder.root, [folder.shard(0), folder.removed(0)])
+    write_record(folder.task(0), Record(fingerprint="work", outputs=outputs))
     return run
