@@ -1,1 +1,1 @@
-"""Questions to finished runs about single pages: why one was removed, random samples, what two runs do differently."""
+"""Questions to finished runs: why a page was removed, random samples, what two runs do differently."""
