@@ -159,11 +159,10 @@ def test_comments_beside_commands_are_true(outputs: dict[str, str], place: Path)
 
 def test_the_page_on_questions_is_true(outputs: dict[str, str], place: Path, capsys: pytest.CaptureFixture[str],
                                        monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    assert (
-        "https://json.docs.example/json.html" in outputs["tamis why json.docs.example/json.html --run runs/mine/gopher"]
-    )
+    page = "https://json.docs.example/json.html"
+    assert page in outputs["tamis why json.docs.example/json.html --run runs/mine/gopher"]
     removed = json.loads(outputs["tamis sample runs/mine/gopher --outcome removed --host json.docs.example --json"])
-    assert [page["url"] for group in removed for page in group["pages"]] == ["https://json.docs.example/json.html"]
+    assert [each["url"] for group in removed for each in group["pages"]] == [page]
     borders = outputs["tamis sample runs/mine/gopher --borderline --reason too_few_words -n 3"]
     assert "too_few_words removes where num_words < 50" in borders
     longer = json.loads(outputs["tamis diff runs/mine/gopher runs/mine/gopher-long --json"])

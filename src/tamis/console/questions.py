@@ -57,7 +57,8 @@ def _print_page(console: Console, page: dict[str, Any]) -> None:
 
 
 def _print_address(console: Console, page: dict[str, Any]) -> None:
-    console.print(f"  {page['url'] or '(no URL)'}  id {page['id']}", soft_wrap=True)
+    address = " ".join(page["url"].split()) or "(no URL)"  # on one line, whatever it holds
+    console.print(f"  {address}  id {page['id']}", soft_wrap=True)
     beginning = " ".join(page["text"][: 4 * BEGINNING].split())[:BEGINNING]
     console.print(f"    {beginning or '(no text)'}", soft_wrap=True)
 
