@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tamis.base.errors import ConfigError, DataError
-from tamis.base.settings import differing_settings
+from tamis.base.settings import differing_recipes
 from tamis.base.signals import Rule
 from tamis.questions.pages import Crossing, Ends, Meeting, meet
 from tamis.questions.rules import MOST_REASONS, UNSURE, rules_of
@@ -20,10 +20,6 @@ from tamis.questions.stored import Cards, finished_cards
 from tamis.store.atomic import read_json
 from tamis.store.rundir import RunDir
 from tamis.store.scratch import scratch
-
-NOT_COMPARED = ("name", "description")
-"""Fields of a recipe that decide nothing."""
-NO_STEP = "(no such step)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +60,7 @@ def diff(a: RunDir, b: RunDir, samples: int = 3, seed: int = 0) -> dict[str, Any
         "runs": [str(a.root), str(b.root)],
         "names": _names(a, b),
         "same_pool": cards[0][0][1].fingerprint == cards[1][0][1].fingerprint,
-        "settings": _settings(*recipes),
+        "settings": [{"setting": name, "values": values} for name, values in differing_recipes(recipes).items()],
         "versions": _versions((a, b), cards),
         "steps": _steps(*cards),
         "pages": _counts(ends, meeting),
@@ -77,36 +73,6 @@ def _names(a: RunDir, b: RunDir) -> list[str]:
     """What the runs are called: the names of their folders or, where these are equal, their places."""
     names = [a.root.name, b.root.name]
     return names if names[0] != names[1] else [str(a.root), str(b.root)]
-
-
-def _settings(a: dict[str, Any], b: dict[str, Any]) -> list[dict[str, Any]]:
-    """{setting, values: [in a, in b]} for every setting that differs; a step that only one recipe has is one line."""
-    recipes = [{key: value for key, value in each.items() if key not in NOT_COMPARED} for each in (a, b)]
-    names = [_stage_names(recipe) for recipe in recipes]
-    found = []
-    for stage in dict.fromkeys([*names[0], *names[1]]):
-        if (stage in names[0]) != (stage in names[1]):
-            found.append({"setting": stage, "values": ["a step" if stage in each else NO_STEP for each in names]})
-    for recipe, own in zip(recipes, names, strict=True):
-        shared = [place for place, stage in enumerate(own) if all(stage in each for each in names)]
-        stages = recipe.get("stages")
-        recipe["stages"] = [stages[place] for place in shared] if isinstance(stages, list) else []
-    settings = [
-        {"setting": each["setting"], "values": [each["base"], each["here"]]}
-        for each in differing_settings(recipes[0], recipes[1])
-    ]
-    return found + settings
-
-
-def _stage_names(recipe: dict[str, Any]) -> list[str]:
-    """Names of the stages of a recipe; the second of a name is `dedup-2`."""
-    seen: dict[str, int] = {}
-    out = []
-    for entry in recipe.get("stages") or []:
-        name = next(iter(entry)) if isinstance(entry, dict) and entry else str(entry)
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return out
 
 
 def _versions(runs: Sequence[RunDir], cards: Sequence[Cards]) -> list[dict[str, Any]]:

@@ -147,8 +147,9 @@ class Filter:
         return found
 
 
-def sample(run: RunDir, wanted: Wanted) -> list[Sampled]:
-    """Pages of a run, drawn at random, in groups: one of what was kept, one per step and reason of what was removed.
+def sample(run: RunDir, wanted: Wanted, shards: frozenset[str] | None = None) -> list[Sampled]:
+    """Pages of a run (of these shards, or of all), drawn at random, in groups: one of what was kept, one per step and
+    reason of what was removed.
 
     Raises ConfigError when no page fits, naming what there is; DataError when a file is not as it was written.
     """
@@ -158,7 +159,7 @@ def sample(run: RunDir, wanted: Wanted) -> list[Sampled]:
     drawn: dict[tuple[int, str], Smallest] = {}
     totals: dict[tuple[int, str], int] = {}
     for file in files_of(run, cards, [outcome]):
-        if wanted.step and cards[file.position][0] != wanted.step:
+        if (wanted.step and cards[file.position][0] != wanted.step) or not _is_in(file, shards):
             continue
         status = STATUS[outcome]
         for start, batch in file.batches([*test.reads, *([status] if status else [])]):
@@ -201,9 +202,9 @@ def explained(
     return {place: explanation(cards, one, survivors) for place, one in found.items()}
 
 
-def borderline(run: RunDir, wanted: Wanted) -> list[Borderline]:
+def borderline(run: RunDir, wanted: Wanted, shards: frozenset[str] | None = None) -> list[Borderline]:
     """For every rule that compares numbers (or those of the step and reason asked for), the pages that are nearest to
-    its threshold: those that it removed, and those that the run kept.
+    its threshold: those that it removed, and those that the run kept. Of these shards, or of all.
 
     Raises ConfigError and DataError as `sample`.
     """
@@ -214,7 +215,8 @@ def borderline(run: RunDir, wanted: Wanted) -> list[Borderline]:
     test = Filter(checked)
     sides = _Sides(cards, checked)
     for file in files_of(run, cards, [KEPT, REMOVED]):
-        sides.read(file, test)
+        if _is_in(file, shards):
+            sides.read(file, test)
     places = [item[1] for pair in sides.nearest for side in pair for item in side.items()]
     if not places:
         raise _nothing(cards, checked, test)
@@ -225,6 +227,10 @@ def borderline(run: RunDir, wanted: Wanted) -> list[Borderline]:
         if removed or kept:
             found.append(Borderline(step=cards[position][0], rule=rule, removed=removed, kept=kept))
     return found
+
+
+def _is_in(file: StoredFile, shards: frozenset[str] | None) -> bool:
+    return shards is None or file.shard in shards
 
 
 class _Sides:

@@ -93,6 +93,18 @@ def files_of(run: RunDir, cards: Cards, outcomes: Sequence[str], first: int = 0)
                 yield from _listed(run, cards[position][0], position, outcome)
 
 
+def stored_text(run: RunDir, step: str, position: int) -> Iterator[StoredFile]:
+    """The documents that a step kept, where they are stored."""
+    return _listed(run, step, position, KEPT)
+
+
+def shard_sizes(run: RunDir, cards: Cards) -> dict[str, int]:
+    """Shard -> number of documents that it brought into the run, of the shards that have a record."""
+    places = (run.stage(cards[0][0]).root / "tasks").children("[0-9]*.json")
+    records = [(place.stem, read_record(place)) for place in places]
+    return {name: record.accounting.rows_in for name, record in records if record is not None and record.fingerprint}
+
+
 def _listed(run: RunDir, step: str, position: int, outcome: str) -> Iterator[StoredFile]:
     """The files of one kind that the records of a step list. Raises DataError where a record is damaged."""
     folder = run.stage(step).root
