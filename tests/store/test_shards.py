@@ -16,6 +16,7 @@ from tamis.store.shards import (
     file_digest,
     num_rows_of,
     read_row_groups,
+    read_rows,
     read_shard,
     read_table,
     schema_of,
@@ -125,3 +126,14 @@ def test_what_is_no_shard_is_named(place: str) -> None:
     for read in ways:
         with pytest.raises(FileNotFoundError):
             read(Location(place) / "none.parquet")
+
+
+def test_rows_by_position(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 20)
+    file = Location(place) / "00000.parquet"
+    with ShardWriter(file, TABLE.schema) as writer:
+        for batch in TABLE.to_batches():
+            writer.write(batch)
+    for rows in ([0], [2], [0, 2], [0, 1, 2]):
+        assert read_rows(file, rows, ["id", "size"]).equals(TABLE.select(["id", "size"]).take(rows))
+    assert read_rows(file, [], ["id"]).num_rows == 0
