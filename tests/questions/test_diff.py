@@ -12,6 +12,7 @@ from tamis.questions import diff as questions
 from tamis.questions.diff import diff
 from tamis.questions.pages import Ends, meet
 from tamis.questions.stored import finished_cards
+from tamis.store.atomic import read_json, write_json
 from tamis.store.location import Location
 from tamis.store.rundir import RunDir
 from tamis.store.scratch import scratch
@@ -161,3 +162,18 @@ def test_a_step_is_aligned_by_its_name_and_order(tmp_path: Path) -> None:
         ("pool", True), ("dedup", True), ("cut", True), ("dedup", False)
     ]  # fmt: skip
     assert np.all([step["sides"][0] for step in steps[:3]]) and steps[3]["sides"][0] is None
+
+
+def test_versions_are_of_one_method(tmp_path: Path) -> None:
+    """Each method of a step has a version of its own, so another method is no other version."""
+    exact, bloom = (curate(tmp_path, [{"dedup": {"method": name}}], PAGES, name=name) for name in ("exact", "bloom"))
+    place = bloom.stage("02_dedup").card
+    write_json(place, read_json(place) | {"version": 99})
+    write_json(bloom.provenance, read_json(bloom.provenance) | {"python": "2.7", "cores": 999})
+    assert [each["what"] for each in diff(exact, bloom)["versions"]] == ["python"]
+    place = exact.stage("02_dedup").card
+    other = curate(tmp_path, [{"dedup": {"method": "exact", "keep": "longest"}}], PAGES, name="other")
+    version = read_json(place)["version"]
+    write_json(place, read_json(place) | {"version": version + 1})
+    expected = {"what": "step dedup exact", "values": [version + 1, version]}
+    assert diff(exact, other)["versions"] == [expected]

@@ -81,11 +81,9 @@ def _versions(runs: Sequence[RunDir], cards: Sequence[Cards]) -> list[dict[str, 
     for run, own in zip(runs, cards, strict=True):
         found: dict[str, Any] = {"tamis": ", ".join(sorted({card.tamis_version for _, card in own}))}
         found |= {name: value for name, value in _provenance(run).items() if name in ("python", "numpy", "pyarrow")}
-        names: dict[str, int] = {}
         for _, card in own:
-            names[card.name] = names.get(card.name, 0) + 1
-            label = card.name if names[card.name] == 1 else f"{card.name}-{names[card.name]}"
-            found[f"step {label}"] = card.version
+            method = card.config.get("method")  # each method of a step has a version of its own
+            found[f"step {card.name}" + (f" {method}" if method else "")] = card.version
         sides.append(found)
     shared = [name for name in sides[0] if name in sides[1] and sides[0][name] != sides[1][name]]
     return [{"what": name, "values": [side[name] for side in sides]} for name in shared]
