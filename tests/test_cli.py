@@ -274,6 +274,12 @@ CONFIG, DATA, STORAGE = 2, 3, 5
         (["run", "mine.yaml", "--name", "none", "--set", "filter.min_words=1000000"], "no document is left", DATA),
         (["status", "empty"], "no run here", CONFIG),
         (["why", "https://nowhere.example/", "--run", "runs/mine"], "no document with the id or URL", DATA),
+        (["why", "site1.example/", "--run", "runs/mine"], "is part of the id or URL of", CONFIG),
+        (["why", " ", "--run", "runs/mine"], "give a document's id or URL", CONFIG),
+        (["sample", "runs/mine", "--stage", "filtre"], "did you mean '03_filter'", CONFIG),
+        (["sample", "empty"], "no run here", CONFIG),
+        (["diff", "runs/left", "runs/left"], "is named twice", CONFIG),
+        (["diff", "runs/left", "empty"], "no run here", CONFIG),
         (["dups", "runs/mine", "--stage", "03_filter"], "04_dedup", CONFIG),
         (["dups", "runs/mine", "--cluster", "nobody"], "nobody", CONFIG),
         (["tokenizer", "empty"], "no run here", CONFIG),
@@ -313,8 +319,8 @@ def elsewhere(tamis: Tamis) -> None:
 
 def test_help_shows_examples(tamis: Tamis) -> None:
     assert "tamis demo" in tamis("--help").stdout
-    for command in ("run", "experiment", "status", "why", "dups", "report", "compare", "train", "eval", "heldout",
-                    "tokenizer", "clean", "verify", "recipes", "fetch", "demo"):  # fmt: skip
+    for command in ("run", "experiment", "status", "why", "sample", "diff", "dups", "report", "compare", "train",
+                    "eval", "heldout", "tokenizer", "clean", "verify", "recipes", "fetch", "demo"):  # fmt: skip
         assert f"tamis {command} " in tamis(command, "--help").stdout
 
 

@@ -24,7 +24,7 @@ from tamis.base.experiment import Experiment, HeldoutChoice, RecipeChoice, Token
 from tamis.store.warc_write import response_record, write_warc
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/experiments.md", "docs/workspace.md")
+PAGES = ("README.md", "docs/experiments.md", "docs/workspace.md", "docs/questions.md")
 NOT_RUN = {
     "make demo": "installs packages from the network",
     "make test": "installs packages from the network, and runs this test",
@@ -157,8 +157,25 @@ def test_comments_beside_commands_are_true(outputs: dict[str, str], place: Path)
     assert card["counts"]["in"] == card["counts"]["kept"] + card["counts"]["removed"].get("few_vowels", 0)
 
 
+def test_the_page_on_questions_is_true(outputs: dict[str, str], place: Path, capsys: pytest.CaptureFixture[str],
+                                       monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    page = "https://json.docs.example/json.html"
+    assert page in outputs["tamis why json.docs.example/json.html --run runs/mine/gopher"]
+    removed = json.loads(outputs["tamis sample runs/mine/gopher --outcome removed --host json.docs.example --json"])
+    assert [each["url"] for group in removed for each in group["pages"]] == [page]
+    borders = outputs["tamis sample runs/mine/gopher --borderline --reason too_few_words -n 3"]
+    assert "too_few_words removes where num_words < 50" in borders
+    longer = json.loads(outputs["tamis diff runs/mine/gopher runs/mine/gopher-long --json"])
+    assert {"setting": "filter.min_words", "values": [50, 100]} in longer["settings"] and longer["same_pool"]
+    assert {each["reason"] for each in longer["lost"]} == {"too_few_words"}
+    [code] = [block.text for block in blocks("docs/questions.md") if block.language == "python"]
+    monkeypatch.chdir(place)
+    exec(code, {})
+    assert "too_few_words 50" in capsys.readouterr().out
+
+
 def test_every_yaml_block_has_a_name() -> None:
-    for page in PAGES:
+    for page in PAGES[:3]:
         for block in blocks(page):
             if block.language in ("yaml", "python"):
                 assert file_name(block), f"{page}: no file name before\n{block.text}"

@@ -40,7 +40,7 @@ def test_the_answer_comes_first(ten: ParsedReport) -> None:
     ) in ten.text
     assert "Too few hosts to draw them: pages were drawn as if independent" in ten.text
     ids = [attributes["id"] for tag, attributes in ten.tags if tag == "section"]
-    assert ids[:3] == ["answer", "experiment", "funnel"]
+    assert ids[:4] == ["answer", "experiment", "recipes", "funnel"]
 
 
 def test_two_recipes_are_said_in_one_sentence(two: ParsedReport) -> None:

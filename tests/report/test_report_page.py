@@ -92,7 +92,18 @@ def test_headline_is_bits_per_byte_of_documents_whatever_looks_best(tmp_path: Pa
 def test_sections_and_headings_are_in_order(demo: tuple[list[RunDir], ParsedReport]) -> None:
     page = demo[1]
     ids = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
-    assert ids == ["answer", "funnel", "signals", "loss", "scores", "examples", "time", "provenance"]
+    assert ids == [
+        "answer",
+        "recipes",
+        "funnel",
+        "signals",
+        "leaks",
+        "loss",
+        "scores",
+        "examples",
+        "time",
+        "provenance",
+    ]
     anchors = {attributes["href"] for tag, attributes in page.tags if tag == "a" and attributes["href"].startswith("#")}
     assert anchors == {f"#{name}" for name in ids[1:]}
     assert page.levels[0] == 1 and page.levels.count(1) == 1

@@ -18,6 +18,7 @@ from tamis.base.errors import ConfigError, DataError
 from tamis.base.recipe import Recipe
 from tamis.base.stage import Group, Map, Stage, StageContext
 from tamis.stages.quality.classifier import Classifier, flatten
+from tamis.stages.quality.held_out import rank
 from tamis.stages.quality.positives import python_topics, read_positives
 from tamis.stages.quality.stage import build
 from tamis.stages.quality.training import FastTextSettings, train
@@ -114,6 +115,8 @@ def test_a_classifier_trained_in_the_run_tells_good_from_pool(positives: Path) -
     assert found["num_held_out"] == 12
     assert found["num_candidates"] == 84
     assert found["held_out_precision_at_1"] >= 0.8
+    auc, low, high = found["held_out_auc"]
+    assert 0.8 <= auc <= 1 and low <= auc <= high and found["held_out_curve"][-1][1:] == [1.0, 1.0, 0.5]
     assert found["model_bytes"] == len(decided["model"][0].as_py())
 
 
@@ -330,3 +333,18 @@ def test_python_topics_are_english_prose_and_import_nothing() -> None:
 
 def test_flatten_is_dclms() -> None:
     assert flatten(" a\r\nb\x0bc\u2028 d\n\n") == "a b c  d"
+
+
+def test_the_ranking_of_held_out_documents() -> None:
+    """By hand: of the 3 x 2 pairs, 4 are in order and one is a tie."""
+    found = rank(np.array([0.9, 0.8, 0.3]), np.array([0.8, 0.1]))
+    assert found.auc == pytest.approx(4.5 / 6) and found.low < found.auc < found.high <= 1
+    assert [point[:3] for point in found.curve] == [
+        (0.9, 0.0, pytest.approx(1 / 3)), (0.8, 0.5, pytest.approx(2 / 3)), (0.3, 0.5, 1.0), (0.1, 1.0, 1.0)
+    ]  # fmt: skip
+    assert [point[3] for point in found.curve] == pytest.approx([1.0, (2 / 3) / (2 / 3 + 0.5), 1 / 1.5, 0.5])
+    assert rank(np.ones(4), np.ones(4)).auc == 0.5
+    scores = np.arange(10_000.0)
+    perfect = rank(scores + 10_000, scores)
+    assert (perfect.auc, perfect.high) == (1.0, 1.0) and len(perfect.curve) == 41
+    assert perfect.curve[0][0] == 19_999 and perfect.curve[-1][1:3] == (1.0, 1.0)

@@ -16,6 +16,7 @@ from tamis.store.shards import (
     file_digest,
     num_rows_of,
     read_row_groups,
+    read_rows,
     read_shard,
     read_table,
     schema_of,
@@ -136,3 +137,14 @@ def test_rows_are_skipped_in_and_between_row_groups(tmp_path: Path, monkeypatch:
         batches = list(read_shard(tmp_path / "x.parquet", batch_rows=3, skip=skip))
         assert all(batch.num_rows for batch in batches)
         assert [n for batch in batches for n in batch["n"].to_pylist()] == list(range(skip, 47))
+
+
+def test_rows_by_position(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 20)
+    file = Location(place) / "00000.parquet"
+    with ShardWriter(file, TABLE.schema) as writer:
+        for batch in TABLE.to_batches():
+            writer.write(batch)
+    for rows in ([0], [2], [0, 2], [0, 1, 2]):
+        assert read_rows(file, rows, ["id", "size"]).equals(TABLE.select(["id", "size"]).take(rows))
+    assert read_rows(file, [], ["id"]).num_rows == 0

@@ -22,3 +22,9 @@ def squeeze(text: str) -> str:
 def normalize(text: str) -> str:
     """`text` in lower case and squeezed: equal for texts that differ in case and white space only."""
     return squeeze(text.lower())
+
+
+def shortened(text: str, most: int) -> str:
+    """The beginning of a text on one line, with an ellipsis where it goes on."""
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"

@@ -32,18 +32,19 @@ def status(
         print_status(opened, every, by or [])
 
 
-@app.command(epilog="Example:  tamis why https://json.docs.example/json.html --run runs/dclm-baseline")
+@app.command(epilog="Examples:  tamis why https://json.docs.example/json.html --run runs/mine   |   tamis why 3f0c9a")
 def why(
-    key: Annotated[str, typer.Argument(help="A document's id, or its URL as crawled.")],
+    key: Annotated[str, typer.Argument(help="A document's id or URL; the beginning of an id, or a piece of a URL.")],
     run_dir: Annotated[str, typer.Option("--run", "-r", help="Run directory.")] = "runs/dclm-baseline",
     as_json: AsJson = False,
 ) -> None:
     """Why a page was kept or removed: every step's signals against its thresholds, the reason, and the text."""
     from tamis.console.tables import print_explanation
-    from tamis.report.why import explain
+    from tamis.questions.why import explain
     from tamis.store.rundir import open_run
 
-    found = [one.to_dict() for one in explain(open_run(run_dir), key)]
+    opened = open_run(run_dir)
+    found = [one.to_dict() for one in interruptible(lambda: explain(opened, key))]
     if as_json:
         echo_json(found)
         return

@@ -17,7 +17,7 @@ MOST_SIDES_IN_PAIRS = 3
 
 def accounting_table(cards: list[tuple[str, Card]], all_reasons: bool = False) -> Table:
     """The accounting of a run: per stage, documents in = kept + removed + quarantined, and the largest reasons."""
-    table = _table("stage")
+    table = plain_table("stage")
     for name in ("in", "kept", "removed", "quarantined"):
         table.add_column(name, justify="right")
     table.add_column("reasons")
@@ -41,20 +41,20 @@ def reasons_cell(counts: Counts, all_reasons: bool, to_see_all: str) -> str:
 
 def print_table(table: Table) -> None:
     """Print on standard output, wide enough for scripts when it is not a terminal."""
-    _console().print(table)
+    wide_console().print(table)
 
 
-def _console() -> Console:
+def wide_console() -> Console:
     return safe_console(width=None if sys.stdout.isatty() else SCRIPT_WIDTH)
 
 
-def _table(*names: str) -> Table:
+def plain_table(*names: str) -> Table:
     return Table(*names, box=None, pad_edge=False)
 
 
 def scores_table(results: dict[str, Any]) -> Table:
     """One line per task: the value and its 95 % interval."""
-    table = _table("task", "metric")
+    table = plain_table("task", "metric")
     for name in ("value", "low", "high", "items"):
         table.add_column(name, justify="right")
     for name, task in results["tasks"].items():
@@ -68,7 +68,7 @@ def comparison_table(result: dict[str, Any]) -> Table:
 
     All pairs are shown where there are few, else those with the baseline.
     """
-    table = _table("task", "metric", "a", "b")
+    table = plain_table("task", "metric", "a", "b")
     adjusted = len(result["sides"]) > 2
     for name in ("a's value", "b's value", "b - a", "low", "high", "adjusted p" if adjusted else "p"):
         table.add_column(name, justify="right")
@@ -91,7 +91,7 @@ def _shown_pairs(result: dict[str, Any], task: dict[str, Any]) -> list[dict[str,
 
 def print_comparison(result: dict[str, Any]) -> None:
     """Print a comparison with its notes, one line each, and a note when pairs are not shown."""
-    console = _console()
+    console = wide_console()
     console.print(comparison_table(result))
     hidden = sum(len(task["differences"]) - len(_shown_pairs(result, task)) for task in result["tasks"].values())
     notes = list(result["notes"])
@@ -103,7 +103,7 @@ def print_comparison(result: dict[str, Any]) -> None:
 
 def assets_table(rows: list[dict[str, Any]]) -> Table:
     """One line per downloadable asset."""
-    table = _table(*rows[0])
+    table = plain_table(*rows[0])
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     return table
@@ -132,7 +132,7 @@ def _dedup_title(found: dict[str, Any]) -> str:
 def clean_table(items: list[dict[str, Any]]) -> Table:
     """Artefacts that could be deleted: {"artefact", "bytes", "kind", "why", "kept"} each; the last line is the
     total."""
-    table = _table("artefact", "kind")
+    table = plain_table("artefact", "kind")
     table.add_column("size", justify="right")
     table.add_column("why")
     for item in items:
@@ -145,7 +145,7 @@ def clean_table(items: list[dict[str, Any]]) -> Table:
 
 def verify_table(damaged: list[dict[str, Any]]) -> Table:
     """Files that are not as they were written: {"artefact", "file", "fault"} each."""
-    table = _table("artefact", "file", "fault")
+    table = plain_table("artefact", "file", "fault")
     for item in damaged:
         table.add_row(item["artefact"], item["file"], item["fault"])
     return table
@@ -153,25 +153,25 @@ def verify_table(damaged: list[dict[str, Any]]) -> Table:
 
 def print_explanation(explanation: dict[str, Any]) -> None:
     """What happened to one page: per step its signals against the thresholds, then the text that was kept."""
-    console = _console()
+    console = wide_console()
     address = f"{explanation['url'] or '(no URL)'}  id {explanation['id']}"
     console.print(f"{address}: {explanation['outcome']}", soft_wrap=True)
     for step in explanation["steps"]:
         reason = f": {step['reason']}" if step["reason"] else ""
         console.print(f"\n{step['stage']}: {step['outcome']}{reason}", soft_wrap=True)
         if step["tests"]:
-            table = _table("  signal", "value", "removed if", "reason", "")
+            table = plain_table("  signal", "value", "removed if", "reason", "")
             for test in step["tests"]:
-                cells = (f"  {test['column']}", _value_text(test["value"]), test["removes_if"], test["reason"])
+                cells = (f"  {test['column']}", value_text(test["value"]), test["removes_if"], test["reason"])
                 table.add_row(*cells, _mark(test, step))
             console.print(table)
         if survivor := step.get("survivor"):
-            _print_survivor(console, survivor)
+            print_survivor(console, survivor)
     label = "text" if explanation["outcome"] == "kept" else "beginning of the text"
     console.print(f"\n{label}:\n{explanation['text']}", soft_wrap=True)
 
 
-def _value_text(value: Any) -> str:
+def value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -182,10 +182,10 @@ def _mark(test: dict[str, Any], step: dict[str, Any]) -> str:
     return "<- removes it" if test["reason"] == step["reason"] else "<- holds as well"
 
 
-def _print_survivor(console: Console, survivor: dict[str, Any]) -> None:
+def print_survivor(console: Console, survivor: dict[str, Any]) -> None:
     """The document that was kept in place of this one."""
     similarity = survivor.get("similarity")
-    told = f", similarity {_value_text(similarity)}" if similarity is not None else ""
+    told = f", similarity {value_text(similarity)}" if similarity is not None else ""
     address = survivor["url"] or "(no URL)"
     console.print(f"  kept in its place: {address}  id {survivor['id']}{told}", soft_wrap=True)
     beginning = " ".join(survivor["text"][:400].split())[:120]

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tamis.report.formats import THIN, count, escape, real, shortened, tick
+from tamis.base.words import shortened
+from tamis.report.formats import THIN, count, escape, real, tick
 
 ONE_LINE = 42
 """Characters of a name and a value that fit side by side on a phone, in the type of a forest plot."""
@@ -245,11 +246,15 @@ def _shade(axis: Axis, cut: CutOff, height: int) -> str:
     return ""
 
 
-def lines(curves: Sequence[Curve], *, x_label: str, y_label: str, label: str, height: int = 250) -> str:
-    """Curves on shared linear axes. A curve of many points is drawn in a light colour, with its running mean on top."""
+def lines(
+    curves: Sequence[Curve], *, x_label: str, y_label: str, label: str, height: int = 250,
+    y_range: tuple[float, float] | None = None,
+) -> str:  # fmt: skip
+    """Curves on shared linear axes. A curve of many points is drawn in a light colour, with its running mean on top.
+    `y_range` replaces the range that suits a loss."""
     points = [point for curve in curves for point in curve.points if all(map(math.isfinite, point))]
     x_axis = Axis(min(0.0, min(x for x, _ in points)), max(x for x, _ in points))
-    low, high = _trimmed([y for _, y in points])
+    low, high = y_range or _trimmed([y for _, y in points])
     y_axis = Axis(low, high, start=100.0, end=0.0)
     out = []
     for value in round_ticks(low, high, 6):

@@ -1,4 +1,4 @@
-"""What a report shows of one run, read from its cards, events and results, and never from its documents.
+"""What a report shows of one run, read from its cards, events and results, and from a bounded part of its documents.
 
 Files that cannot be read are tolerated, because a report is needed most for a failed or incompletely copied run. They
 are named in `RunView.problems`, and the page shows them.
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tamis.report.documents import DocumentsView, read_documents
 from tamis.report.reader import RunReader
 from tamis.report.scores import Score, as_dict, as_list, number, whole
 from tamis.report.timings import Timing, timings_of, wall_seconds
@@ -75,6 +76,8 @@ class RunView:
     wall_seconds: float
     trained: Trained
     problems: list[str]
+    documents: DocumentsView | None = None
+    """What its stored rows show; None where they were not read."""
 
     @property
     def scores(self) -> list[Score]:
@@ -122,7 +125,7 @@ def read_run(run: RunDir) -> RunView:
         provenance=as_dict(reader.json(run.provenance, "provenance.json")), stages=stages,
         timings=timings_of(events), status=status, failure=failure, started=times[0] if times else math.nan,
         wall_seconds=wall_seconds(events), trained=read_trained(reader, _present_data(stages)),
-        problems=reader.problems,
+        problems=reader.problems, documents=read_documents(run, reader.problems),
     )  # fmt: skip
 
 

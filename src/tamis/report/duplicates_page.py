@@ -4,8 +4,9 @@ import re
 from dataclasses import replace
 from importlib import resources
 
+from tamis.base.words import shortened
 from tamis.report.duplicates import MAX_COMPARED_WORDS, Duplicates, Pair, ShownDocument, differences, words_of
-from tamis.report.formats import count, escape, percent, plural, safe_link, shortened
+from tamis.report.formats import count, escape, percent, plural, safe_link
 from tamis.report.tables import TableRow, definitions, disclosure, table
 from tamis.store.atomic import write_text
 from tamis.store.location import Location

@@ -106,8 +106,8 @@ def _changes(recipes: dict[str, dict[str, Any]]) -> str:
         rows = [
             TableRow(
                 cells=[
-                    f"<code>{escape(change.setting)}</code>", _setting(change.base), f"<b>{_setting(change.here)}</b>",
-                    change.effect,
+                    f"<code>{escape(change.setting)}</code>", setting_text(change.base),
+                    f"<b>{setting_text(change.here)}</b>", change.effect,
                 ],
                 kind={"keeps more": "wider", "keeps fewer": "stricter"}.get(change.effect, ""),
             )
@@ -124,7 +124,7 @@ def _changes(recipes: dict[str, dict[str, Any]]) -> str:
     return "".join(out)
 
 
-def _setting(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A value as it is written in a recipe."""
     if value is None:
         return '<span class="quiet">not set</span>'

@@ -140,12 +140,6 @@ def words(name: str) -> str:
     return name.replace("_", " ").strip()
 
 
-def shortened(text: str, most: int) -> str:
-    """The beginning of a text on one line, with an ellipsis where it goes on."""
-    line = " ".join(text[: 4 * most].split())
-    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
-
-
 def plural(number: int, noun: str) -> str:
     return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tamis.report.formats import duration, escape, plural, shortened
+from tamis.base.words import shortened
+from tamis.report.formats import duration, escape, plural
 from tamis.report.scores import as_list, number
 
 BOX_WIDTH, COLUMN_WIDTH = 176, 222

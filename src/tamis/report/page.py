@@ -7,13 +7,16 @@ from importlib import resources
 from typing import Any
 
 from tamis.report.answer import answer
+from tamis.report.checks import classifiers, leaks
 from tamis.report.collect import RunView, label_apart, read_run
 from tamis.report.comparison import Comparison, read_comparison
 from tamis.report.experiment import experiment_section
 from tamis.report.formats import THIN, count, date, duration, escape, percent, plural, short_count, size, words
 from tamis.report.funnel import funnel
 from tamis.report.outcome import losses, models, scores
+from tamis.report.pages import border_examples, contents, kept_examples
 from tamis.report.provenance import provenances
+from tamis.report.recipes import recipe_differences
 from tamis.report.scores import as_dict
 from tamis.report.signals import examples, signals
 from tamis.report.sources import sources
@@ -55,13 +58,20 @@ def render(
     title = title or _title(runs, comparison, experiment)
     first = 0 if len(runs) > 2 else 1
     kinds = {run.label: f"run{index % NUM_RUN_COLOURS}" for index, run in enumerate(runs, start=first)}
+    heldout = as_dict(experiment.get("heldout"))
     focus = comparison.winner if comparison else (runs[-1].label if runs else "")
     sections = [
         ("experiment", "The experiment", experiment_section(experiment) if experiment else ""),
+        ("recipes", "What differs between the recipes", recipe_differences(runs)),
         ("funnel", "What each step removed", _funnels(runs, focus)),
+        ("contents", "Languages, hosts and lengths", _folded(runs, contents, focus)),
         ("signals", "Signals and cut-offs", _folded(runs, signals, focus)),
+        ("classifier", "Is the quality classifier any good?", _folded(runs, classifiers, focus)),
+        ("leaks", "Is held-out text in the training data?", _folded(runs, lambda run: leaks(run, heldout), focus)),
         ("loss", "Training", losses(runs, kinds) + models(runs)),
         ("scores", "Scores", scores(runs, kinds, comparison)),
+        ("kept", "Examples of kept pages", _folded(runs, kept_examples, focus)),
+        ("borders", "Pages next to a threshold", _folded(runs, border_examples, focus)),
         ("examples", "Examples of removed pages", _folded(runs, examples, focus)),
         (
             "time",
@@ -83,9 +93,9 @@ def render(
         '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
         f"<title>{escape(title)} – Tamis report</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
         f"{_header(runs, title, kinds)}"
-        f"<main>\n{_answer(runs, comparison, as_dict(experiment.get('heldout')))}"
+        f"<main>\n{_answer(runs, comparison, heldout)}"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n{body}</main>\n'
-        f"<footer><p>Written by Tamis from the cards and events of {plural(len(runs), 'run')}.</p></footer>\n"
+        f"<footer><p>Written by Tamis from the cards, events and rows of {plural(len(runs), 'run')}.</p></footer>\n"
         "</body>\n</html>\n"
     )
 

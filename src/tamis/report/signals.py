@@ -30,7 +30,7 @@ def signals(run: RunView) -> str:
         body = f'<div class="multiples">{figures}</div>\n' if figures else ""
         decided = as_dict(stage.details.get("decisions"))
         facts = [
-            (words(name.removeprefix("num_")), _limit(value))
+            (words(name.removeprefix("num_")), limit(value))
             for name, value in sorted(decided.items())
             if _is_plain(value)
         ]
@@ -57,19 +57,19 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A number of a card, formatted for reading; any other value as escaped text."""
     return measured(number(value)) if math.isfinite(number(value)) else escape(value)
 
 
-def _limit(value: Any) -> str:
+def limit(value: Any) -> str:
     """A rule's threshold without rounding: a number, a text, or a list of these."""
     if isinstance(value, list):
-        return ", ".join(map(_limit, value))
+        return ", ".join(map(limit, value))
     return threshold(number(value)) if math.isfinite(number(value)) else escape(value)
 
 
-def _sign(op: Any) -> str:
+def sign(op: Any) -> str:
     return escape(SIGNS.get(str(op), op))
 
 
@@ -95,7 +95,7 @@ def _histogram_figure(chart: Histogram, column: str, stage: StageView) -> str:
     for cut in chart.cuts:
         amount = stage.removed.get(cut.reason)
         gone = f": {count(amount.rows)}" if amount else ""
-        test = f'<span class="cut-text">{_sign(cut.op)}{THIN}{threshold(cut.threshold)}</span>'
+        test = f'<span class="cut-text">{sign(cut.op)}{THIN}{threshold(cut.threshold)}</span>'
         says.append(f"{test} {escape(words(cut.reason))}{gone}")
     under = "removed " + "; ".join(says) if says else "no rule on this signal"
     title = f'<span class="title">{escape(chart.label)}</span>'
@@ -110,9 +110,9 @@ def _rules_table(stage: StageView, rules: Sequence[dict[str, Any]]) -> str:
     rows = []
     for rule in rules:
         reason = str(rule.get("reason"))
-        test = f"{escape(rule.get('column'))} {_sign(rule.get('op'))} {_limit(rule.get('threshold'))}"
+        test = f"{escape(rule.get('column'))} {sign(rule.get('op'))} {limit(rule.get('threshold'))}"
         if among := as_list(rule.get("among")):
-            test += f" ({escape(among[0])} {_limit(among[-1])})"
+            test += f" ({escape(among[0])} {limit(among[-1])})"
         amount = stage.removed.get(reason)
         gone = count(amount.rows) if amount else "0"
         rows.append(TableRow(cells=[escape(reason), f"<code>{test}</code>", escape(rule.get("source") or ""), gone]))
@@ -145,16 +145,20 @@ def _example(item: dict[str, Any], stage: StageView) -> str:
     tests = {str(rule.get("column")): rule for rule in rules if rule.get("reason") == item.get("reason")}
     values = as_dict(item.get("signals"))
     facts = [
-        f"<b>{escape(name)}{THIN}={THIN}{_limit(values[name])}</b> (removed where "
-        f"{_sign(rule.get('op'))}{THIN}{_limit(rule.get('threshold'))})"
+        f"<b>{escape(name)}{THIN}={THIN}{limit(values[name])}</b> (removed where "
+        f"{sign(rule.get('op'))}{THIN}{limit(rule.get('threshold'))})"
         for name, rule in tests.items()
         if name in values
     ]
     if not facts:
-        facts = [f"{escape(name)}{THIN}={THIN}{_shown(values[name])}" for name in list(values)[:MOST_OTHER_SIGNALS]]
+        facts = [f"{escape(name)}{THIN}={THIN}{shown(values[name])}" for name in list(values)[:MOST_OTHER_SIGNALS]]
+    return article(str(item.get("url") or ""), str(item.get("excerpt") or ""), facts)
+
+
+def article(url: str, excerpt: str, facts: Sequence[str]) -> str:
+    """One page: its address, the beginning of its text, and facts about it, which are HTML."""
     line = "".join(f"<span>{fact}</span>" for fact in facts)
-    excerpt = str(item.get("excerpt") or "")
     quoted = f'<blockquote dir="auto">{escape(excerpt)}</blockquote>'
     quoted = quoted if excerpt.strip() else '<p class="under quiet">no text</p>'
     decided = f'<p class="under facts-line">{line}</p>' if line else ""
-    return f'<article><p class="url">{safe_link(str(item.get("url") or ""))}</p>{quoted}{decided}</article>'
+    return f'<article><p class="url">{safe_link(url)}</p>{quoted}{decided}</article>'

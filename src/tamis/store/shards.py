@@ -220,6 +220,22 @@ def read_shard(
                 skip = max(0, skip - batch.num_rows)
 
 
+def read_rows(path: Place, rows: Sequence[int], columns: Sequence[str]) -> pa.Table:
+    """The rows at these positions (ascending, distinct) of a shard; row groups without one of them are not read.
+
+    Raises DataError when the file is not readable Parquet.
+    """
+    with _opened(path) as file:
+        parts, start = [], 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            mine = [row - start for row in rows if start <= row < end]
+            if mine:
+                parts.append(file.read_row_group(group, columns=list(columns)).take(pa.array(mine)))
+            start = end
+        return pa.concat_tables(parts) if parts else file.schema_arrow.empty_table().select(list(columns))
+
+
 def read_row_groups(path: Place, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Some columns of a shard, one batch per row group, so as large as `ROW_GROUP_BYTES` lets it be.
 

@@ -22,7 +22,7 @@ from tamis.base.stage import Group, Map, Sketches, Stage, StageContext
 from tamis.stages.cut.config import CutConfig
 from tamis.stages.cut.stage import make_cut
 from tamis.stages.quality.config import FASTTEXT, SHARE_SETTINGS, QualityConfig
-from tamis.stages.quality.held_out import check_learned, held_out_part, judge, training_part
+from tamis.stages.quality.held_out import check_learned, held_out_part, judge, rank, training_part
 from tamis.stages.quality.positives import PYTHON_TOPICS, python_topics, python_topics_fingerprint, read_positives
 from tamis.stages.quality.scorers import Scoring, scoring_for
 
@@ -92,7 +92,7 @@ class QualityFit(_Scores, Group):
     """
 
     name: ClassVar[str] = "quality_fit"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads = (columns.ID, columns.TEXT)
     adds = _SCORE_SCHEMA
     keeps_output = True
@@ -159,12 +159,15 @@ class QualityFit(_Scores, Group):
         good_scores, pool_scores = map(self._scores_of, (held_good, held_pool))
         found = judge(good_scores, pool_scores, getattr(scorer, "boundary", None))
         check_learned(found, getattr(scorer, "least_spread", 0.0), self._what_to_change(len(train_good)))
+        ranking = rank(good_scores, pool_scores)
         return model, {
             "num_train_positives": len(train_good),
             "num_train_negatives": len(train_pool),
             "num_held_out": found.number,
             "held_out_precision_at_1": round(found.precision, 6),
             "held_out_scores": [round(found.low, 6), round(found.high, 6)],
+            "held_out_auc": [round(value, 6) for value in (ranking.auc, ranking.low, ranking.high)],
+            "held_out_curve": [[round(value, 6) for value in point] for point in ranking.curve],
             **(scorer.details() if hasattr(scorer, "details") else {}),
         }
 

@@ -8,8 +8,10 @@ import pytest
 from real_runs import curate
 from synthetic_run import card
 
-from tamis.base.errors import DataError
-from tamis.report.why import KEPT, REMOVED, explain
+from tamis.base.errors import ConfigError, DataError
+from tamis.questions.stored import KEPT, REMOVED
+from tamis.questions.why import explain
+from tamis.runner.ledger import Record, describe_outputs, write_record
 from tamis.store.atomic import write_json
 from tamis.store.location import Location
 from tamis.store.rundir import RunDir
@@ -90,6 +92,48 @@ def test_no_such_document(run: RunDir) -> None:
         explain(run, "http://nowhere")
 
 
+def test_a_page_is_found_by_a_part_of_its_id_or_url(run: RunDir) -> None:
+    (whole,) = explain(run, "http://c.org/2")
+    for part in (whole.id[:12], "c.org/2", "//c.org/2"):
+        assert [found.to_dict() for found in explain(run, part)] == [whole.to_dict()]
+    with pytest.raises(DataError, match="none whose id begins with it"):
+        explain(run, whole.id[4:])
+
+
+def test_a_part_that_fits_several_pages_lists_them(run: RunDir) -> None:
+    with pytest.raises(ConfigError) as caught:
+        explain(run, "a.org")
+    (first,), (second,) = (explain(run, f"http://a.org/{number}") for number in (1, 2))
+    heading, *listed = str(caught.value).splitlines()
+    assert "'a.org' is part of the id or URL of 2 documents. Give the whole id of one of them" in heading
+    assert sorted(listed) == sorted(f"  {page.id}  {page.url}" for page in (first, second))
+    with pytest.raises(ConfigError, match="give a document's id or URL"):
+        explain(run, " ")
+
+
+def test_a_list_of_many_pages_is_cut(tmp_path: Path) -> None:
+    pages = [row(f"{number:02d}", url=f"http://many.org/{number}?{'x' * 500}") for number in range(30)]
+    run = synthetic(tmp_path, rules=[], kept=pages, removed=[row("gone", drop_reason="gone")])
+    with pytest.raises(ConfigError) as caught:
+        explain(run, "many")
+    lines = str(caught.value).splitlines()
+    assert "of 30 documents" in lines[0] and len(lines) == 22 and lines[-1] == "  and 10 more"
+    assert max(map(len, lines[1:])) < 180
+
+
+def test_a_damaged_file_answers_nothing(tmp_path: Path) -> None:
+    run = synthetic(tmp_path, rules=[], kept=[row("a")], removed=[row("b", drop_reason="gone")])
+    file = run.stage("01_step").removed(0)
+    changed = [row("b", drop_reason="another")]
+    write_table(file, pa.Table.from_pylist(changed))
+    assert explain(run, "a")[0].outcome == KEPT
+    with pytest.raises(DataError, match=r"removed/00000\.parquet: the file is not as it was written"):
+        explain(run, "b")
+    file.delete_file()
+    with pytest.raises(DataError, match=r"or is missing\. Type: tamis verify"):
+        explain(run, "a")
+
+
 def test_one_record_given_twice(tmp_path: Path) -> None:
     """The copy has the same id as the document that is kept: both are told, and by their shards told apart."""
     twice = [page("a.org/1", "The same record."), page("b.org/1", "Another."), page("a.org/1", "The same record.")]
@@ -147,4 +191,6 @@ def synthetic(
     write_json(folder.card, card("step", taken, gone, {}, {"rules": rules}))
     write_table(folder.shard(0), pa.Table.from_pylist(kept).drop_columns(["drop_reason"]))
     write_table(folder.removed(0), pa.Table.from_pylist(removed))
+    outputs = describe_outputs(folder.root, [folder.shard(0), folder.removed(0)])
+    write_record(folder.task(0), Record(fingerprint="work", outputs=outputs))
     return run

@@ -1,0 +1,1 @@
+"""Questions to finished runs: why a page was removed, random samples, what two runs do differently."""
