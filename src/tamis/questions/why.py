@@ -109,7 +109,8 @@ def find(run: RunDir, cards: Cards, key: str) -> list[Found]:
         return found
     if not key.strip():
         raise ConfigError(
-            "why: give a document's id (Tamis's or that of the input) or URL, the beginning of its id, or a piece of its URL"
+            "why: give a document's id (Tamis's or that of the input) or URL, the beginning of its id, or a piece of "
+            "its URL"
         )
     part = pc.starts_with(pc.field(columns.ID), key) | pc.match_substring(pc.field(columns.URL), key)
     documents: dict[str, str] = {}
