@@ -27,6 +27,11 @@ BROAD_EXCEPTS = {
     "documentation/crawl.py": "a module that cannot be rendered is counted as a failed page",
     "stages/filter/own_signals.py": "a text on which the user's function raises is quarantined",
     "base/tokenizer_file.py": "the tokenizers library raises bare Exception; turned into ConfigError",
+    "api/call.py": "what the user's generator raises reaches the user after the rows before it",
+    "export/write.py": "any failure of a writing thread is raised by the one that waits",
+    "stages/tokenize/checks.py": "a panic of gigatoken is no Exception; the shard is done by tokenizers",
+    "stages/tokenize/engines.py": "a panic of gigatoken is no Exception; the shard is done by tokenizers",
+    "stages/tokenize/stage.py": "a panic of gigatoken is no Exception; the shard is done by tokenizers",
     "stages/tokenize/bpe.py": "any failure of the thread that trains is raised by the one that waits",
     "evaluate/torch_model.py": "the tokenizers library raises bare Exception; turned into DataError",
 }

@@ -95,7 +95,7 @@ def check_same(rows: list[dict[str, Any]], kept: dict[str, dict[str, Any]], remo
     assert len(rows) == len(kept) + len(removed)
     assert {row["id"]: row["drop_reason"] for row in rows if row.get("drop_reason")} == removed
     found = [row for row in rows if row["id"] in kept]
-    names = set(kept[found[0]["id"]]) - {"metadata", "warcinfo", "extra", "content", "content_type"}
+    names = set(kept[found[0]["id"]]) - {"source_id", "metadata", "warcinfo", "extra", "content", "content_type"}
     assert names <= set(found[0])
     for row in found:
         stored = kept[row["id"]]

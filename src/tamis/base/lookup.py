@@ -19,8 +19,10 @@ from tamis.base.errors import ConfigError, did_you_mean
 from tamis.base.signals import OPERATORS, ORDERED
 
 EXTRA_PREFIX = f"{columns.EXTRA}."
-_HIDDEN = {columns.DROP_REASON, columns.ERROR, columns.TEXT, columns.WARCINFO, columns.EXTRA}
-"""Columns that hold a status or a whole text, which cannot be compared with anything."""
+_HIDDEN = {
+    columns.DROP_REASON, columns.ERROR, columns.TEXT, columns.WARCINFO, columns.METADATA, columns.EXTRA,
+}  # fmt: skip
+"""Columns that hold a status, a whole text or an object, which cannot be compared with anything."""
 
 ValueKind = Literal["number", "string", "bool", "any"]
 

@@ -108,10 +108,7 @@ def find(run: RunDir, cards: Cards, key: str) -> list[Found]:
     if found:
         return found
     if not key.strip():
-        raise ConfigError(
-            "why: give a document's id (Tamis's or that of the input) or URL, the beginning of its id, or a piece of "
-            "its URL"
-        )
+        raise ConfigError("why: give a document's id or URL, the beginning of its id, or a piece of its URL")
     part = pc.starts_with(pc.field(columns.ID), key) | pc.match_substring(pc.field(columns.URL), key)
     documents: dict[str, str] = {}
     others = 0
