@@ -33,10 +33,11 @@ FIELD = pa.field(FIRST_PLACES, pa.list_(PLACE))
 
 PARTS = 4
 """Jobs of the round `search` for each group."""
-MOST_WINDOWS = 1 << 23
+MOST_WINDOWS = 1 << 22
 """Windows of cut text that are looked up at once."""
-SEARCH_BYTES = MOST_WINDOWS * 100 + (190 << 20)
-"""Memory of a job of `search`: the windows, their table, and the sketches that are being read."""
+SEARCH_BYTES = MOST_WINDOWS * 150 + (190 << 20)
+"""Memory of a job of `search`: 117 bytes for each window were measured, more where pieces are short, and the sketches
+that are being read."""
 SEARCH, LOCATE, COMPARE, CONCLUDE = range(2, 6)
 
 _FOUND = pa.schema(
