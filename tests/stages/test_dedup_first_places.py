@@ -222,6 +222,7 @@ def test_slices_batches_and_planted_copies_change_nothing(
     assert [
         row["first_places"] for row in drive(stage(method, self_check=0.5, **small), shards, batch_rows=3)[0]
     ] == rows
+    assert [row["first_places"] for row in drive(stage(method, annotate=True, **small), shards)[0]] == rows
     monkeypatch.setattr(first_places, "MOST_WINDOWS", 20)
     assert [row["first_places"] for row in drive(stage(method, **small), shards)[0]] == rows
     documents = [document["id"] for number, shard in enumerate(shards) for document in shard if number % groups == 0]
