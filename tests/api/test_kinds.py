@@ -233,3 +233,17 @@ def test_nothing_is_imported_that_the_user_has_not_imported() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
     with pytest.raises(AttributeError, match="no attribute 'fliter'"):
         tamis.fliter  # noqa: B018
+
+
+def test_first_places_name_documents_by_row_or_by_the_id_of_the_data() -> None:
+    notice = "a notice of five words"
+    texts = [f"É {notice}", f"{notice} here", notice]
+    place = {"start": 0, "end": len(notice), "document": 0, "offset": 3}
+    for rows in (
+        tamis.substring_duplicates(texts, name_first=True, min_tokens=5, result="all"),
+        tamis.near_duplicates(texts, "bloom", mode="substring", ngram=5, substring_tokens=5, name_first=True),
+    ):
+        assert [row["first_places"] for row in rows] == [None, [place], [place]]
+    table = pa.table({"id": ["ä", "b", "c"], "text": texts})
+    found = tamis.substring_duplicates(table, name_first=True, min_tokens=5, result="removed").to_pylist()
+    assert [row["first_places"] for row in found] == [[place | {"document": "ä"}]]

@@ -58,6 +58,14 @@ CASES: dict[str, tuple[dict[str, Any], Library]] = {
         lambda data, at: tamis.near_duplicates(data, merge=True, keep="longest"),
     ),
     "bloom": ({"dedup": {"method": "bloom"}}, lambda data, at: tamis.near_duplicates(data, method="bloom")),
+    "bloom, places": (
+        {"dedup": {"method": "bloom", "name_first": True}},
+        lambda data, at: tamis.near_duplicates(data, method="bloom", name_first=True),
+    ),
+    "substring, places": (
+        {"dedup": {"method": "substring", "name_first": True, "min_tokens": 5}},
+        lambda data, at: tamis.substring_duplicates(data, name_first=True, min_tokens=5, **ALL),
+    ),
     "substring": (
         {"dedup": {"method": "substring"}},
         lambda data, at: tamis.substring_duplicates(data, **ALL),
@@ -95,7 +103,7 @@ def check_same(rows: list[dict[str, Any]], kept: dict[str, dict[str, Any]], remo
     assert len(rows) == len(kept) + len(removed)
     assert {row["id"]: row["drop_reason"] for row in rows if row.get("drop_reason")} == removed
     found = [row for row in rows if row["id"] in kept]
-    names = set(kept[found[0]["id"]]) - {"source_id", "metadata", "warcinfo", "extra", "content", "content_type"}
+    names = set(kept[found[0]["id"]]) - {"metadata", "warcinfo", "extra", "source_id", "content", "content_type"}
     assert names <= set(found[0])
     for row in found:
         stored = kept[row["id"]]

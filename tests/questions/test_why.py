@@ -9,6 +9,7 @@ from real_runs import curate
 from synthetic_run import card
 
 from tamis.base.errors import ConfigError, DataError
+from tamis.console.tables import print_explanation
 from tamis.questions.stored import KEPT, REMOVED
 from tamis.questions.why import explain
 from tamis.runner.ledger import Record, describe_outputs, write_record
@@ -151,6 +152,21 @@ def test_similarity_is_told_where_the_step_measured_it(tmp_path: Path) -> None:
     ])  # fmt: skip
     survivor = explain(run, "b")[0].steps[-1].survivor
     assert survivor is not None and survivor.similarity == pytest.approx(0.91)
+
+
+def test_the_first_places_of_cut_text_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notice = "ein Hinweis, der auf jeder Seite der Site steht – und überall gleich ist"
+    pages = [page("a.org/1", f"Größe. {notice}"), page("b.org/1", f"{notice} Eigenes."), page("c.org/1", notice)]
+    steps = [{"dedup": {"method": "substring", "min_tokens": 8, "name_first": True}}, {"dedup": {"method": "exact"}}]
+    run = curate(tmp_path, steps, pages)
+    (first,), (edited,), (removed,) = (explain(run, f"http://{host}.org/1") for host in "abc")
+    assert [step.first_places for step in first.steps] == [[], [], []]
+    place = {"start": 0, "end": len(notice.encode()), "document": first.id, "offset": len("Größe. ".encode())}
+    assert edited.outcome == KEPT and [step.first_places for step in edited.steps] == [[], [place], []]
+    assert removed.outcome == REMOVED and removed.steps[-1].first_places == [place]
+    print_explanation(removed.to_dict())
+    told = f"cut: bytes 0 to {place['end']}, first in {first.id} at byte {place['offset']}"
+    assert told in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(("op", "threshold"), [("not_in", ["en", "de"]), ("in", ["fr", "la"])])

@@ -23,11 +23,11 @@ from tamis.store.location import Location
 from tamis.store.workspace import open_workspace
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "bloom": {"shards": 2, "self_check": 0.2},
+    "bloom": {"shards": 2, "self_check": 0.2, "name_first": True},
     "exact": {"num_buckets": 3, "keep": "longest"},
     "minhash": {"num_parts": 2, "self_check": 0.2},
     "semantic": {"embedder": "toy:embed", "eps": 0.02, "self_check": 0.2, "merge": True},
-    "substring": {"num_parts": 2, "groups": 2, "self_check": 0.2},
+    "substring": {"num_parts": 2, "groups": 2, "self_check": 0.2, "name_first": True},
     "within_page": {},
 }
 """What each method is run with; a method without an entry fails `test_every_method_is_run`."""

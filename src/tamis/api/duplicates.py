@@ -17,6 +17,7 @@ from tamis.api.frames import Frame
 from tamis.api.options import T, stages_of
 from tamis.base import columns
 from tamis.base.errors import ConfigError
+from tamis.stages.dedup.first_places import FIRST_PLACES, PLACE
 from tamis.stages.dedup.survivors import DUPLICATE_OF, MERGED_FROM
 
 
@@ -39,7 +40,7 @@ def near_duplicates(
     """Which documents are nearly the same as another one, which is kept.
 
     `method`: "minhash" (similar texts), "semantic" (similar meaning, by embeddings) or "bloom" (mostly n-grams that
-    occurred before; it names no other document). `settings`: those of that method, such as
+    occurred before; it names other documents with `name_first=True` alone). `settings`: those of that method, such as
     `bands=14, rows=8, keep="longest"`.
 
     `result`: "all" gives every row; `drop_reason` is `near_duplicate` for those that a run would remove,
@@ -92,7 +93,8 @@ def substring_duplicates(
     """The documents without passages of 50 tokens or more that occur earlier in the data.
 
     `duplicate_token_fraction` is the share of a document's tokens that were cut. `settings`: those of the method
-    `substring`, such as `min_tokens=100`, or `annotate=True`, which changes no text and writes `duplicate_spans`.
+    `substring`, such as `min_tokens=100`, `annotate=True`, which changes no text and writes `duplicate_spans`, or
+    `name_first=True`, which writes where cut text stands first (`first_places`).
     `result`: "kept" leaves out documents of which nothing is left, "all" gives every row with `drop_reason`, "removed"
     gives those that "kept" leaves out.
     """
@@ -106,7 +108,7 @@ def _dedup(what: str, settings: dict[str, Any], names: Names, result: Result, pr
     call = Call(
         what=what, stages=stages, names=names, edits=edits, removes=True, result=result, prefix=prefix, seed=seed
     )
-    if any(DUPLICATE_OF in stage.adds.names for stage in stages):
+    if any({DUPLICATE_OF, FIRST_PLACES} & {*stage.adds.names} for stage in stages):
         call.resolve = partial(_named_documents, names)
     return call.on(data)
 
@@ -126,15 +128,25 @@ def _named_documents(names: Names, frame: Frame, outcome: Outcome) -> pa.Table:
             rows_of[name].append(row)
     survivor = {name: next((row for row in rows if kept[row]), rows[0]) for name, rows in rows_of.items()}
     added = outcome.added
-    originals = [None if name is None else known[survivor[name]] for name in added.column(DUPLICATE_OF).to_pylist()]
-    added = added.set_column(
-        added.column_names.index(DUPLICATE_OF), DUPLICATE_OF, pa.chunked_array([pa.array(originals, kind)])
-    )
+    if DUPLICATE_OF in added.column_names:
+        originals = [None if name is None else known[survivor[name]] for name in added.column(DUPLICATE_OF).to_pylist()]
+        added = _replaced(added, DUPLICATE_OF, pa.array(originals, kind))
     if MERGED_FROM in added.column_names:
         merged = [_members(found, rows_of, known) for found in added.column(MERGED_FROM).to_pylist()]
-        column = pa.chunked_array([pa.array(merged, pa.list_(kind))])
-        added = added.set_column(added.column_names.index(MERGED_FROM), MERGED_FROM, column)
+        added = _replaced(added, MERGED_FROM, pa.array(merged, pa.list_(kind)))
+    if FIRST_PLACES in added.column_names:
+        named = {None: None} | {name: known[rows[0]] for name, rows in rows_of.items()}
+        places = [
+            found and [place | {"document": named[place["document"]]} for place in found]
+            for found in added.column(FIRST_PLACES).to_pylist()
+        ]
+        fields = [field.with_type(kind) if field.name == "document" else field for field in PLACE]
+        added = _replaced(added, FIRST_PLACES, pa.array(places, pa.list_(pa.struct(fields))))
     return added
+
+
+def _replaced(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, pa.chunked_array([column]))
 
 
 def _members(found: list[str] | None, rows_of: dict[str, list[int]], known: list[Any]) -> list[Any] | None:

@@ -11,6 +11,8 @@ from tamis.console.formats import LARGEST, count_text, reasons_text, size_text
 from tamis.console.terminal import safe_console
 
 SCRIPT_WIDTH = 160
+MOST_PLACES = 10
+"""Largest number of places of cut text that are shown of one step."""
 MOST_SIDES_IN_PAIRS = 3
 """Largest number of sides for which every pair is shown."""
 
@@ -165,10 +167,21 @@ def print_explanation(explanation: dict[str, Any]) -> None:
                 cells = (f"  {test['column']}", value_text(test["value"]), test["removes_if"], test["reason"])
                 table.add_row(*cells, _mark(test, step))
             console.print(table)
+        _print_first_places(console, step.get("first_places") or [])
         if survivor := step.get("survivor"):
             print_survivor(console, survivor)
     label = "text" if explanation["outcome"] == "kept" else "beginning of the text"
     console.print(f"\n{label}:\n{explanation['text']}", soft_wrap=True)
+
+
+def _print_first_places(console: Console, places: list[dict[str, Any]]) -> None:
+    """Where the text that a step cut stands first."""
+    for place in places[:MOST_PLACES]:
+        document = place["document"]
+        where = "nowhere earlier" if document is None else f"first in {document} at byte {place['offset']}"
+        console.print(f"  cut: bytes {place['start']} to {place['end']}, {where}", soft_wrap=True)
+    if len(places) > MOST_PLACES:
+        console.print(f"  and {len(places) - MOST_PLACES} more places (--json lists them)", soft_wrap=True)
 
 
 def value_text(value: Any) -> str:

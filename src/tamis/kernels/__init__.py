@@ -16,6 +16,7 @@ GROUPS = {
     "minhash": "dedup.minhash",
     "bloom": "dedup.bloom_spans",
     "spans": "dedup.spans",
+    "first_places": "dedup.first_places",
     "pages": "html.parse_work",
 }
 """Name -> module below this package whose `warm` compiles the group."""

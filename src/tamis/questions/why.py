@@ -22,6 +22,8 @@ from tamis.store.shards import read_table
 
 EVERY_END = (KEPT, REMOVED, QUARANTINED)
 DUPLICATE_OF = "duplicate_of"
+FIRST_PLACES = "first_places"
+"""Column of a dedup step that names the first places of the text that it cut."""
 SIMILARITY = "similarity"
 """Column of a dedup step with the similarity of a document to the one that was kept."""
 SURVIVOR_CHARACTERS = 200
@@ -40,6 +42,9 @@ class StepOutcome:
     tests: list[dict[str, Any]] = field(default_factory=list)
     survivor: "Survivor | None" = None
     """Of a duplicate: what was kept instead."""
+    first_places: list[dict[str, Any]] = field(default_factory=list)
+    """Of text that was cut, where the step names it: `start` and `end` (bytes of the text before the cut), and the
+    `document` and the byte `offset` at which it stands first (None where it stands nowhere earlier)."""
 
     def to_dict(self) -> dict[str, Any]:
         return vars(self) | {"survivor": vars(self.survivor) if self.survivor is not None else None}
@@ -162,6 +167,8 @@ def explanation(cards: Cards, found: Found, survivors: Mapping[str, list[Found]]
             value = value_in(row, column_at_end(rule["column"], position, seen))
             if _is_measured(value) and _concerns(rule, row, position, seen):
                 outcome.tests.append(_test(rule, value))
+        if FIRST_PLACES in card.details.get("columns", []):
+            outcome.first_places = row.get(column_at_end(FIRST_PLACES, position, seen)) or []
         if is_end and end.outcome != KEPT:
             outcome.reason = _reason(row)
             outcome.survivor = _survivor(cards, found, survivors)

@@ -6,7 +6,9 @@ paragraph was copied from.
 """
 
 import json
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +19,16 @@ from tamis.base import columns
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.signals import Rule, Signal
-from tamis.base.stage import Corpus, Cost, Group, Sketches, StageContext
+from tamis.base.stage import Corpus, Cost, Findings, Group, Sketches, StageContext
 from tamis.stages.dedup.bloom import marks
 from tamis.stages.dedup.bloom.filter import FilterShape, largest_filter, size_filter
 from tamis.stages.dedup.bloom.judge import DECISION_SCHEMA, NGRAMS, UNIT_NGRAMS, UNIT_NUMBERS, Judge
 from tamis.stages.dedup.bloom.lists import ngram_lists
+from tamis.stages.dedup.first_places import FIELD, SEARCH_BYTES, decide, places_of, rounds, without_default
 from tamis.stages.dedup.planted import RATE, add_copies, plant, recall_by_rate
+
+if TYPE_CHECKING:
+    from tamis.stages.dedup.bloom.places import NgramPlaces
 
 OLD_BOTH, PARAGRAPH, DOCUMENT, SUBSTRING = "old-both", "paragraph", "document", "substring"
 NUM_NGRAMS = "num_ngrams"
@@ -68,6 +74,8 @@ class BloomConfig(Config):
     """Smallest length, in tokens, of a span that substring mode removes."""
     annotate: bool = False
     """Remove and change nothing, but write into columns what would have been removed."""
+    name_first: bool = False
+    """Tell, for each document of which text is cut or that is removed, where in the corpus that text stands first."""
     self_check: float = Field(default=0, ge=0, le=1)
     """Share of documents of which near-copies are planted, to measure how many of them are detected; nothing is removed
     for them."""
@@ -95,14 +103,16 @@ class BloomDedup(Group):
 
     name: ClassVar[str] = "dedup"
     version: ClassVar[int] = 1
-    kernels = ("bloom",)
+    kernels: tuple[str, ...] = ("bloom",)
     config: BloomConfig
 
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
         self.num_buckets = config.shards
-        self.reads = (columns.ID, columns.TEXT) if config.self_check else (columns.TEXT,)
+        self.reads = (columns.ID, columns.TEXT) if config.self_check or config.name_first else (columns.TEXT,)
         self.adds = marks.added_columns(config.mode == SUBSTRING, config.annotate)
+        if config.name_first:
+            self.adds, self.kernels = self.adds.append(FIELD), ("bloom", "first_places")
         self.signals = (Signal(column=marks.FRACTION, label="n-grams seen before (share)", low=0, high=1),)
         if config.judges_documents and not config.annotate:
             source = f"DCLM, BFF {config.mode}"
@@ -111,6 +121,9 @@ class BloomDedup(Group):
                     reason=marks.NGRAMS_REASON, column=marks.FRACTION, op=">", threshold=config.threshold, source=source
                 ),
             )
+
+    def resolved_settings(self) -> dict[str, Any]:
+        return without_default(super().resolved_settings())
 
     def open(self, context: StageContext) -> None:
         self._seed = context.seed
@@ -165,6 +178,24 @@ class BloomDedup(Group):
         schema = DECISION_SCHEMA.with_metadata({"details": json.dumps(details)})
         return pa.Table.from_batches(parts, schema=DECISION_SCHEMA).cast(schema)
 
+    @cached_property
+    def _places(self) -> "NgramPlaces":
+        from tamis.stages.dedup.bloom.places import NgramPlaces
+
+        config = self.config
+        return NgramPlaces(
+            ngram=config.ngram, least=config.least_ngram, by_line=config.by_line, spans=config.mode == SUBSTRING,
+            groups=config.shards, threshold=config.threshold,
+        )  # fmt: skip
+
+    def later_rounds(self, num_shards: int) -> Sequence[tuple[str, int]]:
+        return rounds(self.config.shards, num_shards) if self.config.name_first else ()
+
+    def decide_later(
+        self, round_number: int, job: int, findings: Findings, sketches: Sketches, context: StageContext
+    ) -> pa.Table:
+        return decide(round_number, job, findings, sketches, self._places)
+
     def filter_shape(self, num_ngrams: int) -> FilterShape:
         """The filter for a group's `num_ngrams`. Raises ConfigError where the settings make it too small."""
         config = self.config
@@ -201,7 +232,8 @@ class BloomDedup(Group):
             ) from None
 
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
-        return marks.mark(batch, rows, decisions, self.config.mode, self.config.annotate)
+        marked = marks.mark(batch, rows, decisions, self.config.mode, self.config.annotate)
+        return marked.append_column(FIELD, places_of(rows, decisions)) if self.config.name_first else marked
 
     def cost(self, corpus: Corpus) -> Cost:
         """Memory for the filter, the decision per document and a few batches of sketches. On disk 8 bytes per n-gram,
@@ -215,4 +247,6 @@ class BloomDedup(Group):
         filter_bytes = shape.num_bytes if limit is None else min(shape.num_bytes, int(limit * 1e9))
         lines = -(-corpus.num_documents // shards)
         memory = filter_bytes + DECISION_BYTES * lines + STREAM_BYTES
+        if self.config.name_first:
+            memory = max(memory, SEARCH_BYTES)
         return Cost(memory_bytes=memory, sketch_bytes=int(SKETCH_BYTES_PER_NGRAM * num_ngrams))

@@ -17,7 +17,8 @@ splits the texts concerned again and cuts.
 import importlib.util
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,8 @@ from tamis.base.batches import replace_column, set_drop_reason
 from tamis.base.config import Config
 from tamis.base.errors import ConfigError
 from tamis.base.signals import Signal
-from tamis.base.stage import Corpus, Cost, Group, Sketches, StageContext
+from tamis.base.stage import Corpus, Cost, Findings, Group, Sketches, StageContext
+from tamis.stages.dedup.first_places import FIELD, SEARCH_BYTES, decide, places_of, rounds, without_default
 from tamis.stages.dedup.planted import add_copies, plant
 from tamis.stages.dedup.substring.ranges import (
     NUM_TOKENS,
@@ -40,6 +42,9 @@ from tamis.stages.dedup.substring.ranges import (
     read_lines,
     token_column,
 )
+
+if TYPE_CHECKING:
+    from tamis.stages.dedup.substring.places import SpanPlaces
 
 REASON = "duplicate_substring"
 FRACTION = "duplicate_token_fraction"
@@ -78,6 +83,8 @@ class SubstringConfig(Config):
     """A document of which the cuts leave fewer tokens is removed as `duplicate_substring`."""
     annotate: bool = False
     """Change no text and remove nothing; write the spans to the column `duplicate_spans` instead."""
+    name_first: bool = False
+    """Tell, for each document of which text is cut, where in the corpus that text stands first."""
     self_check: float = Field(default=0, ge=0, le=1)
     """Fraction of documents of which copies with a few words replaced are planted, to measure how many would be cut."""
 
@@ -89,7 +96,7 @@ class SubstringDedup(Group):
     version: ClassVar[int] = 1
     reads = (columns.ID, columns.TEXT)
     adds = pa.schema([(FRACTION, pa.float32())])
-    kernels = ("spans",)
+    kernels: tuple[str, ...] = ("spans",)
     combines = True
     signals = (Signal(column=FRACTION, label="share of tokens in repeated spans", low=0, high=1),)
     config: SubstringConfig
@@ -99,6 +106,11 @@ class SubstringDedup(Group):
         self.num_buckets = config.groups * config.num_parts
         if config.annotate:
             self.adds = self.adds.append(pa.field(SPANS, pa.list_(pa.list_(pa.int64()))))
+        if config.name_first:
+            self.adds, self.kernels = self.adds.append(FIELD), ("spans", "first_places")
+
+    def resolved_settings(self) -> dict[str, Any]:
+        return without_default(super().resolved_settings())
 
     def open(self, context: StageContext) -> None:
         self._seed = context.seed
@@ -173,7 +185,25 @@ class SubstringDedup(Group):
             details["self_check"] = self_check(planted_lines(sketches), shards, rows, lengths)
         return details
 
+    @cached_property
+    def _places(self) -> "SpanPlaces":
+        from tamis.stages.dedup.substring.places import SpanPlaces
+
+        return SpanPlaces(self.config.min_tokens, self.config.groups, self.config.keep == "first")
+
+    def later_rounds(self, num_shards: int) -> Sequence[tuple[str, int]]:
+        return rounds(self.config.groups, num_shards) if self.config.name_first else ()
+
+    def decide_later(
+        self, round_number: int, job: int, findings: Findings, sketches: Sketches, context: StageContext
+    ) -> pa.Table:
+        return decide(round_number, job, findings, sketches, self._places)
+
     def mark(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
+        marked = self._cut(batch, rows, decisions)
+        return marked.append_column(FIELD, places_of(rows, decisions)) if self.config.name_first else marked
+
+    def _cut(self, batch: pa.RecordBatch, rows: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
         from tamis.stages.dedup.substring.cut import Cuts, cut_text, list_spans
 
         text = batch.column(columns.TEXT)
@@ -204,6 +234,8 @@ class SubstringDedup(Group):
             needed = memory_bytes(
                 int(num_tokens * share) // self.config.groups, corpus.num_documents // self.config.groups
             )
+        if self.config.name_first:
+            needed = max(needed, SEARCH_BYTES)
         return Cost(memory_bytes=needed + STREAM_BYTES, sketch_bytes=sketch_bytes)
 
 
