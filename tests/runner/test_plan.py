@@ -122,8 +122,9 @@ def test_what_is_not_after_a_group_does_not_depend_on_the_other_shards() -> None
         True
     ] * 5
     assert not {step.artefact for step in one.steps} & {step.artefact for step in two.steps}
-    assert one.decide_fingerprint(one.steps[3], 0) != two.decide_fingerprint(two.steps[3], 0)
-    assert one.decide_fingerprint(one.steps[3], 0) != one.decide_fingerprint(one.steps[3], 1)
+    assert one.decide_fingerprint(one.steps[3], 0, 0) != two.decide_fingerprint(two.steps[3], 0, 0)
+    assert one.decide_fingerprint(one.steps[3], 0, 0) != one.decide_fingerprint(one.steps[3], 0, 1)
+    assert one.decide_fingerprint(one.steps[3], 0, 0) != one.decide_fingerprint(one.steps[3], 1, 0)
     first, _ = one.passes
     assert one.sketch_fingerprint(first, shard) == two.sketch_fingerprint(two.passes[0], shard)
     assert one.key != two.key
